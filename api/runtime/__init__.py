@@ -1,0 +1,1 @@
+"""Generated CRI messages; `make proto` regenerates them."""

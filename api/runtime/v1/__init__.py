@@ -1,0 +1,1 @@
+"""CRI v1: api.proto and what protoc makes of it."""

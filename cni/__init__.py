@@ -1,0 +1,1 @@
+"""Pod networks: CNI configuration, plugins executed or built in."""

@@ -1,0 +1,1 @@
+"""Configuration: one schema, and what reads, checks and prints it."""

@@ -1,0 +1,1 @@
+"""The daemon: CRI services over gRPC and everything that composes the layers below."""

@@ -1,0 +1,1 @@
+"""OCI runtimes: spec generation, command-line drivers, and the monitor process."""
