@@ -1,0 +1,181 @@
+"""Files that a crash leaves whole or not at all, reads with a limit, and trees removed without surprises.
+
+The rule for anything that must outlive a power cut: write a temporary in the same directory, sync it,
+rename it over the name, sync the directory.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import secrets
+import stat
+import struct
+from pathlib import Path
+
+from api.errors import ResourceExhausted
+from host.syscalls import SYS_OPENAT2, libc, raise_errno, syscall
+
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+
+# Directories nested deeper than this are renamed to the top before they are emptied, so that neither
+# the descriptor table nor the stack bounds the depth that can be removed.
+_FLATTEN_DEPTH = 64
+
+
+class FileTooLarge(ResourceExhausted):
+    """A file holds more bytes than its reader accepts."""
+
+
+def openat2(directory: int, name: bytes | str, flags: int, *, mode: int = 0, resolve: int = 0) -> int:
+    """Open ``name`` below ``directory`` under the ``RESOLVE_*`` rules of openat2(2); adds O_CLOEXEC."""
+    encoded = os.fsencode(name) or b"."
+    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    return syscall(
+        "openat2",
+        SYS_OPENAT2,
+        ctypes.c_int(directory),
+        encoded,
+        how,
+        ctypes.c_size_t(len(how)),
+        subject=os.fsdecode(encoded),
+    )
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+    """Replace ``path`` by a file holding ``data``: readers see the old or the new content, never a part.
+
+    With ``durable`` the content is on disk before the name is, and the name before this returns.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            os.fchmod(descriptor, mode)
+            _write_all(descriptor, data)
+            if durable:
+                os.fsync(file)
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_directory(path.parent)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """All bytes of ``path``.
+
+    Raises:
+        FileTooLarge: there are more than ``limit``.
+        OSError: as open(2) and read(2).
+    """
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise FileTooLarge(f"{path} holds more than the {limit} bytes accepted here")
+    return data
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in ``path`` durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_filesystem(path: Path) -> None:
+    """Write everything that the filesystem holding ``path`` still buffers to disk (syncfs)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.syncfs(descriptor) < 0:
+            raise_errno("syncfs", path)
+    finally:
+        os.close(descriptor)
+
+
+def rename_durable(source: Path, target: Path) -> None:
+    """Rename and make both directories durable; what ``source`` holds must have been synced before."""
+    source.rename(target)
+    sync_directory(target.parent)
+    if source.parent != target.parent:
+        sync_directory(source.parent)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove ``path`` and all below it; what is not there is no error.
+
+    Symbolic links are removed, not followed, and a mount point inside (a bind mount of the same
+    filesystem too) raises EXDEV before anything behind it is touched. Depth is not limited.
+    """
+    try:
+        parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            _remove_entry(parent, path.name, path)
+    finally:
+        os.close(parent)
+
+
+def _remove_entry(parent: int, name: str, shown: Path) -> None:
+    if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
+        os.unlink(name, dir_fd=parent)
+        return
+    top = _open_child(parent, name, shown)
+    try:
+        while _empty_directory(top, top, 0, shown):
+            pass  # what was flattened to the top is next
+    finally:
+        os.close(top)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _empty_directory(top: int, directory: int, depth: int, shown: Path) -> bool:
+    """Remove the entries of ``directory``; True when some were moved to ``top`` instead."""
+    moved = False
+    with os.scandir(directory) as entries:
+        children = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_directory in children:
+        if not is_directory:
+            os.unlink(name, dir_fd=directory)
+        elif depth >= _FLATTEN_DEPTH:
+            os.rename(name, f".flat-{secrets.token_hex(8)}", src_dir_fd=directory, dst_dir_fd=top)
+            moved = True
+        else:
+            child = _open_child(directory, name, shown)
+            try:
+                moved |= _empty_directory(top, child, depth + 1, shown)
+            finally:
+                os.close(child)
+            os.rmdir(name, dir_fd=directory)
+    return moved
+
+
+def _open_child(parent: int, name: str, shown: Path) -> int:
+    try:
+        return openat2(
+            parent,
+            name,
+            os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW,
+            resolve=RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
+        )
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise OSError(
+                errno.EXDEV, f"will not remove through the mount point {name!r}", str(shown)
+            ) from error
+        raise

@@ -1,0 +1,28 @@
+"""host/mounts: what needs no root, the reading of mountinfo."""
+
+from pathlib import Path
+
+from host.mounts import Mount, is_mountpoint, mountpoints_below, parse_mountinfo
+
+SAMPLE = (
+    "28 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n"
+    "90 28 0:45 /sub\\040dir /mnt/with\\040blank\\134 ro,nosuid shared:5 master:2 - tmpfs tmpfs rw,size=1k\n"
+    "91 90 0:46 / /mnt/x rw - overlay overlay rw,lowerdir=/a:/b,upperdir=/c\n"
+)
+
+
+def test_mountinfo_lines_become_records() -> None:
+    first, second, third = parse_mountinfo(SAMPLE)
+    assert first == Mount(
+        28, 1, "/", Path("/"), ("rw", "relatime"), ("shared:1",), "ext4", "/dev/vda", ("rw", "discard")
+    )
+    assert (second.root, second.mountpoint) == ("/sub dir", Path("/mnt/with blank\\"))
+    assert second.propagation == ("shared:5", "master:2")
+    assert third.propagation == ()
+    assert third.super_options == ("rw", "lowerdir=/a:/b", "upperdir=/c")
+
+
+def test_proc_is_a_mount_point_of_this_machine() -> None:
+    assert is_mountpoint(Path("/proc"))
+    assert Path("/proc") in mountpoints_below(Path("/proc"))
+    assert mountpoints_below(Path("/no-such-prefix")) == []
