@@ -1,1 +1,1 @@
-"""CRI v1: api.proto and what protoc makes of it."""
+"""CRI v1: api.proto and the stubs generated from it by tools/generate_proto.py."""
