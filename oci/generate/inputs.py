@@ -65,7 +65,7 @@ class SecurityProfile:
 
 @dataclass(frozen=True, slots=True)
 class IdMapping:
-    """``length`` ids from ``container_id`` up are ``host_id`` and up outside; each fits in 32 bits unsigned."""
+    """``length`` ids from ``container_id`` up are ``host_id`` and up outside; all are 32 bits, unsigned."""
 
     container_id: int
     host_id: int
@@ -146,7 +146,7 @@ class GroupsPolicy(StrEnum):
 class SecurityContext:
     """LinuxContainerSecurityContext; LinuxSandboxSecurityContext fits in too (it has fewer fields).
 
-    ``seccomp``: None is unconfined. ``apparmor``: None falls back to the deprecated ``apparmor_profile`` text.
+    ``seccomp``: None is unconfined. ``apparmor``: None falls back to the old ``apparmor_profile`` text.
     """
 
     capabilities: Capabilities = Capabilities()
@@ -170,7 +170,7 @@ class SecurityContext:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """Mount. ``host_path`` is final: the caller has resolved links, made what was missing, or mounted the image.
+    """Mount. ``host_path`` is final: links resolved, missing directories made, images mounted by the caller.
 
     ``source_is_image`` says that ``host_path`` is an image volume; those must be read-only.
     """
@@ -238,7 +238,7 @@ class Ulimit:
 class Defaults:
     """What configuration adds to every container (conf: [crio.runtime] and the handler's table).
 
-    ``seccomp_profile`` is the parsed JSON of RuntimeDefault (conf.seccomp); ``privileged_seccomp_profile`` likewise.
+    ``seccomp_profile`` is the parsed JSON of RuntimeDefault (conf.seccomp); the privileged one likewise.
     ``apparmor_profile`` is the name of the loaded default profile, "" or "unconfined" for none.
     ``localhost_seccomp`` holds the parsed files of Localhost profiles by path: the caller reads, we judge.
     """
@@ -321,10 +321,10 @@ class ContainerInput:
 
 @dataclass(frozen=True, slots=True)
 class PauseInput:
-    """The sandbox's own container. ``namespaces`` as in SandboxView; ``shares_pid`` makes it PID 1 of the pod.
+    """The sandbox's own container, PID 1 of the pod when its PID namespace is shared.
 
-    ``args`` is the pause program inside ``rootfs``. ``sysctls`` are set by the runtime only in namespaces it
-    creates; pinned ones have theirs already (host.namespaces.pin).
+    ``namespaces`` as in SandboxView; ``args`` is the pause program inside ``rootfs``. Sysctls are not here:
+    pinned namespaces have theirs already (host.namespaces.pin).
     """
 
     id: SandboxId
@@ -372,8 +372,8 @@ class HostView:
     """What this host allows; gathered once (oci.hostview.gather).
 
     ``capabilities`` is the daemon's own bounding set as CAP_ names: "ALL" means these.
-    ``oom_score_adj_floor`` is the lowest value that may be set, ``rlimit_ceilings`` the hard limits that may not be
-    passed (empty when CAP_SYS_RESOURCE is held). ``architecture`` is ``os.uname().machine``.
+    ``oom_score_adj_floor`` is the lowest value that may be set, ``rlimit_ceilings`` the hard limits by OCI
+    name that may not be passed (empty with CAP_SYS_RESOURCE). ``architecture`` is ``os.uname().machine``.
     """
 
     cgroup_version: int = 1
@@ -403,8 +403,8 @@ class RuntimeView:
 class Observed:
     """What had to be looked up for one container (oci.hostview.observe).
 
-    ``device_nodes``: the nodes found at or below each requested device path. ``host_devices``: all of /dev for a
-    privileged container. ``mount_points``: needed when a mount propagates.
+    ``device_nodes``: the nodes found at or below each requested device path. ``host_devices``: all of /dev,
+    for a privileged container. ``mount_points``: needed when a mount propagates.
     """
 
     device_nodes: Mapping[str, tuple[DeviceNode, ...]] = field(default_factory=dict)
