@@ -1,0 +1,56 @@
+"""Messages with file descriptors over SOCK_SEQPACKET sockets (unix(7), SCM_RIGHTS).
+
+A descriptor received here is close-on-exec from the first instant (MSG_CMSG_CLOEXEC); ``socket.recv_fds``
+of Python 3.11 drops that flag, so it is not used.
+"""
+
+import array
+import contextlib
+import os
+import socket
+from collections.abc import Iterable, Sequence
+
+MAXIMUM_DESCRIPTORS = 16  # more in one message is a mistake of the sender
+_SPACE = socket.CMSG_SPACE(MAXIMUM_DESCRIPTORS * array.array("i").itemsize)
+
+
+class MessageTruncated(OSError):
+    """A message was longer than the receiver's limit, or carried more descriptors; they are closed."""
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    """Close every descriptor, also when closing one of them fails."""
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+def send_message(sock: socket.socket, payload: bytes, descriptors: Sequence[int] = ()) -> None:
+    """Send one message whole; the descriptors stay ours as well.
+
+    Raises:
+        BlockingIOError: a non-blocking socket is full; nothing was sent.
+        OSError: the peer is gone (EPIPE, ECONNRESET) or the message exceeds the send buffer (EMSGSIZE).
+    """
+    ancillary = []
+    if descriptors:
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+    sock.sendmsg([payload], ancillary, socket.MSG_NOSIGNAL)
+
+
+def receive_message(sock: socket.socket, limit: int) -> tuple[bytes, list[int]]:
+    """Receive one message of at most ``limit`` bytes with its descriptors; ``b""`` means the peer closed.
+
+    Raises:
+        BlockingIOError: a non-blocking socket has no message.
+        MessageTruncated: see there.
+    """
+    payload, ancillary, flags, _ = sock.recvmsg(limit, _SPACE, socket.MSG_CMSG_CLOEXEC)
+    numbers = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
+    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        close_all(numbers)
+        raise MessageTruncated(f"message over {limit} bytes or {MAXIMUM_DESCRIPTORS} descriptors")
+    return payload, list(numbers)

@@ -1,0 +1,90 @@
+"""Starting and ending child processes: posix_spawn, process groups, start times, prctl.
+
+Small on purpose: the monitor imports it, so no asyncio, pathlib or dataclasses here (they cost it megabytes).
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Mapping, Sequence
+
+from api.errors import FailedPrecondition
+from host.syscalls import libc, raise_errno
+
+PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
+PR_SET_CHILD_SUBREAPER = 36
+# CPython ignores these two, and an ignored signal stays ignored across exec.
+_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+class CommandNotStarted(FailedPrecondition):
+    """The program is missing or may not be executed."""
+
+
+def prctl(option: int, value: int) -> None:
+    """``prctl(option, value, 0, 0, 0)``; errno becomes OSError."""
+    zero = ctypes.c_ulong(0)
+    if libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero) < 0:
+        raise_errno(f"prctl {option}")
+
+
+def become_subreaper() -> None:
+    """Orphans among our descendants become our children instead of those of process 1."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def start_time(pid: int) -> int:
+    """Clock ticks from boot to the start of process ``pid``: with the pid it names one process for ever.
+
+    Raises:
+        ProcessLookupError: no such process.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except FileNotFoundError:
+        raise ProcessLookupError(pid) from None
+    return int(text[text.rindex(b")") + 2 :].split()[19])  # field 22 of proc(5), counted after the name
+
+
+def kill_group(pid: int) -> None:
+    """SIGKILL to the process group that ``pid`` leads, else to ``pid``; one that is gone is fine.
+
+    Only for a child that has not been reaped: the number cannot have passed to another process then.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def spawn(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    descriptors: Sequence[int],
+    *,
+    new_session: bool = False,
+) -> int:
+    """Start ``argv`` (a path first) leading a process group, ``descriptors`` as its 0, 1, 2 …; give its pid.
+
+    The descriptors must lie above their targets (ours do: the first three are always taken); dup2 clears
+    close-on-exec, and everything else that we hold has it set.
+
+    Raises:
+        CommandNotStarted: the file is missing, not executable, or no process could be made.
+    """
+    try:
+        return os.posix_spawn(
+            argv[0],
+            list(argv),
+            dict(env),
+            file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(descriptors)],
+            **({"setsid": True} if new_session else {"setpgroup": 0}),
+            setsigmask=[],
+            setsigdef=list(_DEFAULT_SIGNALS),
+        )
+    except OSError as error:
+        raise CommandNotStarted(f"cannot start {argv[0]}: {error.strerror}") from error

@@ -1,0 +1,57 @@
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from host.fds import MAXIMUM_DESCRIPTORS, MessageTruncated, close_all, receive_message, send_message
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with left, right:
+        yield left, right
+
+
+def test_descriptor_arrives_close_on_exec(pair: tuple[socket.socket, socket.socket]) -> None:
+    reading, writing = os.pipe()
+    send_message(pair[0], b"hello", [writing])
+    os.close(writing)
+    payload, (received,) = receive_message(pair[1], 100)
+    assert payload == b"hello"
+    assert not os.get_inheritable(received)
+    os.write(received, b"x")
+    assert os.read(reading, 10) == b"x"
+    close_all([reading, received])
+
+
+def test_messages_keep_their_borders(pair: tuple[socket.socket, socket.socket]) -> None:
+    for payload in (b"a", b"bc"):
+        send_message(pair[0], payload)
+    assert [receive_message(pair[1], 100) for _ in range(2)] == [(b"a", []), (b"bc", [])]
+
+
+def test_closed_peer_reads_as_nothing(pair: tuple[socket.socket, socket.socket]) -> None:
+    pair[0].close()
+    assert receive_message(pair[1], 100) == (b"", [])
+
+
+def test_too_long_a_message_closes_its_descriptors(pair: tuple[socket.socket, socket.socket]) -> None:
+    reading, writing = os.pipe()
+    send_message(pair[0], b"x" * 101, [writing])
+    os.close(writing)
+    with pytest.raises(MessageTruncated):
+        receive_message(pair[1], 100)
+    assert os.read(reading, 1) == b""  # no writer is left
+    os.close(reading)
+
+
+def test_too_many_descriptors_are_refused_and_closed(pair: tuple[socket.socket, socket.socket]) -> None:
+    reading, writing = os.pipe()
+    send_message(pair[0], b"x", [writing] * (MAXIMUM_DESCRIPTORS + 3))
+    os.close(writing)
+    with pytest.raises(MessageTruncated):
+        receive_message(pair[1], 100)
+    assert os.read(reading, 1) == b""
+    os.close(reading)

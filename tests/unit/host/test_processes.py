@@ -1,0 +1,98 @@
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from host.processes import CommandNotStarted, CommandTimedOut, run
+
+SH = "/bin/sh"
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_is_left() -> Iterator[None]:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    yield
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 3  # the event loop's own
+
+
+def test_output_and_code_come_back() -> None:
+    done = asyncio.run(run([SH, "-c", "echo out; echo err >&2; exit 7"], timeout_s=20))
+    assert (done.returncode, done.stdout, done.stderr, done.truncated) == (7, b"out\n", b"err\n", False)
+
+
+def test_input_larger_than_a_pipe_is_read_whole() -> None:
+    content = os.urandom(1 << 20)
+    assert asyncio.run(run(["/bin/cat"], stdin=content, timeout_s=20, output_limit=1 << 21)).stdout == content
+
+
+def test_without_input_the_program_reads_nothing() -> None:
+    assert asyncio.run(run(["/bin/cat"], timeout_s=20)).stdout == b""
+
+
+def test_output_beyond_the_limit_is_dropped_and_told() -> None:
+    done = asyncio.run(run([SH, "-c", "head -c 300000 /dev/zero"], timeout_s=20, output_limit=1000))
+    assert (done.stdout, done.truncated, done.returncode) == (bytes(1000), True, 0)
+
+
+def test_death_by_signal_is_negative() -> None:
+    assert asyncio.run(run([SH, "-c", "kill -9 $$"], timeout_s=20)).returncode == -signal.SIGKILL
+
+
+def test_environment_is_the_given_one() -> None:
+    assert asyncio.run(run(["/usr/bin/env"], env={"A": "b"}, timeout_s=20)).stdout == b"A=b\n"
+
+
+def test_signals_that_python_ignores_are_back_to_default() -> None:
+    status = asyncio.run(run(["/bin/cat", "/proc/self/status"], timeout_s=20)).stdout.decode()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert int(fields["SigIgn"], 16) & (1 << (signal.SIGPIPE - 1)) == 0
+
+
+def test_timeout_kills_the_whole_group() -> None:
+    async def scenario() -> None:
+        with pytest.raises(CommandTimedOut, match=r"did not end within 0\.3 s"):
+            await run([SH, "-c", "sleep 600 & echo $! >&2; wait"], timeout_s=0.3)
+
+    asyncio.run(scenario())
+
+
+def test_cancelling_reaps_the_program(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+
+    async def scenario() -> None:
+        task = asyncio.create_task(
+            run(
+                [SH, "-c", f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; sleep 600"],
+                timeout_s=600,
+            )
+        )
+        while not pid_file.exists():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+    assert not Path(f"/proc/{pid_file.read_text().strip()}").exists()
+
+
+def test_a_helper_that_keeps_the_output_open_does_not_delay_the_answer() -> None:
+    done = asyncio.run(run([SH, "-c", "sleep 5 & echo done"], timeout_s=4))
+    assert done.stdout == b"done\n"
+
+
+@pytest.mark.parametrize("path", ["/nonexistent/program", "/etc/passwd"])
+def test_a_program_that_cannot_start_is_named(path: str) -> None:
+    with pytest.raises(CommandNotStarted, match=path):
+        asyncio.run(run([path], timeout_s=20))
+
+
+def test_many_at_once() -> None:
+    async def scenario() -> list[bytes]:
+        done = await asyncio.gather(*(run([SH, "-c", f"echo {i}"], timeout_s=60) for i in range(30)))
+        return [one.stdout for one in done]
+
+    assert asyncio.run(scenario()) == [b"%d\n" % i for i in range(30)]
