@@ -1,0 +1,292 @@
+"""Every option that Podwright honours: name, type, default, unit and help, once.
+
+The tables and keys are CRI-O's, ``[crio.runtime]`` or ``[runtime]``; defaults are Podwright's own. Keys of
+CRI-O that are not here are in conf/unsupported.py. A new option is one line in its table: the reading of
+files, the check of its type, ``--set``, the sample file and the list of differences all follow from it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from conf.options import option
+from conf.values import Assignment, DeviceRule, Port, Seconds, Ulimit
+
+LogLevel = Literal["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"]
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ApiTable:
+    """[crio.api]: the CRI socket and the streaming server."""
+
+    listen: Path = option(
+        Path("/run/podwright/podwright.sock"),
+        "Unix socket of the CRI services, mode 0660. The kubelet takes its statistics elsewhere when this "
+        "path ends in run/crio/crio.sock.",
+    )
+    stream_address: str = option(
+        "127.0.0.1",
+        "Address of the server for exec, attach and port-forward. The kubelet of this node connects to it.",
+    )
+    stream_port: Port = option(Port(0), "Port of the streaming server; 0 takes a free one.")
+    stream_enable_tls: bool = option(False, "Serve streaming over TLS.")
+    stream_tls_cert: Path | None = option(None, "Certificate of the streaming server, PEM.")
+    stream_tls_key: Path | None = option(None, "Key of the streaming server's certificate, PEM.")
+    stream_tls_ca: Path | None = option(
+        None, "Authority of client certificates, PEM; when set, clients must present one."
+    )
+    stream_idle_timeout: Seconds = option(
+        Seconds(4 * 3600.0), "A stream without traffic is cut after this time; 0 means never.", unit="s"
+    )
+    tls_min_version: Literal["VersionTLS12", "VersionTLS13"] = option(
+        "VersionTLS12", "Oldest version of TLS that the streaming and metrics servers accept."
+    )
+    grpc_max_send_msg_size: int = option(
+        80 << 20, "Largest answer; 0 or less means the default. Clients accept 16 MiB.", unit="bytes"
+    )
+    grpc_max_recv_msg_size: int = option(
+        80 << 20, "Largest request; 0 or less means the default.", unit="bytes"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeHandler:
+    """[crio.runtime.runtimes.NAME]: an OCI runtime that pods may name as their handler."""
+
+    runtime_path: Path | None = option(
+        None, "The runtime's binary; when empty, NAME is looked up in PATH.", reload=True
+    )
+    runtime_type: Literal["oci", "pod", "vm"] = option(
+        "oci",
+        'How the runtime is driven. "pod" is treated as "oci"; handlers of type "vm" are not supported yet '
+        "and left out.",
+        reload=True,
+    )
+    runtime_root: Path | None = option(
+        None, "The runtime's state directory (--root); when empty, one below runroot.", reload=True
+    )
+    privileged_without_host_devices: bool = option(
+        False, "Privileged containers do not get the node's devices.", reload=True
+    )
+    allowed_annotations: tuple[str, ...] = option(
+        (), "Pod annotations with an effect on the node that this handler honours.", reload=True
+    )
+    default_annotations: Mapping[str, str] = option(
+        NOTHING, "Annotations that a pod of this handler has unless it says otherwise.", reload=True
+    )
+    container_create_timeout: Seconds = option(
+        Seconds(240.0), "Time for the runtime's create command.", unit="s", reload=True
+    )
+    seccomp_profile: Path | None = option(
+        None,
+        "Seccomp profile that RuntimeDefault means with this handler; empty: that of [crio.runtime].",
+        reload=True,
+    )
+
+
+NO_HANDLERS: Mapping[str, RuntimeHandler] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeTable:
+    """[crio.runtime]: how containers are made."""
+
+    default_runtime: str = option(
+        "",
+        "Handler of pods that name none. When empty, the first of crun and runc that is found.",
+        reload=True,
+    )
+    runtimes: Mapping[str, RuntimeHandler] = field(default_factory=lambda: NO_HANDLERS)
+    cgroup_manager: Literal["cgroupfs", "systemd"] = option(
+        "cgroupfs",
+        'Who makes cgroups. "systemd" is not supported yet and stands for "cgroupfs"; the kubelet is told '
+        "which one is used and follows.",
+    )
+    no_pivot: bool = option(
+        False, "Containers change root by MS_MOVE instead of pivot_root, for nodes on a ramdisk."
+    )
+    namespaces_dir: Path | None = option(
+        None, "Where namespaces are pinned; when empty, a directory below runroot."
+    )
+    drop_infra_ctr: bool = option(
+        True, "Start no pause process, unless the containers of a pod share their PID namespace."
+    )
+    default_env: tuple[Assignment, ...] = option(
+        (), "Environment of every container, as NAME=value; image and pod may replace it."
+    )
+    default_ulimits: tuple[Ulimit, ...] = option((), "Resource limits of every container, as name=soft:hard.")
+    default_capabilities: tuple[str, ...] = option(
+        (
+            "CHOWN",
+            "DAC_OVERRIDE",
+            "FSETID",
+            "FOWNER",
+            "SETGID",
+            "SETUID",
+            "SETPCAP",
+            "NET_BIND_SERVICE",
+            "KILL",
+        ),
+        "Capabilities of a container whose pod says nothing about them.",
+    )
+    add_inheritable_capabilities: bool = option(False, "Make the capabilities inheritable too.")
+    default_sysctls: tuple[Assignment, ...] = option(
+        (), "Sysctls of every pod, as name=value; left out where the pod uses the node's namespace."
+    )
+    allowed_devices: tuple[Path, ...] = option(
+        (Path("/dev/fuse"), Path("/dev/net/tun")), "Devices that pods may ask for by annotation."
+    )
+    additional_devices: tuple[DeviceRule, ...] = option(
+        (), "Devices of every container, as /dev/host[:/dev/container][:rwm]."
+    )
+    pids_limit: int = option(-1, "Most processes in a container; -1 leaves it to the kubelet.")
+    log_size_max: int = option(
+        -1, "A container's log is begun anew at this size; -1 leaves it to the kubelet.", unit="bytes"
+    )
+    read_only: bool = option(
+        False, "Root file systems of all containers are read-only, with a tmpfs on /run, /tmp and /var/tmp."
+    )
+    seccomp_profile: Path | None = option(
+        None, "Seccomp profile that RuntimeDefault means; empty: the built-in one.", reload=True
+    )
+    apparmor_profile: str = option(
+        "",
+        "AppArmor profile that RuntimeDefault means; it must be loaded. Empty or unconfined: none.",
+        reload=True,
+    )
+    absent_mount_sources_to_reject: tuple[Path, ...] = option(
+        (), "Sources of mounts that must exist: they are not made as directories when missing."
+    )
+    disable_hostport_mapping: bool = option(False, "Leave host ports to the CNI plugins altogether.")
+    timezone: str = option("", 'Time zone of containers: empty for none, "Local" for the node\'s, or a name.')
+    enable_pod_events: bool = option(False, "Serve GetContainerEvents.")
+    ctr_stop_timeout: Seconds = option(
+        Seconds(30.0), "Grace period where a stop comes without one, as when a sandbox is stopped.", unit="s"
+    )
+    log_level: LogLevel = option("info", "Least severe messages to log.", reload=True)
+    log_format: Literal["text", "json"] = option("text", "Form of the log: key=value text or JSON.", own=True)
+    monitor_scope: Literal["node", "pod"] = option(
+        "node", 'One monitor process for the node. "pod" is not supported yet.', own=True
+    )
+    slow_operation_seconds: Seconds = option(
+        Seconds(5.0), "A request that takes longer is logged with its steps.", unit="s", own=True
+    )
+    runtime_command_timeout_s: Seconds = option(
+        Seconds(60.0), "Time for any command of an OCI runtime other than create.", unit="s", own=True
+    )
+    monitor_timeout_s: Seconds = option(
+        Seconds(10.0),
+        "Time for the monitor to start and to answer what needs no runtime.",
+        unit="s",
+        own=True,
+    )
+    undo_timeout_s: Seconds = option(
+        Seconds(60.0), "Time for each step that undoes a failed request.", unit="s", own=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTable:
+    """[crio.image]: where images come from."""
+
+    global_auth_file: Path | None = option(
+        None, "Registry credentials (auth.json) for all pulls; read at each.", reload=True
+    )
+    pause_image: str = option("", "Image of the pause process; when empty, a built-in program.", reload=True)
+    pause_command: str = option(
+        "/pause", "Program in the pause image; empty: what the image itself says.", reload=True
+    )
+    pinned_images: tuple[str, ...] = option(
+        (),
+        "Images that the kubelet must not collect: a whole name, a beginning (name*) or a part (*part*).",
+        reload=True,
+    )
+    image_volumes: Literal["mkdir", "bind", "ignore"] = option(
+        "mkdir",
+        "What becomes of the VOLUMEs of an image: a directory in the container, a volume, or nothing.",
+    )
+    short_name_mode: Literal["enforcing", "disabled"] = option(
+        "enforcing", "Refuse an ambiguous short image name, or try the search registries in turn."
+    )
+    insecure_registries: tuple[str, ...] = option(
+        (), "Registries, as host[:port], that are spoken to without verified TLS or over plain HTTP."
+    )
+    pull_progress_timeout: Seconds = option(
+        Seconds(0.0), "Give a pull up that receives nothing for this time; 0 means never.", unit="s"
+    )
+    registries_conf: Path = option(
+        Path("/etc/containers/registries.conf"), "Mirrors, blocked registries and search list.", reload=True
+    )
+    registries_conf_dir: Path = option(
+        Path("/etc/containers/registries.conf.d"), "Drop-in directory of registries_conf.", reload=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkTable:
+    """[crio.network]: CNI."""
+
+    cni_default_network: str = option(
+        "", "Name of the network for pods; when empty, the first of network_dir."
+    )
+    network_dir: Path = option(Path("/etc/cni/net.d"), "Directory of the CNI configurations; watched.")
+    plugin_dirs: tuple[Path, ...] = option(
+        (Path("/opt/cni/bin"), Path("/usr/lib/cni")),
+        "Directories of the CNI plugins, searched in order; watched.",
+    )
+    builtin_plugins: Literal["auto", "always", "never"] = option(
+        "auto",
+        "Use of the plugins that are built in. auto: where a configuration names one of them it runs inside "
+        "the daemon; never: the binaries are run.",
+        own=True,
+    )
+    cni_add_timeout_s: Seconds = option(
+        Seconds(300.0), "Time for attaching a pod to its network.", unit="s", own=True
+    )
+    cni_del_timeout_s: Seconds = option(
+        Seconds(60.0), "Time for detaching a pod from its network.", unit="s", own=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsTable:
+    """[crio.metrics]: the Prometheus endpoint."""
+
+    enable_metrics: bool = option(False, "Serve metrics. Not supported yet.")
+    metrics_collectors: tuple[str, ...] = option((), "Names of the collectors; empty: all.")
+    metrics_host: str = option("127.0.0.1", "Address of the metrics server.")
+    metrics_port: Port = option(Port(9090), "Port of the metrics server.")
+    metrics_socket: Path | None = option(None, "Unix socket that serves the metrics too.")
+    metrics_cert: Path | None = option(None, "Certificate of the metrics server, PEM.")
+    metrics_key: Path | None = option(None, "Key of the metrics server's certificate, PEM.")
+
+
+@dataclass(frozen=True, slots=True)
+class StatsTable:
+    """[crio.stats]: container statistics."""
+
+    collection_period: Seconds = option(
+        Seconds(0.0), "Collect statistics at this interval; 0 means when they are asked for.", unit="s"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration; without arguments, the defaults. Top-level options are those of [crio]."""
+
+    root: Path = option(Path("/var/lib/podwright"), "Images, layers and writable layers: kept over a reboot.")
+    runroot: Path = option(
+        Path("/run/podwright"), "Records, namespaces and sockets: on a tmpfs, gone after a reboot."
+    )
+    log_dir: Path = option(
+        Path("/var/log/podwright/pods"), "Container logs of pods that come without a log directory."
+    )
+    api: ApiTable = field(default_factory=ApiTable)
+    runtime: RuntimeTable = field(default_factory=RuntimeTable)
+    image: ImageTable = field(default_factory=ImageTable)
+    network: NetworkTable = field(default_factory=NetworkTable)
+    metrics: MetricsTable = field(default_factory=MetricsTable)
+    stats: StatsTable = field(default_factory=StatsTable)
