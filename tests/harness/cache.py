@@ -1,0 +1,61 @@
+"""What is slow to make is made once, outside the checkout, and kept under a key of what it was made from.
+
+$PODWRIGHT_CACHE, else $XDG_CACHE_HOME/podwright, else ~/.cache/podwright
+    <kind>/<key>/        complete: moved into place by one rename
+    <kind>/.<key>-<random>/  being made; rubbish after a crash, swept by the next maker of that key
+    <kind>/.<key>.lock   held while a process makes that key, so that two do not do the work twice
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def cache_root() -> Path:
+    """The directory of everything kept between runs; it need not exist yet."""
+    if own := os.environ.get("PODWRIGHT_CACHE"):
+        return Path(own).absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).absolute() / "podwright"
+
+
+def key_of(*parts: str | bytes) -> str:
+    """A short name for what something is made from; other parts or another order give another name."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()[:16]
+
+
+def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """The directory ``<cache>/<kind>/<key>``, made by ``make(empty directory)`` if it is not there yet.
+
+    A failing or interrupted ``make`` leaves nothing that a later run would take for the finished thing.
+    """
+    home = cache_root() / kind
+    done = home / key
+    if done.is_dir():
+        return done
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / f".{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.is_dir():
+            return done
+        for rubbish in home.glob(f".{key}-*"):
+            shutil.rmtree(rubbish, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=home))
+        try:
+            make(work)
+            work.chmod(0o755)
+            work.rename(done)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+    return done
