@@ -1,0 +1,121 @@
+"""A WebSocket connection without I/O after its head (RFC 6455), on the core of ``websockets``.
+
+This layer turns frames into whole messages and answers pings and closes; nothing here knows what the
+messages mean. ``receive`` and the calls that send follow the order of their being made.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidState
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from cri.streaming.http_head import Head
+
+# What the usual Go servers take, too: some clients send a whole paste or archive in one message.
+LARGEST_MESSAGE_BYTES: Final = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A whole message, text or binary alike."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The peer has closed, or broke the protocol; always the last event."""
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no WebSocket: the HTTP answer."""
+
+    status: int
+    text: str
+
+
+class WebSocket:
+    """The server's end."""
+
+    def __init__(self, *, largest_message_bytes: int = LARGEST_MESSAGE_BYTES) -> None:
+        self._limit = largest_message_bytes
+        self._protocol = ServerProtocol(max_size=largest_message_bytes)
+        self._parts: list[bytes] = []
+        self._closed = False
+
+    def accept(self, head: Head, subprotocol: str | None) -> list[tuple[str, str]] | Refusal:
+        """The headers of the 101 answer, which the caller sends before anything else of this connection."""
+        if subprotocol is not None:
+            self._protocol.available_subprotocols = [Subprotocol(subprotocol)]
+        request = Request(head.target, Headers(head.headers), method=head.method)
+        response = self._protocol.accept(request)
+        if response.status_code != 101:
+            return Refusal(response.status_code, (response.body or b"").decode(errors="replace").strip())
+        # The answer itself goes out through h11, so the bytes that this makes of it are dropped.
+        self._protocol.send_response(response)
+        self._protocol.data_to_send()
+        return list(response.headers.raw_items())
+
+    def receive(self, data: bytes) -> list[Message | Closed]:
+        """Messages that are complete now; nothing after ``Closed``."""
+        if self._closed:
+            return []
+        self._protocol.receive_data(data)
+        events: list[Message | Closed] = []
+        for frame in self._protocol.events_received():
+            if not isinstance(frame, Frame) or frame.opcode not in _DATA:
+                continue
+            self._parts.append(bytes(frame.data))
+            if frame.fin:
+                events.append(Message(b"".join(self._parts)))
+                self._parts.clear()
+        if self._protocol.state is not State.OPEN:
+            self._closed = True
+            events.append(self._why_closed())
+        return events
+
+    def send(self, data: bytes, *, text: bool = False) -> bytes:
+        """One message; nothing once either side has closed."""
+        if self._protocol.state is not State.OPEN:
+            return b""
+        if text:
+            self._protocol.send_text(data)
+        else:
+            self._protocol.send_binary(data)
+        return self.data_to_send()
+
+    def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> bytes:
+        """Our close frame; the peer answers with its own."""
+        try:
+            self._protocol.send_close(code, reason)
+        except InvalidState:
+            return b""
+        return self.data_to_send()
+
+    def fail(self, code: int, reason: str) -> None:
+        """Close because of what the peer sent; the frame waits in ``data_to_send``."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+
+    def data_to_send(self) -> bytes:
+        """Answers that the protocol owes the peer: pongs and closes."""
+        return b"".join(self._protocol.data_to_send())
+
+    def _why_closed(self) -> Closed:
+        close = self._protocol.close_rcvd or self._protocol.close_sent
+        if close is None:
+            return Closed(CloseCode.ABNORMAL_CLOSURE, str(self._protocol.parser_exc or "closed"))
+        return Closed(close.code, close.reason)
+
+
+_DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
