@@ -5,8 +5,10 @@ Small on purpose: the monitor imports it, so no asyncio, pathlib or dataclasses 
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
+import struct
 from collections.abc import Mapping, Sequence
 
 from api.errors import FailedPrecondition
@@ -88,3 +90,40 @@ def spawn(
         )
     except OSError as error:
         raise CommandNotStarted(f"cannot start {argv[0]}: {error.strerror}") from error
+
+
+# linux/pidfd.h: struct pidfd_info in its first size, and the wish for the exit status (Linux 6.15).
+_PIDFD_INFO = struct.Struct("=QQ12I")
+_PIDFD_INFO_EXIT = 1 << 3
+_PIDFD_GET_INFO = 0xC0000000 | _PIDFD_INFO.size << 16 | 0xFF << 8 | 11
+
+
+def exit_code_of(wait_status: int) -> int:
+    """The code that containers report: the exit status, or 128 + n after signal n."""
+    code = os.waitstatus_to_exitcode(wait_status)
+    return code if code >= 0 else 128 - code
+
+
+def pidfd_exit_code(pidfd: int) -> int | None:
+    """The exit code (128 + n after signal n) of an ended process, reaping it if it is our child.
+
+    None while it runs, while its parent has not reaped it, and for good where the kernel does not tell
+    (before 6.15) about a process that is not our child.
+    """
+    try:
+        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return _reported_exit_code(pidfd)
+    if result is None:
+        return None
+    return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status
+
+
+def _reported_exit_code(pidfd: int) -> int | None:
+    request = bytearray(_PIDFD_INFO.pack(_PIDFD_INFO_EXIT, *[0] * 13))
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, request)
+    except OSError:
+        return None
+    mask, *_, status = _PIDFD_INFO.unpack(request)
+    return exit_code_of(status) if mask & _PIDFD_INFO_EXIT else None

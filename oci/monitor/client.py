@@ -1,0 +1,520 @@
+"""The daemon's side of the monitor: create, exec, attach, exits as they happen, and both ways of hand-over.
+
+The daemon keeps duplicates of every live container's descriptors. When the monitor dies, :class:`Monitor`
+starts another and hands them over; when the daemon dies, :meth:`Monitor.connect` of the next one finds the
+monitor with everything in :meth:`Monitor.list`.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from api.ids import ContainerId
+from host.fds import close_all
+from host.spawn import become_subreaper, pidfd_exit_code
+from oci.monitor import launch, protocol
+from oci.monitor.connection import Connection, Reply
+from oci.monitor.handles import Attachment, ExecHandle
+from oci.monitor.protocol import Json, Record
+from oci.monitor.types import (
+    CreateContainer,
+    Created,
+    ExecFinished,
+    Exited,
+    MonitorFailed,
+    MonitorUnavailable,
+    NotLive,
+    UnknownContainer,
+)
+from oci.runtime import Runtime, RuntimeTimedOut
+
+log = logging.getLogger(__name__)
+
+_SCRATCH_AGE_S = 600.0  # a file in scratch/ this old belongs to no command any more
+_RESTART_DELAY_S = (0.0, 0.2, 1.0, 5.0)
+
+
+@dataclass(slots=True)
+class _Held:
+    """Our duplicates of a live container's descriptors, by name, and its record as far as we know it."""
+
+    record: Record
+    streams: dict[str, int] = field(default_factory=dict)
+
+    def close(self) -> None:
+        close_all(self.streams.values())
+        self.streams.clear()
+
+
+class Monitor:
+    """A connection to the node's monitor that outlives the monitor. Made by :meth:`connect`."""
+
+    def __init__(self, directory: Path) -> None:
+        """Prepare for ``directory``; nothing happens before :meth:`connect`."""
+        self.directory = directory
+        self._connection: Connection | None = None
+        self._connected = asyncio.Event()
+        self._recovery: asyncio.Task[None] | None = None
+        self._started_pid: int | None = None
+        self._journal: int | None = None
+        self._held: dict[ContainerId, _Held] = {}
+        self._execs: dict[str, asyncio.Future[ExecFinished]] = {}
+        self._handles: dict[str, ExecHandle] = {}
+        self._exits: asyncio.Queue[Exited] = asyncio.Queue()
+        self._numbers = itertools.count(1)
+        self._closed = False
+
+    @classmethod
+    async def connect(cls, directory: Path, *, start: bool = True) -> Self:
+        """Connect to the monitor of ``directory``, starting one if there is none and ``start`` allows it.
+
+        The calling process becomes a subreaper, so that containers whose monitor dies come to it.
+
+        Raises:
+            MonitorUnavailable: it cannot be reached or started, or speaks another version.
+        """
+        monitor = cls(directory)
+        become_subreaper()
+        await monitor._establish(start=start)
+        try:
+            await asyncio.to_thread(monitor._sweep_scratch)
+            for record in await monitor.list():
+                if record.state != "exited":
+                    await monitor._hold(record)
+        except BaseException:
+            await monitor.close()
+            raise
+        return monitor
+
+    async def close(self) -> None:
+        """Let go of the monitor, which lives on with its containers. Idempotent."""
+        self._closed = True
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.gather(self._recovery, return_exceptions=True)
+        if self._connection is not None:
+            self._connection.close()
+        for held in self._held.values():
+            self._unwatch(held)
+            held.close()
+        self._held.clear()
+        if self._journal is not None:
+            os.close(self._journal)
+            self._journal = None
+
+    async def shutdown(self) -> None:
+        """End the monitor itself, if no container is live.
+
+        Raises:
+            MonitorFailed: containers are live.
+        """
+        self._closed = True  # the coming loss of the connection is wanted
+        try:
+            with contextlib.suppress(MonitorUnavailable):
+                await self._request(protocol.Shutdown())
+        except MonitorFailed:
+            self._closed = False
+            raise
+        await self.close()
+        if self._started_pid is not None:
+            await asyncio.to_thread(_reap, self._started_pid)
+
+    # --- containers -------------------------------------------------------------------------------
+
+    async def create(self, spec: CreateContainer) -> Created:
+        """Run the runtime's create with the monitor's pipes or console as the container's stdio.
+
+        A failure leaves no descriptors and no record, but may leave the runtime's state: delete with force.
+
+        Raises:
+            RuntimeFailed: in the runtime's own words.
+            RuntimeTimedOut: after ``spec.timeout_s``; the runtime is killed.
+            MonitorFailed: the log cannot be opened, or the id is in use.
+        """
+        with self._scratch("log", "pid", "tty") as (runtime_log, pid_file, console):
+            socket_path = console if spec.terminal else None
+            argv = spec.runtime.create_command(
+                spec.id, spec.bundle, pid_file, runtime_log, socket_path, no_pivot=spec.no_pivot
+            )
+            request = protocol.Create(
+                id=spec.id,
+                runtime=spec.runtime.name,
+                argv=argv,
+                pid_file=pid_file,
+                runtime_log=runtime_log,
+                console_socket=socket_path,
+                log_path=None if spec.log_path is None else str(spec.log_path),
+                log_size_max=spec.log_size_max,
+                stdin=spec.stdin,
+                stdin_once=spec.stdin_once,
+                timeout_s=spec.timeout_s,
+            )
+            reply = await self._request(request)
+        _raise_failure(reply.result, spec.runtime, "create", spec.id, spec.timeout_s)
+        record = protocol.parse_record(reply.result["record"])
+        self._keep(record, reply)
+        return Created(record.pid, record.start_time)
+
+    async def start(self, container_id: ContainerId, runtime: Runtime, timeout_s: float = 60.0) -> None:
+        """Run the runtime's start; from then on the record says ``running``.
+
+        Raises:
+            RuntimeFailed: in the runtime's own words.
+            ContainerGone: the runtime does not know it.
+            RuntimeTimedOut: after ``timeout_s``.
+        """
+        with self._scratch("log") as (runtime_log,):
+            argv = runtime.start_command(container_id, runtime_log)
+            reply = await self._request(protocol.Start(container_id, argv, runtime_log, timeout_s))
+        _raise_failure(reply.result, runtime, "start", container_id, timeout_s)
+        if container_id in self._held:
+            self._held[container_id].record = protocol.parse_record(reply.result["record"])
+
+    async def signal(self, container_id: ContainerId, signo: int) -> None:
+        """Send a signal to the container's first process, safe against pid reuse.
+
+        Raises:
+            UnknownContainer: the monitor has no record of it.
+            NotLive: it has ended.
+        """
+        await self._request(protocol.Signal(container_id, signo))
+
+    async def exec(
+        self,
+        container_id: ContainerId,
+        runtime: Runtime,
+        process: Json,
+        *,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        start_timeout_s: float = 60.0,
+        run_timeout_s: float | None = None,
+    ) -> ExecHandle:
+        """Start another process (runtime-spec process object) in a running container.
+
+        The descriptors stay the caller's; one that is absent is /dev/null. With ``terminal`` in the process
+        object they are not used: the handle's ``console`` is the master end. After ``run_timeout_s`` the
+        monitor kills the process and its group, daemon or no daemon.
+
+        Raises:
+            RuntimeFailed: in the runtime's own words (no such executable …).
+            ContainerGone, UnknownContainer, NotLive: the container has ended or is unknown.
+            RuntimeTimedOut: the runtime took longer than ``start_timeout_s``.
+        """
+        terminal = bool(process.get("terminal"))
+        given = {} if terminal else {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        descriptors = {name: number for name, number in given.items() if number is not None}
+        exec_id = self._name()
+        finished: asyncio.Future[ExecFinished] = asyncio.get_running_loop().create_future()
+        self._execs[exec_id] = finished
+        try:
+            with self._scratch("log", "pid", "tty", "json") as (runtime_log, pid_file, console, process_file):
+                content = json.dumps(runtime.prepare_process(process)).encode()
+                Path(process_file).write_bytes(content)  # /run is memory: microseconds
+                socket_path = console if terminal else None
+                request = protocol.Exec(
+                    id=container_id,
+                    exec_id=exec_id,
+                    argv=runtime.exec_command(container_id, process_file, pid_file, runtime_log, socket_path),
+                    process_file=process_file,
+                    pid_file=pid_file,
+                    runtime_log=runtime_log,
+                    console_socket=socket_path,
+                    streams=list(descriptors),
+                    timeout_s=start_timeout_s,
+                    run_timeout_s=run_timeout_s or 0,
+                )
+                reply = await self._request(request, list(descriptors.values()))
+            _raise_failure(reply.result, runtime, "exec", container_id, start_timeout_s)
+        except BaseException as error:
+            del self._execs[exec_id]
+            if isinstance(error, asyncio.CancelledError):
+                self._post(protocol.ExecKill(exec_id))
+            raise
+        pidfd, *console_fds = reply.descriptors
+        handle = ExecHandle(
+            pid=_integer(reply.result, "pid"),
+            console=console_fds[0] if console_fds else None,
+            pidfd=pidfd,
+            finished=finished,
+            kill=lambda: self._post(protocol.ExecKill(exec_id)),
+        )
+        self._handles[exec_id] = handle
+        finished.add_done_callback(lambda _: self._exec_is_over(exec_id))
+        return handle
+
+    async def reopen_log(self, container_id: ContainerId) -> None:
+        """Start a new log file at the container's log path; it exists when this returns.
+
+        Raises:
+            UnknownContainer: the monitor has no record of it.
+            NotLive: it has ended.
+            MonitorFailed: the file cannot be opened; the old one stays in use.
+        """
+        await self._request(protocol.ReopenLog(container_id))
+
+    async def attach(
+        self,
+        container_id: ContainerId,
+        *,
+        stdin: bool = False,
+        stdout: int | None = None,
+        stderr: int | None = None,
+    ) -> Attachment:
+        """Copy output from now on to the given descriptors (which stay the caller's), and lend stdin.
+
+        A descriptor that takes nothing stops the container's stream until it does. When the container
+        has ended they are closed after the last byte.
+
+        Raises:
+            UnknownContainer: the monitor has no record of it.
+            NotLive: it has ended, or has no stdin though ``stdin`` is asked for.
+        """
+        given = {"stdout": stdout, "stderr": stderr}
+        descriptors = {name: number for name, number in given.items() if number is not None}
+        request = protocol.Attach(container_id, stdin, list(descriptors))
+        reply = await self._request(request, list(descriptors.values()))
+        number = _integer(reply.result, "attachment")
+        return Attachment(
+            stdin=reply.descriptors[0] if reply.descriptors else None,
+            detach=lambda: self._detach(container_id, number),
+        )
+
+    async def close_stdin(self, container_id: ContainerId) -> None:
+        """Close the container's stdin for good, here and in the monitor."""
+        self._drop_stdin(container_id)
+        await self._request(protocol.CloseStdin(container_id))
+
+    async def resize(self, container_id: ContainerId, width: int, height: int) -> None:
+        """Set the console's size in characters.
+
+        Raises:
+            NotLive: the container has no console or has ended.
+        """
+        await self._request(protocol.Resize(container_id, width, height))
+
+    async def list(self) -> list[Record]:
+        """Every record: created, running, and exited ones not yet forgotten; in order of their ids."""
+        records: list[Record] = []
+        while True:
+            reply = await self._request(protocol.List(records[-1].id if records else ""))
+            part = reply.result.get("records")
+            if not isinstance(part, list) or not part:
+                return records
+            records += [protocol.parse_record(record) for record in part]
+
+    async def forget(self, container_id: ContainerId) -> None:
+        """Drop the record and exit file of an ended or unknown container.
+
+        Raises:
+            MonitorFailed: it is live.
+        """
+        await self._request(protocol.Forget(container_id))
+
+    async def exits(self) -> AsyncIterator[Exited]:
+        """Exits as they happen, each once; those before :meth:`connect` are in :meth:`list` only.
+
+        For one consumer. Ends never; cancel it.
+        """
+        while True:
+            yield await self._exits.get()
+
+    # --- connection -------------------------------------------------------------------------------
+
+    async def _establish(self, *, start: bool) -> None:
+        """Connect, greet, and take the journal."""
+        sock, pid = await launch.connect(self.directory, start=start)
+        connection = Connection(sock, self._event, self._lost)
+        try:
+            reply = await connection.request(protocol.Hello(protocol.VERSION, events=True))
+            close_all(reply.descriptors[1:])
+            if reply.result.get("version") != protocol.VERSION:
+                close_all(reply.descriptors)
+                raise MonitorUnavailable(
+                    f"the running monitor speaks version {reply.result.get('version')}, this daemon "
+                    f"{protocol.VERSION}; drain the node, then end process {reply.result.get('pid')}"
+                )
+        except BaseException:
+            connection.close()
+            raise
+        if self._journal is not None:
+            os.close(self._journal)
+        self._journal = reply.descriptors[0]
+        self._started_pid = pid or self._started_pid
+        self._connection = connection
+        self._connected.set()
+
+    async def _request(self, request: protocol.Request, descriptors: Sequence[int] = ()) -> Reply:
+        await self._connected.wait()
+        if self._connection is None or (self._closed and not isinstance(request, protocol.Shutdown)):
+            raise MonitorUnavailable("the connection to the monitor is closed")
+        return await self._connection.request(request, descriptors)
+
+    def _post(self, request: protocol.Request) -> None:
+        """Send without waiting for the reply; a lost connection is fine."""
+        with contextlib.suppress(MonitorUnavailable):
+            if self._connection is not None:
+                self._connection.post(request)
+
+    def _lost(self) -> None:
+        if self._closed:
+            return
+        log.error("monitor lost; starting another containers=%d", len(self._held))
+        self._connected.clear()
+        self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="monitor-recovery")
+
+    async def _recover(self) -> None:
+        """Start another monitor and hand every live container over to it; tries for ever."""
+        if self._started_pid is not None:
+            await asyncio.to_thread(_reap, self._started_pid)
+            self._started_pid = None
+        for attempt in itertools.count():
+            await asyncio.sleep(_RESTART_DELAY_S[min(attempt, len(_RESTART_DELAY_S) - 1)])
+            try:
+                await self._hand_over()
+                return
+            except Exception:
+                log.exception("monitor not replaced yet attempt=%d", attempt + 1)
+
+    async def _hand_over(self) -> None:
+        journal = None if self._journal is None else os.dup(self._journal)  # the old one's, before greeting
+        try:
+            await self._establish(start=True)
+            assert self._connection is not None
+            for held in list(self._held.values()):
+                streams = dict(held.streams)
+                if journal is not None:
+                    streams["journal"] = journal  # holds what was between a pipe and a log
+                request = protocol.Adopt(held.record._asdict(), list(streams))
+                await self._connection.request(request, list(streams.values()))
+                self._watch(held)
+        finally:
+            if journal is not None:
+                os.close(journal)
+        for handle in list(self._handles.values()):
+            handle.orphaned()
+
+    # --- what we hold -----------------------------------------------------------------------------
+
+    def _keep(self, record: Record, reply: Reply) -> None:
+        names = reply.result.get("streams")
+        assert isinstance(names, list)
+        container_id = ContainerId(record.id)
+        self._release(container_id)
+        self._held[container_id] = _Held(record, dict(zip(names, reply.descriptors, strict=True)))
+
+    async def _hold(self, record: Record) -> None:
+        """Fetch duplicates of a live container's descriptors; it may end meanwhile."""
+        with contextlib.suppress(NotLive, UnknownContainer):
+            reply = await self._request(protocol.Handles(record.id))
+            self._keep(record, reply)
+
+    def _release(self, container_id: ContainerId) -> None:
+        held = self._held.pop(container_id, None)
+        if held is not None:
+            self._unwatch(held)
+            held.close()
+
+    def _drop_stdin(self, container_id: ContainerId) -> None:
+        held = self._held.get(container_id)
+        if held is not None and "stdin" in held.streams:
+            os.close(held.streams.pop("stdin"))
+
+    def _watch(self, held: _Held) -> None:
+        """An orphan of a dead monitor may have become our child: reap it and tell its code."""
+        pidfd = held.streams["pidfd"]
+        loop = asyncio.get_running_loop()
+
+        def ended() -> None:
+            loop.remove_reader(pidfd)
+            code = pidfd_exit_code(pidfd)
+            if code is not None:
+                self._post(protocol.Reaped(held.record.id, code))
+
+        loop.add_reader(pidfd, ended)
+
+    def _unwatch(self, held: _Held) -> None:
+        if "pidfd" in held.streams:
+            asyncio.get_running_loop().remove_reader(held.streams["pidfd"])
+
+    async def _detach(self, container_id: ContainerId, number: int) -> None:
+        with contextlib.suppress(MonitorUnavailable, NotLive, UnknownContainer):
+            reply = await self._request(protocol.Detach(container_id, number))
+            if reply.result.get("stdin_closed"):
+                self._drop_stdin(container_id)
+
+    def _event(self, event: Json) -> None:
+        match event.get("event"):
+            case "exited":
+                record = protocol.parse_record(event["record"])
+                self._release(ContainerId(record.id))
+                self._exits.put_nowait(
+                    Exited(ContainerId(record.id), record.exit_code, record.finished_at_ns, record.oom_killed)
+                )
+            case "exec_exited":
+                finished = self._execs.get(str(event["exec_id"]))
+                if finished is not None and not finished.done():
+                    finished.set_result(ExecFinished(_integer(event, "exit_code"), bool(event["timed_out"])))
+            case other:
+                log.warning("unknown event from the monitor event=%r", other)
+
+    def _exec_is_over(self, exec_id: str) -> None:
+        self._execs.pop(exec_id, None)
+        self._handles.pop(exec_id, None)
+
+    # --- scratch files ----------------------------------------------------------------------------
+
+    def _name(self) -> str:
+        return f"{os.getpid()}-{next(self._numbers)}"
+
+    @contextlib.contextmanager
+    def _scratch(self, *suffixes: str) -> Iterator[tuple[str, ...]]:
+        """Paths for one runtime command's files; removed when it is over.
+
+        The names are short: a console socket's path has 107 bytes at most.
+        """
+        name = self._name()
+        paths = tuple(f"{self.directory}/scratch/{name}.{suffix}" for suffix in suffixes)
+        try:
+            yield paths
+        finally:
+            for path in paths:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+
+    def _sweep_scratch(self) -> None:
+        """Remove what commands of a daemon that died have left."""
+        for path in (self.directory / "scratch").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - _SCRATCH_AGE_S:
+                    path.unlink()
+
+
+def _integer(result: Mapping[str, object], key: str) -> int:
+    value = result[key]
+    assert isinstance(value, int)
+    return value
+
+
+def _raise_failure(result: Json, runtime: Runtime, verb: str, container_id: str, timeout_s: float) -> None:
+    """Turn a runtime command's result into its error, if it failed."""
+    if result.get("timed_out"):
+        raise RuntimeTimedOut(runtime.name, verb, container_id, timeout_s)
+    if result.get("status") != 0:
+        words = (str(result.get("log", "")).encode(), str(result.get("stderr", "")).encode())
+        raise runtime.failure(verb, container_id, *words)
+
+
+def _reap(pid: int) -> None:
+    """Collect an ended monitor that was our child."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)

@@ -1,0 +1,101 @@
+"""What exec and attach give the daemon: handles that own a few descriptors."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from host.fds import close_all
+from host.spawn import pidfd_exit_code
+from oci.monitor.types import ExecFinished
+
+
+class ExecHandle:
+    """A process started by exec; an async context manager that kills what still runs when it is left."""
+
+    def __init__(
+        self,
+        *,
+        pid: int,
+        console: int | None,
+        pidfd: int,
+        finished: asyncio.Future[ExecFinished],
+        kill: Callable[[], None],
+    ) -> None:
+        """Take ``console`` and ``pidfd`` over; ``finished`` is resolved by whoever hears of the end."""
+        self.pid = pid
+        self.console = console
+        self._pidfd = pidfd
+        self._finished = finished
+        self._kill = kill
+
+    async def wait(self) -> ExecFinished:
+        """Wait for the end; may be cancelled and repeated, and answers at once when it is known."""
+        return await asyncio.shield(self._finished)
+
+    async def kill(self) -> None:
+        """SIGKILL to the process and its group; an ended one is fine. :meth:`wait` tells when it is done."""
+        if not self._finished.done():
+            self._kill()
+
+    def take_console(self) -> int | None:
+        """The console's master end, now the caller's to close."""
+        console, self.console = self.console, None
+        return console
+
+    def orphaned(self) -> None:
+        """The monitor died: from now on the process's own descriptor tells its end."""
+        if self._finished.done() or self._pidfd < 0:
+            return
+        loop = asyncio.get_running_loop()
+        pidfd = os.dup(self._pidfd)
+
+        def ended() -> None:
+            loop.remove_reader(pidfd)
+            code = pidfd_exit_code(pidfd)
+            os.close(pidfd)
+            if not self._finished.done():
+                self._finished.set_result(ExecFinished(code))
+
+        loop.add_reader(pidfd, ended)
+
+    def close(self) -> None:
+        """Close the descriptors; does not touch the process. Idempotent."""
+        close_all([number for number in (self._pidfd, self.console) if number is not None and number >= 0])
+        self._pidfd, self.console = -1, None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.kill()
+        self.close()
+
+
+class Attachment:
+    """Output being copied to the daemon's descriptors, and perhaps the container's stdin on loan."""
+
+    def __init__(self, *, stdin: int | None, detach: Callable[[], Awaitable[None]]) -> None:
+        """Take ``stdin`` over; ``detach`` tells the monitor."""
+        self.stdin = stdin
+        self._detach: Callable[[], Awaitable[None]] | None = detach
+
+    async def close(self) -> None:
+        """Stop copying and give stdin back; with ``stdin_once`` this closes it. Idempotent."""
+        if self.stdin is not None:
+            os.close(self.stdin)
+            self.stdin = None
+        if self._detach is not None:
+            detach, self._detach = self._detach, None
+            await detach()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

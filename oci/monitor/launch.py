@@ -1,0 +1,94 @@
+"""Reaching the monitor of a directory, starting one if none answers."""
+
+import asyncio
+import errno
+import os
+import socket
+import sys
+from pathlib import Path
+
+from host.spawn import CommandNotStarted, spawn
+from oci.monitor.types import MonitorUnavailable
+
+# A whole interpreter on a loaded machine: generous, for without a monitor nothing works.
+START_TIMEOUT_S = 30.0
+_ROOT = Path(__file__).resolve().parents[2]
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from oci.monitor.main import main; main()"
+
+
+async def connect(directory: Path, *, start: bool) -> tuple[socket.socket, int | None]:
+    """Connect to ``<directory>/monitor.sock``; the pid comes along if the monitor was started here.
+
+    Raises:
+        MonitorUnavailable: none runs and none could be started.
+    """
+    try:
+        return _dial(directory), None
+    except OSError as error:
+        if not start or error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
+            raise MonitorUnavailable(
+                f"no monitor answers on {directory}/monitor.sock: {error.strerror}"
+            ) from error
+    pid = await _start(directory)
+    try:
+        return _dial(directory), pid
+    except OSError as error:
+        raise MonitorUnavailable(
+            f"the monitor does not answer on {directory}/monitor.sock: {error.strerror}; "
+            f"see {directory}/monitor.log"
+        ) from error
+
+
+def _dial(directory: Path) -> socket.socket:
+    """Connect by way of /proc/self/fd: a socket's path has 107 bytes at most (unix(7)), directories more."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        parent = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            sock.connect(f"/proc/self/fd/{parent}/monitor.sock")
+        finally:
+            os.close(parent)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+async def _start(directory: Path) -> int:
+    """Start a monitor in a session of its own and wait until it listens; give its pid."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_ROOT), str(directory)]
+    environment = {
+        "PATH": os.environ.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        "LC_ALL": "C.UTF-8",
+    }
+    ready, writing = os.pipe2(os.O_CLOEXEC)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    errors = os.open(directory / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        pid = spawn(argv, environment, [null, writing, errors], new_session=True)
+    except CommandNotStarted as error:
+        os.close(ready)
+        raise MonitorUnavailable(str(error)) from error
+    finally:
+        for descriptor in (writing, null, errors):
+            os.close(descriptor)
+    try:
+        await _readable(ready, START_TIMEOUT_S)
+    except TimeoutError as error:
+        raise MonitorUnavailable(f"the monitor did not start within {START_TIMEOUT_S:g} s") from error
+    finally:
+        os.close(ready)
+    return pid
+
+
+async def _readable(descriptor: int, timeout_s: float) -> None:
+    """Wait for a byte or the end of the pipe: the monitor listens, or it died."""
+    loop = asyncio.get_running_loop()
+    event = asyncio.Event()
+    loop.add_reader(descriptor, event.set)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    finally:
+        loop.remove_reader(descriptor)

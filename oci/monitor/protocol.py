@@ -1,0 +1,334 @@
+"""The words between daemon and monitor: one JSON object a message, descriptors beside it. No I/O here.
+
+    request   {"op": "create", "rid": 7, …fields of Create…}
+    reply     {"rid": 7, "ok": {…}}  or  {"rid": 7, "error": {"kind": "not_found", "message": "…"}}
+    event     {"event": "exited", …}
+
+A request is one of the NamedTuples below. What a reply's or a request's descriptors are stands in its
+docstring. Both sides come from one release, but a monitor outlives the daemon that started it: VERSION
+is raised whenever an older peer would misread a message.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+VERSION = 1
+MESSAGE_LIMIT = 128 * 1024  # bytes; well under the default socket buffer, which bounds one message
+LIST_PART = 64  # records in one reply to List
+
+Json = Mapping[str, object]
+
+
+class ProtocolError(ValueError):
+    """The peer sent something that is not a message of this protocol."""
+
+
+class Hello(NamedTuple):
+    """Opens a connection; the reply names version and pid, and carries the journal's memfd."""
+
+    version: int
+    events: bool
+
+
+class Create(NamedTuple):
+    """Run ``argv`` (the runtime's create) with fresh pipes or a console; reply: see CommandResult fields plus
+    pid, start_time and ``streams``, the names of the descriptors that come along (pidfd, log, stdin …)."""
+
+    id: str
+    runtime: str
+    argv: list[str]
+    pid_file: str
+    runtime_log: str
+    console_socket: str | None
+    log_path: str | None
+    log_size_max: int
+    stdin: bool
+    stdin_once: bool
+    timeout_s: float
+
+
+class Start(NamedTuple):
+    """Run ``argv`` (the runtime's start); a success makes the record's state ``running``."""
+
+    id: str
+    argv: list[str]
+    runtime_log: str
+    timeout_s: float
+
+
+class Exec(NamedTuple):
+    """Run ``argv`` (the runtime's detached exec) on the descriptors that come along, as named by ``streams``.
+
+    The reply carries the process's pidfd, and the console's master after it if there is a console.
+    ``run_timeout_s`` of 0 means no limit.
+    """
+
+    id: str
+    exec_id: str
+    argv: list[str]
+    process_file: str
+    pid_file: str
+    runtime_log: str
+    console_socket: str | None
+    streams: list[str]
+    timeout_s: float
+    run_timeout_s: float
+
+
+class Signal(NamedTuple):
+    """Send a signal to the container's first process."""
+
+    id: str
+    signal: int
+
+
+class ExecKill(NamedTuple):
+    """SIGKILL to an exec's process group."""
+
+    exec_id: str
+
+
+class ReopenLog(NamedTuple):
+    """Open the log file anew at its path, creating it if need be."""
+
+    id: str
+
+
+class Attach(NamedTuple):
+    """Copy output to the descriptors that come along (``streams``: stdout, stderr); with ``stdin`` the reply
+    carries the container's stdin (or console)."""
+
+    id: str
+    stdin: bool
+    streams: list[str]
+
+
+class Detach(NamedTuple):
+    """End an attachment; its ``stdin_once`` closes the container's stdin."""
+
+    id: str
+    attachment: int
+
+
+class CloseStdin(NamedTuple):
+    """Close the container's stdin."""
+
+    id: str
+
+
+class Resize(NamedTuple):
+    """Set the console's window size, in characters."""
+
+    id: str
+    width: int
+    height: int
+
+
+class List(NamedTuple):
+    """The records whose id is greater than ``after``, at most LIST_PART of them, in order."""
+
+    after: str
+
+
+class Handles(NamedTuple):
+    """Duplicates of all descriptors of a live container, named by ``streams`` in the reply."""
+
+    id: str
+
+
+class Forget(NamedTuple):
+    """Drop an ended container's record and exit file; unknown ones are fine."""
+
+    id: str
+
+
+class Adopt(NamedTuple):
+    """Take a live container over from a monitor that died: its record, and its descriptors by ``streams``."""
+
+    record: dict[str, object]
+    streams: list[str]
+
+
+class Reaped(NamedTuple):
+    """The daemon had to reap this adopted container's first process; its wait status code."""
+
+    id: str
+    exit_code: int
+
+
+class Shutdown(NamedTuple):
+    """End if no container is live; otherwise an error."""
+
+
+Request = (
+    Hello
+    | Create
+    | Start
+    | Exec
+    | Signal
+    | ExecKill
+    | ReopenLog
+    | Attach
+    | Detach
+    | CloseStdin
+    | Resize
+    | List
+    | Handles
+    | Forget
+    | Adopt
+    | Reaped
+    | Shutdown
+)
+_REQUESTS: dict[str, type[Request]] = {
+    "hello": Hello,
+    "create": Create,
+    "start": Start,
+    "exec": Exec,
+    "signal": Signal,
+    "exec_kill": ExecKill,
+    "reopen_log": ReopenLog,
+    "attach": Attach,
+    "detach": Detach,
+    "close_stdin": CloseStdin,
+    "resize": Resize,
+    "list": List,
+    "handles": Handles,
+    "forget": Forget,
+    "adopt": Adopt,
+    "reaped": Reaped,
+    "shutdown": Shutdown,
+}
+_OPS = {kind: op for op, kind in _REQUESTS.items()}
+
+
+class Record(NamedTuple):
+    """What the monitor knows of one container; also the content of its exit file."""
+
+    id: str
+    runtime: str
+    pid: int
+    start_time: int  # clock ticks after boot
+    state: str  # created, running, exited
+    log_path: str | None
+    log_size_max: int
+    terminal: bool
+    stdin_once: bool
+    created_at_ns: int
+    started_at_ns: int  # 0: never
+    finished_at_ns: int  # 0: not yet
+    exit_code: int | None  # 128 + n after signal n; None: not ended, or ended where nobody could see it
+    oom_killed: bool
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+_CHECKS: dict[object, Callable[[object], bool]] = {
+    str: lambda value: isinstance(value, str),
+    int: _is_int,
+    bool: lambda value: isinstance(value, bool),
+    float: lambda value: _is_int(value) or isinstance(value, float),
+    str | None: lambda value: value is None or isinstance(value, str),
+    int | None: lambda value: value is None or _is_int(value),
+    list[str]: _is_strings,
+    dict[str, object]: lambda value: isinstance(value, dict),
+}
+
+
+def _fields(kind: type[Request] | type[Record], message: Json) -> list[object]:
+    """The message's values in the order of the fields; each is there and has its type."""
+    values = []
+    for name, annotation in kind.__annotations__.items():
+        if name not in message or not _CHECKS[annotation](message[name]):
+            raise ProtocolError(f"{kind.__name__}: field {name!r} is missing or of the wrong type")
+        values.append(message[name])
+    return values
+
+
+def parse_record(message: object) -> Record:
+    """Read a record from decoded JSON.
+
+    Raises:
+        ProtocolError: a field is missing or has the wrong type.
+    """
+    if not isinstance(message, dict):
+        raise ProtocolError("a record is a JSON object")
+    return Record._make(_fields(Record, message))
+
+
+def decode(data: bytes) -> dict[str, object]:
+    """Read one message as a JSON object.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"not JSON: {error}") from error
+    if not isinstance(message, dict):
+        raise ProtocolError("a message is a JSON object")
+    return message
+
+
+def request_id(message: Json) -> int:
+    """The id by which a reply finds its request.
+
+    Raises:
+        ProtocolError: there is none.
+    """
+    rid = message.get("rid")
+    if not isinstance(rid, int):
+        raise ProtocolError("a request needs an integer rid")
+    return rid
+
+
+def parse_request(message: Json) -> Request:
+    """Make the NamedTuple of a decoded request; unknown extra fields are ignored.
+
+    Raises:
+        ProtocolError: the operation is unknown, or a field is missing or has the wrong type.
+    """
+    op = message.get("op")
+    kind = _REQUESTS.get(op) if isinstance(op, str) else None
+    if kind is None:
+        raise ProtocolError(f"unknown operation {op!r}")
+    return kind._make(_fields(kind, message))
+
+
+def encode_request(rid: int, request: Request) -> bytes:
+    """The bytes of a request."""
+    return _encode({"op": _OPS[type(request)], "rid": rid, **request._asdict()})
+
+
+def encode_reply(rid: int, result: Json) -> bytes:
+    """The bytes of a successful reply."""
+    return _encode({"rid": rid, "ok": result})
+
+
+def encode_error(rid: int, kind: str, message: str) -> bytes:
+    """The bytes of a reply that tells a failure; ``kind`` is one of the daemon's error categories."""
+    return _encode({"rid": rid, "error": {"kind": kind, "message": message[:4096]}})
+
+
+def encode_event(name: str, fields: Json) -> bytes:
+    """The bytes of an event."""
+    return _encode({"event": name, **fields})
+
+
+def _encode(message: Json) -> bytes:
+    """The bytes of one message.
+
+    Raises:
+        ProtocolError: it would be longer than MESSAGE_LIMIT.
+    """
+    data = json.dumps(message, separators=(",", ":")).encode()
+    if len(data) > MESSAGE_LIMIT:
+        raise ProtocolError(f"message of {len(data)} bytes exceeds {MESSAGE_LIMIT}")
+    return data

@@ -1,0 +1,104 @@
+"""What Podwright asks of an OCI runtime, and the errors that come of it (runtime-spec, runtime.md)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from api.errors import DeadlineExceeded, Internal, NotFound
+
+Json = Mapping[str, object]
+
+
+class RuntimeFailed(Internal):
+    """The runtime refused or failed; the text holds its own words."""
+
+    def __init__(self, runtime: str, verb: str, container_id: str, message: str) -> None:
+        super().__init__(f"{runtime} {verb} {container_id[:13]}: {message}")
+        self.runtime = runtime
+        self.verb = verb
+        self.container_id = container_id
+        self.message = message
+
+
+class RuntimeTimedOut(DeadlineExceeded):
+    """The runtime did not end in its time; it was killed with its process group."""
+
+    def __init__(self, runtime: str, verb: str, container_id: str, timeout_s: float) -> None:
+        super().__init__(f"{runtime} {verb} {container_id[:13]}: no end within {timeout_s:g} s, killed")
+
+
+class ContainerGone(NotFound):
+    """The runtime does not know this container (any more)."""
+
+    def __init__(self, runtime: str, verb: str, container_id: str) -> None:
+        super().__init__(f"{runtime} {verb} {container_id[:13]}: no such container")
+
+
+class Runtime(Protocol):
+    """A handler's runtime: builders for what the monitor runs, methods for what needs no monitor."""
+
+    @property
+    def name(self) -> str:
+        """The handler's name in the configuration."""
+        ...
+
+    def create_command(
+        self,
+        container_id: str,
+        bundle: Path,
+        pid_file: str,
+        log: str,
+        console_socket: str | None,
+        *,
+        no_pivot: bool,
+    ) -> list[str]:
+        """The command line of ``create``."""
+        ...
+
+    def start_command(self, container_id: str, log: str) -> list[str]:
+        """The command line of ``start``."""
+        ...
+
+    def exec_command(
+        self, container_id: str, process_file: str, pid_file: str, log: str, console_socket: str | None
+    ) -> list[str]:
+        """The command line of a detached ``exec``."""
+        ...
+
+    def failure(
+        self, verb: str, container_id: str, log: bytes, stderr: bytes
+    ) -> RuntimeFailed | ContainerGone:
+        """The error that a failed command's log file and standard error describe."""
+        ...
+
+    def prepare_process(self, process: Json) -> Json:
+        """The process object as this runtime accepts it for exec."""
+        ...
+
+    async def kill(self, container_id: str, signal: int, *, everything: bool = False) -> None:
+        """Signal the init process, or with ``everything`` each process of the container.
+
+        Raises:
+            ContainerGone: it has ended or was never there.
+        """
+        ...
+
+    async def delete(self, container_id: str, *, force: bool = False) -> None:
+        """Delete the runtime's state and the cgroup; one that is gone is fine."""
+        ...
+
+    async def update(self, container_id: str, resources: Json) -> None:
+        """Set ``linux.resources`` (runtime-spec) of a running container; what is absent stays."""
+        ...
+
+    async def state(self, container_id: str) -> Json | None:
+        """The runtime's state document (``status``: created, running, stopped, paused); None if unknown."""
+        ...
+
+    async def features(self) -> Json | None:
+        """The runtime's features document (runtime-spec, features.md); None if it has no such command."""
+        ...
+
+    async def version(self) -> str:
+        """What the runtime says its version is, in one line."""
+        ...
