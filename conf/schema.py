@@ -142,6 +142,9 @@ class RuntimeTable:
     additional_devices: tuple[DeviceRule, ...] = option(
         (), "Devices of every container, as /dev/host[:/dev/container][:rwm]."
     )
+    device_ownership_from_security_context: bool = option(
+        False, "Device nodes in a container belong to the container's user and group."
+    )
     pids_limit: int = option(-1, "Most processes in a container; -1 leaves it to the kubelet.")
     log_size_max: int = option(
         -1, "A container's log is begun anew at this size; -1 leaves it to the kubelet.", unit="bytes"
@@ -240,7 +243,8 @@ class NetworkTable:
     builtin_plugins: Literal["auto", "always", "never"] = option(
         "auto",
         "Use of the plugins that are built in. auto: where a configuration names one of them it runs inside "
-        "the daemon; never: the binaries are run.",
+        "the daemon unless only the binary can do what it asks; always: no binary in its place; never: the "
+        "binaries are run.",
         own=True,
     )
     cni_add_timeout_s: Seconds = option(

@@ -1,6 +1,7 @@
 """Keys of CRI-O that a configuration may hold without effect, each with the reason.
 
-They load with one warning, so that an existing crio.conf can be used; a key that is in neither list is an error.
+They load with one warning, so that an existing crio.conf can be used; a key that is neither here nor in the
+schema is an error.
 """
 
 from collections.abc import Mapping
@@ -40,7 +41,6 @@ _RUNTIME: Mapping[str, str] = {
     "irqbalance_config_restore_file": NOT_YET,
     "rdt_config_file": NOT_YET,
     "cdi_spec_dirs": NOT_YET,
-    "device_ownership_from_security_context": NOT_YET,
     "hooks_dir": NOT_YET,
     "default_mounts": DEPRECATED,
     "default_mounts_file": NOT_YET,

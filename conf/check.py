@@ -1,0 +1,152 @@
+"""What must hold between the values of a configuration, beyond the type of each; pure."""
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from conf.schema import Config, RuntimeTable
+from conf.values import Seconds
+
+LEAST_LOG_SIZE_BYTES = 8192
+LEAST_CREATE_TIMEOUT_S = 30
+SOCKET_PATH_LIMIT_BYTES = 107
+BUILT_IN_HANDLERS = ("crun", "runc")  # need no table: they are looked up in PATH
+RUNROOT_ROOM_BYTES = 40  # for the names of our own sockets below runroot
+
+# Durations for which zero says "none" or "never"; all others must be above zero.
+_MAY_BE_ZERO = frozenset(
+    {
+        "crio.api.stream_idle_timeout",
+        "crio.image.pull_progress_timeout",
+        "crio.stats.collection_period",
+        "crio.runtime.ctr_stop_timeout",
+        "crio.runtime.slow_operation_seconds",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A finding about one option; ``name`` is ``crio.table.key``."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found; with errors the configuration cannot be used."""
+
+    errors: tuple[Remark, ...]
+    warnings: tuple[Remark, ...]
+
+
+def check(config: Config) -> Verdict:
+    """Look for contradictions and impossible values."""
+    errors = (
+        *_paths(config),
+        *_durations(config),
+        *_api(config),
+        *_runtime(config.runtime),
+        *_metrics(config),
+    )
+    return Verdict(errors, tuple(_warnings(config)))
+
+
+def _values(table: Any, name: str = "crio") -> Iterator[tuple[str, Any, Any]]:
+    """Every option as (dotted name, declared type, value), handlers included."""
+    for each in fields(table):
+        value = getattr(table, each.name)
+        if is_dataclass(value) and each.metadata.get("option") is None:
+            yield from _values(value, f"{name}.{each.name}")
+        elif each.name == "runtimes":
+            for handler, content in value.items():
+                yield from _values(content, f"{name}.runtimes.{handler}")
+        else:
+            yield f"{name}.{each.name}", each.type, value
+
+
+def _paths(config: Config) -> Iterator[Remark]:
+    for name, _, value in _values(config):
+        many = value if isinstance(value, tuple) else (value,)
+        for each in many:
+            if isinstance(each, Path) and not each.is_absolute():
+                yield Remark(name, f"{each} is not an absolute path")
+    if config.root == config.runroot:
+        yield Remark("crio.runroot", f"{config.runroot} is root as well; the two must differ")
+    for name, path, room in (
+        ("crio.api.listen", config.api.listen, 0),
+        ("crio.runroot", config.runroot, RUNROOT_ROOM_BYTES),
+    ):
+        if len(bytes(path)) > SOCKET_PATH_LIMIT_BYTES - room:
+            most = SOCKET_PATH_LIMIT_BYTES - room
+            yield Remark(name, f"{path} is too long for a Unix socket's address: {most} bytes at most")
+
+
+def _durations(config: Config) -> Iterator[Remark]:
+    for name, kind, value in _values(config):
+        if kind is not Seconds:
+            continue
+        if value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
+            yield Remark(name, f"{value:g} s is not a time above zero")
+
+
+def _api(config: Config) -> Iterator[Remark]:
+    api = config.api
+    if not _is_address(api.stream_address):
+        yield Remark("crio.api.stream_address", f'"{api.stream_address}" is not an IP address')
+    if api.stream_enable_tls and not (api.stream_tls_cert and api.stream_tls_key):
+        yield Remark("crio.api.stream_enable_tls", "needs stream_tls_cert and stream_tls_key")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _runtime(runtime: RuntimeTable) -> Iterator[Remark]:
+    known = {*runtime.runtimes, *BUILT_IN_HANDLERS}
+    if runtime.default_runtime and runtime.default_runtime not in known:
+        listed = ", ".join(sorted(known))
+        yield Remark(
+            "crio.runtime.default_runtime", f'no handler "{runtime.default_runtime}" (known: {listed})'
+        )
+    for name, handler in runtime.runtimes.items():
+        if not name or "/" in name:
+            yield Remark(f"crio.runtime.runtimes.{name}", "a handler's name must be a word without slashes")
+        if handler.container_create_timeout < LEAST_CREATE_TIMEOUT_S:
+            option = f"crio.runtime.runtimes.{name}.container_create_timeout"
+            yield Remark(option, f"must be at least {LEAST_CREATE_TIMEOUT_S} s")
+    if 0 <= runtime.log_size_max < LEAST_LOG_SIZE_BYTES:
+        yield Remark("crio.runtime.log_size_max", f"must be -1 or at least {LEAST_LOG_SIZE_BYTES} bytes")
+    if runtime.pids_limit < -1 or runtime.pids_limit == 0:
+        yield Remark("crio.runtime.pids_limit", "must be -1 or above zero")
+    if runtime.monitor_scope == "pod":
+        yield Remark("crio.runtime.monitor_scope", 'only "node" is supported yet')
+    for sysctl in runtime.default_sysctls:
+        if sysctl.value != sysctl.value.strip() or not sysctl.value:
+            yield Remark("crio.runtime.default_sysctls", f'"{sysctl}" has blanks or no value')
+
+
+def _metrics(config: Config) -> Iterator[Remark]:
+    metrics = config.metrics
+    if (metrics.metrics_cert is None) != (metrics.metrics_key is None):
+        yield Remark("crio.metrics.metrics_cert", "metrics_cert and metrics_key belong together")
+
+
+def _warnings(config: Config) -> Iterator[Remark]:
+    if config.root == Path("/var/lib/containers/storage"):
+        text = "this is the store of CRI-O and podman; Podwright needs a directory of its own"
+        yield Remark("crio.root", text)
+    if str(config.api.listen).endswith("run/crio/crio.sock"):
+        text = "for a socket of this name the kubelet asks cAdvisor for statistics, which then finds none"
+        yield Remark("crio.api.listen", text)
+    if config.metrics.enable_metrics:
+        yield Remark("crio.metrics.enable_metrics", "metrics are not served yet")
+    if config.api.stream_tls_ca and not config.api.stream_enable_tls:
+        yield Remark("crio.api.stream_tls_ca", "has no effect without stream_enable_tls")
