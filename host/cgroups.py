@@ -1,9 +1,9 @@
 """Control groups by files (cgroupfs driver): version 1, hybrid and version 2 behind one object.
 
 A cgroup is named by its path below every hierarchy ("/kubepods/burstable/pod1/<id>"). Version 1 has a tree
-for each set of controllers, hybrid adds a version 2 tree beside them, version 2 is one tree. A controller that
-the host lacks is an error only where a limit needs it. Everything here blocks for microseconds, but for remove()
-and kill(), which may wait for the kernel up to their bound: call those in a thread.
+for each set of controllers, hybrid adds a version 2 tree beside them, version 2 is one tree. A controller
+that the host lacks is an error only where a limit needs it. Everything here blocks briefly (create: 3 ms on
+version 1), remove() and kill() may wait for the kernel up to their bound: call those in a thread.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """A user namespace with given id maps, held by a descriptor (user_namespaces(7)).
 
-unshare(CLONE_NEWUSER) is refused to a process with threads, so a helper process makes the namespace, waits while
-its maps are written from outside, and ends once the descriptor is held.
+unshare(CLONE_NEWUSER) is refused to a process with threads, so a helper process makes the namespace, waits
+while its maps are written from outside, and ends once the descriptor is held.
 """
 
 import os
@@ -27,8 +27,8 @@ def make_user_namespace(
 ) -> int:
     """A descriptor of a new user namespace; maps are (inside, outside, length) as in /proc/<pid>/uid_map.
 
-    The caller closes it; the namespace lives as long as the descriptor or a mount of it. Takes a process start
-    (10 to 20 ms) and blocks: call it in a thread.
+    The caller closes it; the namespace lives as long as the descriptor or a mount of it. Takes a process
+    start (10 to 20 ms) and blocks: call it in a thread.
 
     Raises:
         UserNamespaceFailed: no user namespaces here, or a map that the kernel refuses.

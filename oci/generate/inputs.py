@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from api.errors import InvalidArgument
 from api.ids import ContainerId, SandboxId
 
 DEFAULT_CAPABILITIES = (
@@ -28,6 +29,10 @@ DEFAULT_CAPABILITIES = (
     "NET_BIND_SERVICE",
     "KILL",
 )
+
+
+class BadContainer(InvalidArgument):
+    """The request asks for what cannot be given; the message has the CRI field and its value."""
 
 
 class NamespaceMode(StrEnum):
@@ -240,6 +245,7 @@ class Defaults:
 
     ``seccomp_profile`` is the parsed JSON of RuntimeDefault (conf.seccomp); the privileged one likewise.
     ``apparmor_profile`` is the name of the loaded default profile, "" or "unconfined" for none.
+    ``allowed_annotations`` are prefixes of annotations that steer the OCI runtime and may pass.
     ``localhost_seccomp`` holds the parsed files of Localhost profiles by path: the caller reads, we judge.
     """
 
@@ -257,6 +263,7 @@ class Defaults:
     localhost_seccomp: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     apparmor_profile: str = ""
     timezone_file: str = ""
+    allowed_annotations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

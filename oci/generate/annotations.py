@@ -1,0 +1,46 @@
+"""Annotations of the document: the request's, and the keys by which runtimes recognise pods."""
+
+from collections.abc import Mapping, Sequence
+
+from oci.generate.inputs import ContainerInput, PauseInput
+
+# These steer the OCI runtime past the CRI (handlers, hooks, cgroup writes): only as configuration allows.
+_STEERING = ("run.oci.", "org.systemd.property.", "org.criu.", "module.wasm.", "dev.gvisor.", "io.crun.")
+
+
+def container_annotations(container: ContainerInput) -> dict[str, str]:
+    """What the pod's author wrote, without what steers the runtime; ours win over both."""
+    sandbox = container.sandbox
+    ours = {
+        "io.kubernetes.cri.container-type": "container",
+        "io.kubernetes.cri.container-name": container.name,
+        "io.kubernetes.cri.image-name": container.image_name,
+        "io.kubernetes.cri.sandbox-id": sandbox.id,
+        "io.kubernetes.cri.sandbox-name": sandbox.name,
+        "io.kubernetes.cri.sandbox-namespace": sandbox.namespace,
+        "io.kubernetes.cri.sandbox-uid": sandbox.uid,
+        "io.kubernetes.cri-o.ContainerType": "container",
+        "io.kubernetes.cri-o.SandboxID": sandbox.id,
+    }
+    kept = allowed(container.annotations, container.defaults.allowed_annotations)
+    return kept | {name: value for name, value in ours.items() if value}
+
+
+def pause_annotations(pause: PauseInput) -> dict[str, str]:
+    """The same for the sandbox's own container."""
+    ours = {
+        "io.kubernetes.cri.container-type": "sandbox",
+        "io.kubernetes.cri.sandbox-id": pause.id,
+        "io.kubernetes.cri-o.ContainerType": "sandbox",
+        "io.kubernetes.cri-o.SandboxID": pause.id,
+    }
+    return allowed(pause.annotations, pause.defaults.allowed_annotations) | ours
+
+
+def allowed(annotations: Mapping[str, str], prefixes: Sequence[str]) -> dict[str, str]:
+    """Without those that steer the runtime, unless one of ``prefixes`` lets them pass."""
+    return {
+        name: value
+        for name, value in annotations.items()
+        if not name.startswith(_STEERING) or name.startswith(tuple(prefixes))
+    }
