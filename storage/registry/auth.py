@@ -1,0 +1,157 @@
+"""Credentials for registries, from the request or from auth.json files (containers-auth.json(5)).
+
+Keys of "auths" are a registry or a registry with a path, and the longest that covers the repository wins:
+``quay.io/team/app``, ``quay.io/team``, ``quay.io``. Credential helpers are not run.
+"""
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from api.errors import InvalidArgument, Unimplemented
+from host.files import read_bounded
+
+_FILE_LIMIT = 1 << 20
+_HUB_LEGACY_KEYS = ("index.docker.io", "docker.io")
+
+
+class BadAuthFile(InvalidArgument):
+    """A file with credentials cannot be read as such."""
+
+
+class CredentialHelperUnsupported(Unimplemented):
+    """An auth file hands a registry to a credential helper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a registry may ask for; secrets are kept out of ``repr``."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+    registry_token: str = field(default="", repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.username or self.identity_token or self.registry_token)
+
+
+def default_paths(environment: Mapping[str, str] | None = None) -> list[Path]:
+    """The auth files to look at, in order; ``REGISTRY_AUTH_FILE`` stands alone when it is set."""
+    env = os.environ if environment is None else environment
+    if named := env.get("REGISTRY_AUTH_FILE"):
+        return [Path(named)]
+    runtime = env.get("XDG_RUNTIME_DIR")
+    home = Path(env.get("HOME") or "/root")
+    config = Path(env["XDG_CONFIG_HOME"]) if env.get("XDG_CONFIG_HOME") else home / ".config"
+    return [
+        Path(runtime) / "containers/auth.json"
+        if runtime
+        else Path(f"/run/containers/{os.getuid()}/auth.json"),
+        config / "containers/auth.json",
+        Path(env["DOCKER_CONFIG"]) / "config.json"
+        if env.get("DOCKER_CONFIG")
+        else home / ".docker/config.json",
+    ]
+
+
+def lookup(paths: list[Path], registry: str, repository: str) -> Credentials | None:
+    """The credentials that the first file which has some holds for a repository; blocking.
+
+    Raises:
+        BadAuthFile: a file is there and is malformed.
+        CredentialHelperUnsupported: the matching entry is a helper.
+    """
+    for path in paths:
+        try:
+            data = read_bounded(path, _FILE_LIMIT)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise BadAuthFile(f"{path}: {error.strerror}") from error
+        found = find(data, registry, repository, str(path))
+        if found is not None:
+            return found
+    return None
+
+
+def find(data: bytes, registry: str, repository: str, source: str) -> Credentials | None:
+    """The credentials in one auth file's content; ``source`` names it in errors."""
+    try:
+        document = json.loads(data or b"{}")
+    except ValueError as error:
+        raise BadAuthFile(f"{source}: not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise BadAuthFile(f"{source}: not a JSON object")
+    auths = _normalised(_object(document, "auths", source))
+    helpers = _object(document, "credHelpers", source)
+    for key in _keys(registry, repository):
+        if key in helpers:
+            raise CredentialHelperUnsupported(
+                f"{source}: {key} uses the credential helper {helpers[key]!r}; helpers are not supported, "
+                'put the credentials under "auths"'
+            )
+        if key in auths:
+            return _credentials(auths[key], key, source)
+    return None
+
+
+def _keys(registry: str, repository: str) -> Iterator[str]:
+    path = f"{registry}/{repository}"
+    while "/" in path:
+        yield path
+        path = path.rpartition("/")[0]
+    if registry == "docker.io":
+        yield from _HUB_LEGACY_KEYS
+    else:
+        yield registry
+
+
+def _normalised(auths: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys as the old docker client wrote them: with a scheme and an API version. Exact keys win."""
+    result: dict[str, Any] = {}
+    for key, value in auths.items():
+        bare = key
+        for scheme in ("https://", "http://"):
+            bare = bare.removeprefix(scheme)
+        if bare != key:
+            bare = bare.partition("/")[0]
+        if bare == key or bare not in result:
+            result[bare.rstrip("/")] = value
+    return result
+
+
+def _object(document: Mapping[str, Any], key: str, source: str) -> Mapping[str, Any]:
+    value = document.get(key) or {}
+    if not isinstance(value, dict):
+        raise BadAuthFile(f"{source}: {key} is not an object")
+    return value
+
+
+def _credentials(entry: object, key: str, source: str) -> Credentials | None:
+    if not isinstance(entry, dict):
+        raise BadAuthFile(f"{source}: the entry of {key} is not an object")
+    username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
+    if entry.get("auth"):
+        username, password = decode_auth(str(entry["auth"]), f"{source}: {key}")
+    found = Credentials(
+        username, password, str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
+    )
+    return found or None
+
+
+def decode_auth(text: str, source: str) -> tuple[str, str]:
+    """User and password of an ``auth`` field: base64 of ``user:password``."""
+    try:
+        decoded = base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise BadAuthFile(f"{source}: auth is not base64 of user:password") from error
+    username, colon, password = decoded.partition(":")
+    if not colon:
+        raise BadAuthFile(f"{source}: auth is not base64 of user:password")
+    return username, password.rstrip("\0")

@@ -1,0 +1,291 @@
+"""registries.conf, version 2 (containers-registries.conf(5)): mirrors, rewrites, blocks and short names.
+
+``Registries.load`` reads the file and ``<file>.d/*.conf``; ``sources`` says where a reference is to be
+asked for, in order; ``candidates`` what a short name may mean.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from api.errors import InvalidArgument, PermissionDenied
+from host.files import read_bounded
+from storage.reference import DOCKER_HUB, InvalidReference, Reference
+
+_FILE_LIMIT = 1 << 20
+_TOP_KEYS = frozenset(
+    {"unqualified-search-registries", "short-name-mode", "registry", "aliases", "credential-helpers",
+     "additional-layer-store-auth-helper"}
+)  # fmt: skip
+_REGISTRY_KEYS = frozenset({"prefix", "location", "insecure", "blocked", "mirror", "mirror-by-digest-only"})
+_MIRROR_KEYS = frozenset({"location", "insecure", "pull-from-mirror"})
+
+
+class BadRegistriesConf(InvalidArgument):
+    """registries.conf has a key or value that it must not have."""
+
+
+class RegistryBlocked(PermissionDenied):
+    """registries.conf forbids pulling from there."""
+
+
+class AmbiguousShortName(InvalidArgument):
+    """A short name could mean several images and no alias decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Another place to ask; ``pull_from`` is "all", "digest-only" or "tag-only"."""
+
+    location: str
+    insecure: bool = False
+    pull_from: str = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryRule:
+    """One [[registry]] table."""
+
+    prefix: str
+    location: str
+    insecure: bool = False
+    blocked: bool = False
+    mirrors: tuple[Mirror, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PullSource:
+    """One place to ask for an image: where it is there, and whether TLS may be weak or missing."""
+
+    host: str
+    repository: str
+    insecure: bool
+    is_mirror: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """All of registries.conf and its drop-ins; the empty value is what holds without any file."""
+
+    rules: tuple[RegistryRule, ...] = ()
+    search: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    enforcing: bool = True
+
+    @classmethod
+    def load(cls, path: Path, *, enforcing: bool = True) -> "Registries":
+        """Read the file and its drop-in directory; neither need be there. Blocking.
+
+        Raises:
+            BadRegistriesConf: naming file, table and key.
+        """
+        drop_ins = sorted(path.with_name(path.name + ".d").glob("*.conf"))
+        result = cls(enforcing=enforcing)
+        for file in (path, *drop_ins):
+            try:
+                data = read_bounded(file, _FILE_LIMIT)
+            except FileNotFoundError:
+                continue
+            result = result.merged(data, str(file))
+        return result
+
+    def merged(self, data: bytes, source: str) -> "Registries":
+        """This with a further file's content on top: its rules replace those of the same prefix."""
+        document = _parse(data, source)
+        rules = {rule.prefix: rule for rule in self.rules}
+        for table in _tables(document, "registry", source):
+            rule = _rule(table, f"{source}: [[registry]]")
+            rules[rule.prefix] = rule
+        result = replace(self, rules=tuple(rules.values()))
+        if "unqualified-search-registries" in document:
+            search = _list_of_strings(document, "unqualified-search-registries", source)
+            result = replace(result, search=search)
+        aliases = document.get("aliases")
+        if isinstance(aliases, dict):
+            result = replace(result, aliases={**self.aliases, **{k: str(v) for k, v in aliases.items()}})
+        mode = document.get("short-name-mode")
+        if mode is not None:
+            if mode not in ("enforcing", "permissive", "disabled"):
+                raise BadRegistriesConf(
+                    f"{source}: short-name-mode is {mode!r}, not enforcing, permissive or disabled"
+                )
+            # Permissive asks at a terminal and otherwise goes on: a daemon has no terminal.
+            result = replace(result, enforcing=mode == "enforcing")
+        return result
+
+    def candidates(self, reference: Reference) -> list[Reference]:
+        """What a reference may mean, in the order to try; itself when it names a registry."""
+        if not reference.is_short:
+            return [reference]
+        alias = self.aliases.get(reference.repository)
+        if alias:
+            target = _alias_target(reference.repository, alias)
+            return [replace(target, tag=reference.tag, digest=reference.digest)]
+        return [reference.qualified(registry) for registry in self.search or (DOCKER_HUB,)]
+
+    def resolve(self, reference: Reference) -> list[Reference]:
+        """As ``candidates``, for a pull.
+
+        Raises:
+            AmbiguousShortName: several registries could be meant and the mode is enforcing.
+        """
+        found = self.candidates(reference)
+        if len(found) > 1 and self.enforcing:
+            names = ", ".join(str(candidate) for candidate in found)
+            raise AmbiguousShortName(
+                f"short name {str(reference)!r} is ambiguous ({names}); write the registry, add an alias "
+                'to registries.conf, or set short-name-mode = "disabled"'
+            )
+        return found
+
+    def sources(self, reference: Reference) -> list[PullSource]:
+        """Where to ask for a qualified reference: mirrors first, the location itself last.
+
+        Raises:
+            RegistryBlocked: a rule forbids it.
+        """
+        rule = self.rule_for(reference)
+        if rule is None:
+            return [PullSource(reference.registry, reference.repository, insecure=False, is_mirror=False)]
+        if rule.blocked:
+            raise RegistryBlocked(f"{reference}: registries.conf blocks {rule.prefix}")
+        by_digest = reference.digest is not None
+        unwanted = "tag-only" if by_digest else "digest-only"
+        found = [
+            _source(rule, mirror.location, reference, mirror.insecure, is_mirror=True)
+            for mirror in rule.mirrors
+            if mirror.pull_from != unwanted
+        ]
+        return [*found, _source(rule, rule.location, reference, rule.insecure, is_mirror=False)]
+
+    def rule_for(self, reference: Reference) -> RegistryRule | None:
+        """The rule with the longest prefix that covers the reference."""
+        matching = [rule for rule in self.rules if _match_length(rule.prefix, reference)]
+        return max(matching, key=lambda rule: _match_length(rule.prefix, reference), default=None)
+
+
+def _match_length(prefix: str, reference: Reference) -> int:
+    """How much of the reference a prefix covers; 0 when it does not."""
+    if prefix.startswith("*."):
+        return len(prefix) if reference.registry.partition(":")[0].endswith(prefix[1:]) else 0
+    text = str(reference)
+    if not text.startswith(prefix):
+        return 0
+    return len(prefix) if text[len(prefix) : len(prefix) + 1] in ("", "/", ":", "@") else 0
+
+
+def _source(
+    rule: RegistryRule, location: str, reference: Reference, insecure: bool, *, is_mirror: bool
+) -> PullSource:
+    covered = reference.registry if rule.prefix.startswith("*.") else rule.prefix
+    name = (location or covered) + reference.name[len(covered) :]
+    host, _, repository = name.partition("/")
+    if host == DOCKER_HUB and "/" not in repository:
+        repository = f"library/{repository}"
+    return PullSource(host, repository, insecure, is_mirror)
+
+
+def _alias_target(name: str, alias: str) -> Reference:
+    try:
+        target = Reference.parse(alias)
+    except InvalidReference as error:
+        raise BadRegistriesConf(f"alias of {name}: {error}") from error
+    if target.is_short or target.tag or target.digest:
+        raise BadRegistriesConf(f"alias of {name}: {alias!r} must name a registry and no tag or digest")
+    return target
+
+
+def _parse(data: bytes, source: str) -> Mapping[str, Any]:
+    try:
+        document = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadRegistriesConf(f"{source}: {error}") from error
+    if "registries" in document:
+        raise BadRegistriesConf(
+            f"{source}: [registries.*] is version 1 of the format; write unqualified-search-registries and [[registry]]"
+        )
+    _refuse_unknown(document, _TOP_KEYS, source)
+    helpers = document.get("credential-helpers")
+    if helpers not in (None, [], ["containers-auth.json"]):
+        raise BadRegistriesConf(
+            f"{source}: credential-helpers {helpers!r} are not supported, use auth.json files"
+        )
+    return document
+
+
+def _rule(table: Mapping[str, Any], where: str) -> RegistryRule:
+    _refuse_unknown(table, _REGISTRY_KEYS, where)
+    location = _location(table, where)
+    prefix = _text(table, "prefix", where) or location
+    if not prefix:
+        raise BadRegistriesConf(f"{where}: needs location or prefix")
+    if not location and not prefix.startswith("*."):
+        location = prefix
+    digest_only = _flag(table, "mirror-by-digest-only", where)
+    mirrors = tuple(
+        _mirror(mirror, digest_only, f"{where} {prefix} [[registry.mirror]]")
+        for mirror in _tables(table, "mirror", where)
+    )
+    return RegistryRule(
+        prefix.rstrip("/"), location, _flag(table, "insecure", where), _flag(table, "blocked", where), mirrors
+    )
+
+
+def _mirror(table: Mapping[str, Any], digest_only: bool, where: str) -> Mirror:
+    _refuse_unknown(table, _MIRROR_KEYS, where)
+    location = _location(table, where)
+    if not location:
+        raise BadRegistriesConf(f"{where}: needs location")
+    pull_from = _text(table, "pull-from-mirror", where) or ("digest-only" if digest_only else "all")
+    if pull_from not in ("all", "digest-only", "tag-only"):
+        raise BadRegistriesConf(
+            f"{where}: pull-from-mirror is {pull_from!r}, not all, digest-only or tag-only"
+        )
+    if digest_only and pull_from != "digest-only":
+        raise BadRegistriesConf(f"{where}: pull-from-mirror contradicts mirror-by-digest-only = true")
+    return Mirror(location, _flag(table, "insecure", where), pull_from)
+
+
+def _location(table: Mapping[str, Any], where: str) -> str:
+    location = _text(table, "location", where).rstrip("/")
+    if "://" in location:
+        raise BadRegistriesConf(
+            f"{where}: location {location!r} must not have a scheme; insecure = true allows http"
+        )
+    return location
+
+
+def _refuse_unknown(table: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    unknown = sorted(set(table) - set(known))
+    if unknown:
+        raise BadRegistriesConf(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+
+
+def _tables(table: Mapping[str, Any], key: str, where: str) -> list[Mapping[str, Any]]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise BadRegistriesConf(f"{where}: {key} must be written [[…{key}]]")
+    return value
+
+
+def _list_of_strings(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = table[key]
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BadRegistriesConf(f"{where}: {key} must be a list of strings")
+    return tuple(value)
+
+
+def _text(table: Mapping[str, Any], key: str, where: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        raise BadRegistriesConf(f"{where}: {key} must be a string")
+    return value
+
+
+def _flag(table: Mapping[str, Any], key: str, where: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise BadRegistriesConf(f"{where}: {key} must be true or false")
+    return value

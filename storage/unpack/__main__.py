@@ -1,0 +1,81 @@
+"""``podwright-unpack``: the layer on stdin, its tree in a directory, one line of JSON on stdout.
+
+    argv[1]   {"directory": PATH, "limits": {FIELD OF Limits: NUMBER}}
+    stdout    {"compressed": HEX, "compressed_bytes": N, "archive": HEX, "archive_bytes": N, "disk_bytes": N,
+               "inodes": N, "skipped_xattrs": N, "implied": [PATH], "fault": null}
+              or the same with "fault": {"kind": KIND, "text": TEXT, "entry": NAME}
+
+After a fault in the archive the rest of stdin is still read and hashed, so that the parent can tell a
+damaged download (the digest differs) from a bad image; after a passed limit or a full disk it is not.
+The exit status is 0 whenever the line was written. stderr carries tracebacks of bugs only.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from storage.unpack.faults import Kind, LayerFault, Limits
+from storage.unpack.streams import Stream, threaded
+from storage.unpack.tar import Reader, Source
+from storage.unpack.tree import Tree
+
+_GIVE_UP = frozenset({Kind.TOO_LARGE, Kind.DISK})
+# A short switch interval lets the decompressing thread take its next chunk while the tar loop is in Python.
+_SWITCH_INTERVAL_S = 1e-4
+
+
+def unpack(descriptor: int, directory: Path, limits: Limits) -> dict[str, Any]:
+    """Unpack the stream on ``descriptor`` into the empty ``directory``; the result as the protocol has it."""
+    stream = Stream(descriptor, limits)
+    chunks = threaded(stream.chunks())
+    fault: LayerFault | None = None
+    with Tree(directory, limits) as tree:
+        try:
+            tree.write(Reader(Source(chunks), limits))
+        except LayerFault as caught:
+            fault = caught
+        result = {
+            "disk_bytes": tree.disk_bytes,
+            "inodes": tree.inodes,
+            "skipped_xattrs": tree.skipped_xattrs,
+            "implied": [os.fsdecode(path) for path in tree.implied],
+        }
+    told = fault is None or (fault.kind not in _GIVE_UP and _drain(stream, chunks))
+    return {
+        **result,
+        "compressed": stream.compressed_digest if told else "",
+        "compressed_bytes": stream.compressed_bytes,
+        "archive": stream.archive_digest if fault is None else "",
+        "archive_bytes": stream.archive_bytes,
+        "fault": None if fault is None else {"kind": fault.kind, "text": fault.text, "entry": fault.entry},
+    }
+
+
+def _drain(stream: Stream, chunks: Iterator[bytes]) -> bool:
+    """Hash the rest of the input after a fault; always True."""
+    stream.abandon()
+    with contextlib.suppress(LayerFault):
+        for _ in chunks:
+            pass  # what the other thread had made already, until it ends
+    stream.drain()
+    return True
+
+
+def main() -> None:
+    """Entry point of the process."""
+    request = json.loads(sys.argv[1])
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    os.umask(0)
+    result = unpack(0, Path(request["directory"]), Limits(**request["limits"]))
+    sys.stdout.write(json.dumps(result, ensure_ascii=True) + "\n")
+    sys.stdout.flush()
+    # The decompressing thread may still wait for room: it is not joined.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

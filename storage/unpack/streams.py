@@ -1,0 +1,206 @@
+"""The byte stream of a layer: read, hash, decompress and hash again in one pass, on a thread of its own.
+
+Chunks are a megabyte: hashing and decompression then run outside the interpreter lock for milliseconds at
+a time. Many short calls would fight the tar reader's thread for that lock and lose.
+"""
+
+import hashlib
+import os
+import queue
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from typing import IO, Protocol, cast
+
+from storage.unpack.faults import Kind, LayerFault, Limits
+
+READ_BYTES = 1 << 18
+OUTPUT_BYTES = 1 << 20
+_QUEUE_CHUNKS = 8
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte 0x50 to 0x5f
+_ZSTD_WINDOW_BYTES = 128 << 20
+
+
+class _Inflater(Protocol):
+    """What zlib's and isal's decompression objects share."""
+
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def eof(self) -> bool: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def _inflater_factory() -> Callable[[], _Inflater]:
+    """isal inflates about three times as fast as zlib; it is not built for every machine."""
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return lambda: zlib.decompressobj(31)
+    return lambda: isal_zlib.decompressobj(31)
+
+
+class Stream:
+    """The compressed stream on a descriptor; the digests are those of what ``chunks`` has gone through."""
+
+    def __init__(self, descriptor: int, limits: Limits) -> None:
+        self._descriptor = descriptor
+        self._limits = limits
+        self._compressed = hashlib.sha256()
+        self._archive = hashlib.sha256()
+        self._abandoned = False
+        self.compressed_bytes = 0
+        self.archive_bytes = 0
+
+    @property
+    def compressed_digest(self) -> str:
+        """Hex sha256 of what was read so far."""
+        return self._compressed.hexdigest()
+
+    @property
+    def archive_digest(self) -> str:
+        """Hex sha256 of what was given out so far."""
+        return self._archive.hexdigest()
+
+    def abandon(self) -> None:
+        """Let ``chunks`` end at its next chunk; what is left of the input is for ``drain``."""
+        self._abandoned = True
+
+    def drain(self) -> None:
+        """Read and hash what is left of the input, without looking at it; ``chunks`` must have ended."""
+        while self._read():
+            pass
+
+    def chunks(self) -> Iterator[bytes]:
+        """The uncompressed archive.
+
+        Raises:
+            LayerFault: the compression is broken or ends early, or a limit is passed.
+        """
+        first = self._read()
+        while first and len(first) < 4 and (more := self._read()):
+            first += more
+        for chunk in self._decoder(first):
+            self.archive_bytes += len(chunk)
+            self._check_limits()
+            self._archive.update(chunk)
+            if self._abandoned:
+                return
+            yield chunk
+
+    def _read(self) -> bytes:
+        parts = []
+        wanted = READ_BYTES
+        while wanted and (data := os.read(self._descriptor, wanted)):
+            parts.append(data)
+            wanted -= len(data)
+        chunk = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._compressed.update(chunk)
+        self.compressed_bytes += len(chunk)
+        return chunk
+
+    def _check_limits(self) -> None:
+        if self.archive_bytes > self._limits.total_bytes:
+            raise LayerFault(Kind.TOO_LARGE, f"more than {self._limits.total_bytes} bytes uncompressed")
+        if (
+            self.archive_bytes > self._limits.ratio_floor_bytes
+            and self.archive_bytes > self.compressed_bytes * self._limits.ratio
+        ):
+            raise LayerFault(Kind.TOO_LARGE, f"unpacks to more than {self._limits.ratio} times its size")
+
+    def _decoder(self, first: bytes) -> Iterator[bytes]:
+        if first.startswith(_GZIP_MAGIC):
+            return self._gzip(first)
+        if first.startswith(_ZSTD_MAGIC) or first[1:4] == _ZSTD_SKIPPABLE:
+            return self._zstd(first)
+        return self._plain(first)
+
+    def _plain(self, chunk: bytes) -> Iterator[bytes]:
+        while chunk:
+            yield chunk
+            chunk = self._read()
+
+    def _gzip(self, chunk: bytes) -> Iterator[bytes]:
+        """One or more gzip members (parallel compressors write many)."""
+        factory = _inflater_factory()
+        inflater = factory()
+        while True:
+            data = _inflate(inflater, chunk)
+            if data:
+                yield data
+            if inflater.eof:
+                chunk = inflater.unused_data or self._read()
+                if not chunk:
+                    return
+                if not chunk.startswith(_GZIP_MAGIC[: len(chunk)]):
+                    raise LayerFault(Kind.CORRUPT, "trailing garbage after the gzip stream")
+                inflater = factory()
+                continue
+            # At the end of the input there may still be output that did not fit in one call.
+            chunk = inflater.unconsumed_tail or self._read()
+            if not chunk and not data:
+                raise LayerFault(Kind.TRUNCATED, "the gzip stream ends early")
+
+    def _zstd(self, chunk: bytes) -> Iterator[bytes]:
+        """zstd frames, skippable ones passed over (zstd:chunked puts its index there)."""
+        import zstandard
+
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
+        source = _Rejoined(chunk, self._read)
+        reader = decompressor.stream_reader(
+            cast(IO[bytes], source), read_size=READ_BYTES, read_across_frames=True, closefd=False
+        )
+        try:
+            while data := reader.read(OUTPUT_BYTES):
+                yield data
+        except zstandard.ZstdError as error:
+            raise LayerFault(Kind.CORRUPT, f"broken zstd stream: {error}") from error
+
+
+def _inflate(inflater: _Inflater, chunk: bytes) -> bytes:
+    try:
+        return inflater.decompress(chunk, OUTPUT_BYTES)
+    except Exception as error:
+        # isal's exception is its own, not derived from zlib's, and isal need not be there to name it.
+        if isinstance(error, zlib.error) or type(error).__module__.startswith("isal"):
+            raise LayerFault(Kind.CORRUPT, f"broken gzip stream: {error}") from error
+        raise
+
+
+class _Rejoined:
+    """A reader that gives the chunk already taken first."""
+
+    def __init__(self, first: bytes, following: Callable[[], bytes]) -> None:
+        self._first = first
+        self._following = following
+
+    def read(self, _size: int = -1) -> bytes:
+        """The next chunk; its size is the stream's, never more than the decompressor asks for."""
+        chunk, self._first = self._first, b""
+        return chunk or self._following()
+
+
+def threaded(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Produce ``chunks`` on another thread, a few ahead; its exception is raised here.
+
+    Leaving the iteration early leaves the thread: call this once in a process that then ends.
+    """
+    buffer: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUE_CHUNKS)
+
+    def produce() -> None:
+        try:
+            for chunk in chunks:
+                buffer.put(chunk)
+            buffer.put(None)
+        except BaseException as error:
+            buffer.put(error)
+
+    threading.Thread(target=produce, name="decompress", daemon=True).start()
+    while (item := buffer.get()) is not None:
+        if isinstance(item, BaseException):
+            raise item
+        yield item

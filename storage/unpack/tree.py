@@ -1,0 +1,346 @@
+"""Writes the entries of a layer below one directory, in the form that overlayfs reads.
+
+Every path is resolved by the kernel with the directory as its root (openat2 RESOLVE_IN_ROOT), so no
+symbolic link, ``..`` or absolute target leads out of it. Whiteouts (image-spec v1.1, layer.md) become
+character devices 0/0, an opaque marker the attribute trusted.overlay.opaque
+(kernel Documentation/filesystems/overlayfs.rst).
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections import OrderedDict
+from pathlib import Path
+
+from host.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2, remove_tree
+from storage.unpack.faults import Kind, LayerFault, Limits
+from storage.unpack.tar import Entry, Reader, Type
+
+_WHITEOUT = b".wh."
+_OPAQUE = b".wh..wh..opq"
+_RESOLVE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+_CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_PARENTS = 128
+_IMPLIED_MODE = 0o755
+_BLOCK = 4096
+_DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
+# Attributes that would speak to overlayfs itself: an image must not redirect or hide by them.
+_OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
+
+
+def split_name(name: bytes) -> tuple[bytes, bytes]:
+    """The parent directory ("" for the top) and the last part of a name; ("", "") is the root itself.
+
+    Raises:
+        LayerFault: the name is absolute, has a ``..`` part, or passes through a whiteout marker.
+    """
+    shown = name.decode(errors="replace")
+    if name.startswith(b"/"):
+        raise LayerFault(Kind.HOSTILE, "absolute path", shown)
+    if b"\0" in name:
+        raise LayerFault(Kind.HOSTILE, "zero byte in a path", shown)
+    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+    if b".." in parts:
+        raise LayerFault(Kind.HOSTILE, "path leads out of the layer by '..'", shown)
+    if any(part.startswith(_WHITEOUT) for part in parts[:-1]):
+        raise LayerFault(Kind.HOSTILE, "path below a whiteout marker", shown)
+    return b"/".join(parts[:-1]), parts[-1] if parts else b""
+
+
+class Tree:
+    """The directory being filled; a context manager that holds its descriptors."""
+
+    def __init__(self, directory: Path, limits: Limits) -> None:
+        self._limits = limits
+        self.root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.disk_bytes = 0
+        self.inodes = 0
+        self.skipped_xattrs = 0
+        self._parents: OrderedDict[bytes, int] = OrderedDict()
+        self._times: dict[bytes, int] = {}
+        self._implied: set[bytes] = set()
+
+    def __enter__(self) -> "Tree":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._forget_parents()
+        os.close(self.root)
+
+    @property
+    def implied(self) -> list[bytes]:
+        """Directories that were needed and that no entry described, parents first."""
+        return sorted(self._implied)
+
+    def write(self, reader: Reader) -> None:
+        """Write every entry of ``reader``.
+
+        Raises:
+            LayerFault: naming the entry.
+        """
+        for entry in reader:
+            try:
+                self._write_entry(entry, reader)
+            except OSError as error:
+                kind = Kind.DISK if error.errno in _DISK_FAULTS else Kind.CORRUPT
+                text = f"{error.strerror}"
+                raise LayerFault(kind, text, entry.name.decode(errors="replace")) from error
+        self._finish()
+
+    def _write_entry(self, entry: Entry, reader: Reader) -> None:
+        directory, name = split_name(entry.name)
+        if not name:
+            if entry.type is Type.DIRECTORY:
+                self._describe_root(entry)
+            return
+        parent = self._parent(directory)
+        if name.startswith(_WHITEOUT):
+            self._whiteout(parent, name, entry)
+        elif entry.type is Type.FILE:
+            self._file(parent, name, entry, reader)
+        elif entry.type is Type.DIRECTORY:
+            self._directory(parent, name, entry, directory + b"/" + name if directory else name)
+        elif entry.type is Type.SYMLINK:
+            self._symlink(parent, name, entry)
+        elif entry.type is Type.HARD_LINK:
+            self._hard_link(directory, name, entry)
+        elif entry.type is Type.FIFO:
+            self._fifo(parent, name, entry)
+        else:
+            raise _hostile(entry, "device nodes in layers are refused")
+
+    # -- parents -------------------------------------------------------------------------------
+
+    def _parent(self, path: bytes) -> int:
+        """A descriptor of the directory ``path``, made with what leads to it if it is not there."""
+        descriptor = self._parents.get(path)
+        if descriptor is not None:
+            return descriptor
+        if not path:
+            return self.root
+        try:
+            descriptor = self._open_directory(path)
+        except FileNotFoundError:
+            self._make_implied(path)
+            descriptor = self._open_directory(path)
+        self._parents[path] = descriptor
+        if len(self._parents) > _OPEN_PARENTS:
+            os.close(self._parents.popitem(last=False)[1])
+        return descriptor
+
+    def _open_directory(self, path: bytes) -> int:
+        return openat2(self.root, path, os.O_RDONLY | os.O_DIRECTORY, resolve=_RESOLVE)
+
+    def _make_implied(self, path: bytes) -> None:
+        """Make the missing directories of ``path`` one by one: only the name's length bounds the depth."""
+        made = b""
+        descriptor = os.dup(self.root)
+        try:
+            for part in path.split(b"/"):
+                made = made + b"/" + part if made else part
+                try:
+                    os.mkdir(part, _IMPLIED_MODE, dir_fd=descriptor)
+                    self._implied.add(made)
+                    self._count(0)
+                except FileExistsError:
+                    pass  # a directory, or a link that the next step resolves inside the root
+                following = self._open_directory(made)
+                os.close(descriptor)
+                descriptor = following
+        finally:
+            os.close(descriptor)
+
+    def _forget_parents(self) -> None:
+        for descriptor in self._parents.values():
+            os.close(descriptor)
+        self._parents.clear()
+
+    # -- kinds of entries ----------------------------------------------------------------------
+
+    def _file(self, parent: int, name: bytes, entry: Entry, reader: Reader) -> None:
+        try:
+            descriptor = os.open(name, _CREATE, entry.mode, dir_fd=parent)
+        except FileExistsError:
+            self._replace(parent, name)
+            descriptor = os.open(name, _CREATE, entry.mode, dir_fd=parent)
+        try:
+            if entry.size:
+                reader.copy_content(descriptor)
+            # Changing the owner clears set-id bits and file capabilities: they come after it.
+            if entry.uid or entry.gid:
+                os.fchown(descriptor, entry.uid, entry.gid)
+                if entry.mode & 0o6000:
+                    os.fchmod(descriptor, entry.mode)
+            if entry.xattrs:
+                self._set_xattrs(descriptor, entry)
+            os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+        finally:
+            os.close(descriptor)
+        self._count(entry.size)
+
+    def _directory(self, parent: int, name: bytes, entry: Entry, path: bytes) -> None:
+        opaque = False
+        try:
+            os.mkdir(name, entry.mode, dir_fd=parent)
+            self._count(0)
+        except FileExistsError:
+            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if not stat.S_ISDIR(found.st_mode):
+                opaque = _is_whiteout(found)
+                self._replace(parent, name)
+                os.mkdir(name, entry.mode, dir_fd=parent)
+                self._count(0)
+        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            self._describe(descriptor, entry)
+            if opaque:
+                _make_opaque(descriptor)
+        finally:
+            os.close(descriptor)
+        self._implied.discard(path)
+        self._times[path] = entry.mtime_ns
+
+    def _describe_root(self, entry: Entry) -> None:
+        self._describe(self.root, entry)
+        self._times[b""] = entry.mtime_ns
+
+    def _describe(self, descriptor: int, entry: Entry) -> None:
+        os.fchown(descriptor, entry.uid, entry.gid)
+        os.fchmod(descriptor, entry.mode)
+        if entry.xattrs:
+            self._set_xattrs(descriptor, entry)
+
+    def _symlink(self, parent: int, name: bytes, entry: Entry) -> None:
+        try:
+            os.symlink(entry.link, name, dir_fd=parent)
+        except FileExistsError:
+            self._replace(parent, name)
+            os.symlink(entry.link, name, dir_fd=parent)
+        if entry.uid or entry.gid:
+            os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
+        self._count(0)
+
+    def _hard_link(self, directory: bytes, name: bytes, entry: Entry) -> None:
+        try:
+            target_directory, target = split_name(entry.link.lstrip(b"/"))
+        except LayerFault as fault:
+            raise _hostile(entry, f"hard link to {entry.link!r}: {fault.text}") from fault
+        if not target or target.startswith(_WHITEOUT):
+            raise _hostile(entry, f"hard link to {entry.link!r}")
+        source = self._open_directory(target_directory) if target_directory else os.dup(self.root)
+        try:
+            self._link(source, target, directory, name, entry)
+        except FileNotFoundError as error:
+            raise LayerFault(
+                Kind.CORRUPT, f"hard link to {entry.link!r}, which is not in this layer", _shown(entry)
+            ) from error
+        finally:
+            os.close(source)
+
+    def _link(self, source: int, target: bytes, directory: bytes, name: bytes, entry: Entry) -> None:
+        found = os.stat(target, dir_fd=source, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode) or stat.S_ISCHR(found.st_mode):
+            raise _hostile(entry, f"hard link to {entry.link!r}, which is no file")
+        parent = self._parent(directory)
+        try:
+            os.link(target, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+        except FileExistsError:
+            existing = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if os.path.samestat(existing, found):
+                return
+            self._replace(parent, name)
+            os.link(target, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+
+    def _fifo(self, parent: int, name: bytes, entry: Entry) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(name, dir_fd=parent, follow_symlinks=False)
+            self._replace(parent, name)
+        os.mkfifo(name, entry.mode, dir_fd=parent)
+        os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
+        self._count(0)
+
+    def _whiteout(self, parent: int, name: bytes, entry: Entry) -> None:
+        """Hide a name of the layers below; what this layer itself has of that name stays."""
+        if name == _OPAQUE:
+            _make_opaque(parent)
+            return
+        hidden = name[len(_WHITEOUT) :]
+        if hidden.startswith(_WHITEOUT):
+            return  # bookkeeping of aufs (.wh..wh.plnk, .wh..wh.aufs)
+        if hidden in (b"", b".", b".."):
+            raise _hostile(entry, "whiteout of no name")
+        try:
+            os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=parent)
+            self._count(0)
+        except FileExistsError:
+            found = os.stat(hidden, dir_fd=parent, follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode):
+                descriptor = os.open(
+                    hidden, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent
+                )
+                try:
+                    _make_opaque(descriptor)
+                finally:
+                    os.close(descriptor)
+
+    # -- shared --------------------------------------------------------------------------------
+
+    def _replace(self, parent: int, name: bytes) -> None:
+        """Make room: a later entry of the same name wins."""
+        self._forget_parents_but(parent)
+        remove_tree(Path(f"/proc/self/fd/{parent}") / os.fsdecode(name))
+
+    def _forget_parents_but(self, kept: int) -> None:
+        """What was cached may have led through the replaced entry."""
+        for path, descriptor in list(self._parents.items()):
+            if descriptor != kept:
+                os.close(self._parents.pop(path))
+
+    def _set_xattrs(self, descriptor: int, entry: Entry) -> None:
+        for key, value in entry.xattrs:
+            if key.startswith(_OVERLAY_XATTRS):
+                raise _hostile(entry, f"attribute {key} is overlayfs's own")
+            if key.startswith(("security.selinux", "trusted.")):
+                self.skipped_xattrs += 1  # labels of another machine
+                continue
+            try:
+                os.setxattr(descriptor, key, value)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EPERM):
+                    raise
+                self.skipped_xattrs += 1
+
+    def _count(self, size: int) -> None:
+        self.inodes += 1
+        if self.inodes > self._limits.entries:
+            raise LayerFault(Kind.TOO_LARGE, f"more than {self._limits.entries} files and directories")
+        self.disk_bytes += (size + _BLOCK - 1) // _BLOCK * _BLOCK or _BLOCK
+
+    def _finish(self) -> None:
+        """Set the times of directories, which every entry below them had touched."""
+        for path, time in reversed(self._times.items()):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # replaced by a later entry
+                descriptor = self._open_directory(path)
+                try:
+                    os.utime(descriptor, ns=(time, time))
+                finally:
+                    os.close(descriptor)
+
+
+def _make_opaque(descriptor: int) -> None:
+    os.setxattr(descriptor, "trusted.overlay.opaque", b"y")
+
+
+def _is_whiteout(found: os.stat_result) -> bool:
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
+
+
+def _shown(entry: Entry) -> str:
+    return entry.name.decode(errors="replace")
+
+
+def _hostile(entry: Entry, text: str) -> LayerFault:
+    return LayerFault(Kind.HOSTILE, text, _shown(entry))
