@@ -1,0 +1,39 @@
+"""Entry of the ``podwright`` command: parse, dispatch, and turn errors into one line and an exit code.
+
+Exit codes: 0 done, 1 it failed (the reason is on standard error), 2 wrong usage, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from api.errors import PodwrightError
+from cri.cli.arguments import parse
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; wrong usage leaves by SystemExit(2) as argparse does.
+
+    Subcommands are imported when they are called, so that ``podwright version`` starts without gRPC.
+    """
+    arguments = parse(argv)
+    command = import_module(f"cri.cli.{arguments.command}")
+    try:
+        return int(command.run(arguments))
+    except PodwrightError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone, as "podwright config | head" does
+        return EXIT_FAILED
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _fail(text: str) -> int:
+    print(f"podwright: {text}", file=sys.stderr)
+    return EXIT_FAILED
