@@ -11,7 +11,7 @@ APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 class Skip:
     """Specs whose full name ``pattern`` finds (a regular expression for both Go and Python), and the reason.
 
-    ``by_us``: they would run and cannot pass, so ginkgo is told to leave them out; the others skip themselves.
+    ``by_us``: they would run and cannot pass, so ginkgo leaves them out; the others skip themselves.
     """
 
     pattern: str

@@ -1,8 +1,8 @@
 """The images that critest pulls, rebuilt from Debian packages and kept in a registry directory of the cache.
 
-critest compiles the names in; registries.conf leads each public registry to the loopback one. What an image must
-contain is in the suite's own sources: a busybox whose applets are hard links (the spec that masks /bin/ls would
-mask the whole of a symlinked busybox), a setuid program, users and groups, exact tags.
+critest compiles the names in; registries.conf leads each public registry to the loopback one. What an image
+must contain is in the suite's own sources: a busybox whose applets are hard links (the spec that masks
+/bin/ls would mask the whole of a symlinked busybox), a setuid program, users and groups, exact tags.
 """
 
 import subprocess
@@ -60,7 +60,8 @@ http {
     }
 }
 """
-PAUSE = 'trap "exit 0" TERM INT; while :; do sleep 86400 & wait $!; done'
+# Not `sleep`: a spec looks for a process of that name in the pod's process namespace.
+PAUSE = 'trap "exit 0" TERM INT; tail -f /dev/null & wait $!'
 
 
 def registry_directory() -> Path:

@@ -45,7 +45,7 @@ class Spec:
                     name, Outcome.FAILED, f"{problem.get('message', '')}\n{problem.text or ''}".strip()
                 )
         if (skipped := case.find("skipped")) is not None:
-            # Ginkgo says "skipped - <reason>" when the spec called Skip, and plain "skipped" when filtered out.
+            # "skipped - <reason>" when the spec called Skip, plain "skipped" when filtered out.
             message = skipped.get("message", "").removeprefix("skipped").lstrip(" -")
             return cls(name, Outcome.SKIPPED, message, selected=bool(message))
         return cls(name, Outcome.PASSED if status in ("passed", "") else Outcome.FAILED, status)
@@ -84,8 +84,8 @@ class Verdict:
 def judge(report: Report, expected: Sequence[Skip], left_out: str = "") -> Verdict:
     """Say what happened, spec by spec where it did not pass.
 
-    ``left_out`` is the expression that was handed to ginkgo's skip: what it matches was not run on purpose and
-    counts as skipped, with the reason in ``expected``. What a focus leaves out counts as nothing.
+    ``left_out`` is the expression that was handed to ginkgo's skip: what it matches was not run on purpose
+    and counts as skipped, with the reason in ``expected``. What a focus leaves out counts as nothing.
     """
     lines: list[str] = []
     passed = [spec for spec in report.specs if spec.outcome is Outcome.PASSED]

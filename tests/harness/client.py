@@ -162,7 +162,7 @@ def container_config(
         metadata=pb.ContainerMetadata(name=name, attempt=attempt),
         image=pb.ImageSpec(image=image),
         command=command,
-        envs=[pb.KeyValue(key=key, value=value) for key, value in (env or {}).items()],
+        envs=[pb.KeyValue(key=key, value=value.encode()) for key, value in (env or {}).items()],
         log_path=f"{name}/{attempt}.log",
         linux=pb.LinuxContainerConfig(
             security_context=pb.LinuxContainerSecurityContext(

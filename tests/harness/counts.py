@@ -1,7 +1,7 @@
 """What a machine holds that pods could leave behind: taken before and after, and compared.
 
-Processes are those of the own process namespace, mounts and links those of the own mount and network namespace,
-so that the counts are exact inside tests.harness.private and merely indicative outside of it.
+Processes are those of the own process namespace, mounts and links those of the own mount and network
+namespace, so that the counts are exact inside tests.harness.private and merely indicative outside of it.
 """
 
 import json

@@ -1,8 +1,8 @@
 """A Podwright daemon on a state of its own, and the certainty that nothing of it stays.
 
-<state>/podwright.toml  conf.d/  registries.conf  net.d/10-bridge.conflist   configuration, written by us
-<state>/root  log  ipam  daemon.log                                          its persistent state, pods' logs
-<runroot>/podwright.sock …                                                   its volatile state, on a tmpfs if /run is one
+<state>/podwright.toml  conf.d/  registries.conf  net.d/10-bridge.conflist   its configuration
+<state>/root  log  ipam  daemon.log   what it keeps on disk, and its pods' logs
+<runroot>/podwright.sock and others   what it keeps until the next boot
 """
 
 import contextlib
@@ -22,7 +22,6 @@ from typing import Self
 
 import grpc
 
-from tests.harness.cache import PROJECT
 from tests.harness.client import Client
 from tests.harness.counts import cgroup_roots
 
@@ -153,11 +152,10 @@ class Daemon:
             self._client = Client(self.endpoint)
         return self._client
 
-    def command(self, *arguments: str) -> list[str]:
-        """A command line of the program on this daemon's configuration: ``command("image", "import", path)``."""
-        head, *rest = arguments
+    def command(self, verb: str, *arguments: str) -> list[str]:
+        """A command line on this daemon's configuration; ``verb`` may be of two words: ``image import``."""
         options = ["--config", str(self.config), "--config-dir", str(self.state / "conf.d")]
-        return [*self._program, head, *options, *rest]
+        return [*self._program, *verb.split(), *options, *arguments]
 
     def start(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Start it and wait until it says that pods and their network can run."""
@@ -191,8 +189,7 @@ class Daemon:
             try:
                 return client.not_ready()
             except grpc.RpcError as error:
-                code = error.code() if isinstance(error, grpc.Call) else ""
-                return f"{code} {error.details() if isinstance(error, grpc.Call) else error}"
+                return str(error)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Signal it and wait for its end; the exit code, negative for a signal."""
@@ -225,7 +222,7 @@ class Daemon:
         return f"the end of its log:\n{self.log()[-LOG_TAIL:] or '(empty)'}"
 
     def teardown(self) -> list[str]:
-        """Remove every pod, the daemon, its helpers, mounts, cgroups and files; what had to be forced, one line each."""
+        """Remove pods, daemon, helpers, mounts, cgroups, files; what had to be forced, one line each."""
         ids = self._remove_pods()
         if self._client is not None:
             self._client.close()

@@ -57,7 +57,7 @@ def _run(argv: Sequence[str], directory: Path) -> str:
 
 
 def find(tree: Path, name: str) -> Path:
-    """The file called ``name`` in a library or program directory of ``tree``, links followed inside the tree."""
+    """The file ``name`` in a library or program directory of ``tree``, links followed inside the tree."""
     for pattern in ("lib/*/", "usr/lib/*/", "lib64/", "lib/", "bin/", "usr/bin/", "sbin/", "usr/sbin/"):
         for path in sorted(tree.glob(pattern + name)):
             return inside(tree, path)

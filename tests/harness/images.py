@@ -1,4 +1,4 @@
-"""Container images made of bytes in memory: layers, manifests and archives (image-spec v1.1), the same bytes each time."""
+"""Container images made in memory, the same bytes each time: layers, manifests, archives (image-spec)."""
 
 import gzip
 import hashlib
@@ -23,7 +23,7 @@ def digest_of(data: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One member of a layer: a file with ``data``, a directory (``data`` None), or a link if ``link`` is set."""
+    """One member of a layer: a file with ``data``, a directory without, or a link if ``link`` is set."""
 
     path: str
     data: bytes | None = None

@@ -2,10 +2,10 @@
 
     python -m tests.harness.private COMMAND ARGUMENT…
 
-Inside, ``lo`` is the only link and it is up; /run is an empty tmpfs, and so is /var/lib/cni where that exists. Mounts
-made inside stay inside. The cgroup mounts are the host's (`ip netns exec` would remount /sys and lose them). This
-process is pid 1 there: it reaps every orphan at once, and whatever still runs when the command ends is killed.
-Cgroups are what can outlive it: whoever makes them removes them.
+Inside, ``lo`` is the only link and it is up; /run is an empty tmpfs, and so is /var/lib/cni where that
+exists. Mounts made inside stay inside. The cgroup mounts are the host's (`ip netns exec` would remount /sys
+and lose them). This process is pid 1 there: it reaps every orphan at once, and whatever still runs when the
+command ends is killed. Cgroups are what can outlive it: whoever makes them removes them.
 """
 
 import os
@@ -41,7 +41,8 @@ def prepare() -> None:
 def satisfy_crun() -> None:
     """Give a lone hugetlb controller of a hybrid v2 tree to v1.
 
-    crun 1.8 refuses a hybrid layout ("cgroups in hybrid mode not supported") while its v2 tree has controllers.
+    crun 1.8 refuses a hybrid layout while its v2 tree has controllers ("cgroups in hybrid mode not
+    supported").
     """
     controllers = CGROUP / "unified/cgroup.controllers"
     if not controllers.exists() or "hugetlb" not in controllers.read_text().split():
@@ -79,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
     if os.geteuid() != 0:
         sys.exit("this needs root: it makes namespaces, mounts and cgroups of its own")
     line = command_line(argv)
-    os.execvp(line[0], line)
+    return os.execvp(line[0], line)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.harness.debian import find, unpacked
 from tests.harness.images import MANIFEST_TYPE, Image, digest_of
 
 START_TIMEOUT_S = 20
@@ -19,6 +20,17 @@ PUBLIC_NAMES = ("registry.k8s.io", "k8s.gcr.io", "gcr.io", "public.ecr.aws", "do
 
 class RegistryFailed(Exception):
     """The registry does not start, or refuses what is pushed to it."""
+
+
+def registry_program() -> Path:
+    """docker-registry from PATH, else from Debian's package unpacked into the cache.
+
+    It is not installed on the system, where it would bring a service along. The first call needs the network.
+    """
+    if on_path := shutil.which("docker-registry"):
+        return Path(on_path)
+    tree, _ = unpacked(["docker-registry"])
+    return find(tree, "docker-registry")
 
 
 def free_port() -> int:
@@ -61,9 +73,7 @@ class Registry:
         Raises:
             RegistryFailed: the program is missing, ends, or stays silent; its log is in the message.
         """
-        program = shutil.which("docker-registry")
-        if program is None:
-            raise RegistryFailed("docker-registry is not installed: run `make setup` as root")
+        program = registry_program()
         self._private = Path(tempfile.mkdtemp(prefix="podwright-registry-"))
         config = self._private / "config.yml"
         config.write_text(self._configuration())
@@ -139,7 +149,7 @@ class Registry:
         return digest
 
     def push(self, image: Image, *names: str) -> str:
-        """Push an image under each ``host/path:tag`` (kept whole as the repository); returns the manifest digest."""
+        """Push an image as each ``host/path:tag``, the host being part of the path; the manifest's digest."""
         manifest = image.manifest_bytes()
         for name in names:
             repository, _, tag = name.rpartition(":")
@@ -170,3 +180,7 @@ def _expect(wanted: int, status: int, text: bytes, doing: str) -> None:
         raise RegistryFailed(
             f"{doing}: the registry answered {status}: {text.decode(errors='replace')[:500]}"
         )
+
+
+if __name__ == "__main__":
+    print(registry_program())

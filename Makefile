@@ -1,0 +1,49 @@
+# `make help` lists the targets. Root is needed for integration, critest, demo and bench; lint and unit do without.
+PY := .venv/bin/python
+PRIVATE := $(PY) -m tests.harness.private
+SOURCES := api conf host storage oci cni cri tests tools bench
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint unit integration critest conformance bench proto clean
+
+help: ## List the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## Install what is missing (Debian packages as root, .venv)
+	@tools/setup
+
+demo: setup ## Run a pod with network on a private daemon and show what happens
+	@$(PY) -m tools.demo
+
+test: lint unit integration conformance ## All that must pass: what CI runs
+
+lint: setup ## ruff, mypy --strict, import-linter
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check --quiet . || { .venv/bin/ruff format --check .; exit 1; }
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+
+unit: setup ## Tests without root
+	@$(PY) -m pytest -q tests/unit $(PYTEST_ARGS)
+
+integration: setup ## Tests with real mounts, namespaces, cgroups and runtimes, in private namespaces
+	@$(PY) -m tests.harness.registry >/dev/null
+	@$(PY) -m tests.critest.toolchain crictl >/dev/null
+	@$(PRIVATE) $(PY) -m pytest -q tests/integration $(PYTEST_ARGS)
+
+critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=crun|runc, PARALLEL, ARGS
+	@$(PY) -m tests.critest.run
+
+conformance: setup ## Its conformance specs, by crun and by runc
+	@CONFORMANCE=1 HANDLER=crun $(PY) -m tests.critest.run
+	@CONFORMANCE=1 HANDLER=runc $(PY) -m tests.critest.run
+
+bench: setup ## Compare with containerd, side by side: BENCH, BENCH_ARGS
+	@$(PY) -m tools.bench $(BENCH_ARGS)
+
+proto: setup ## Generate the stubs of api/runtime/v1 again
+	@$(PY) tools/generate_proto.py
+
+clean: ## Remove what the targets made in the checkout (.venv and build)
+	rm -rf .venv build dist

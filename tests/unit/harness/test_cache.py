@@ -1,0 +1,73 @@
+"""Things made once: complete or absent, and made again when what they are made of changes."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.harness.cache import cache_root, cached, key_of
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PODWRIGHT_CACHE", str(tmp_path))
+    return tmp_path
+
+
+class Maker:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.calls = 0
+
+    def __call__(self, target: Path) -> None:
+        self.calls += 1
+        (target / "file").write_text(self.text)
+
+
+def test_a_thing_is_made_once(private_cache: Path) -> None:
+    make = Maker("x")
+    assert cached("kind", "key", make) == cached("kind", "key", make) == private_cache / "kind/key"
+    assert make.calls == 1
+
+
+def test_another_key_is_another_thing() -> None:
+    assert (cached("kind", "one", Maker("1")) / "file").read_text() == "1"
+    assert (cached("kind", "two", Maker("2")) / "file").read_text() == "2"
+
+
+def test_a_failing_maker_leaves_nothing_and_the_next_one_succeeds(private_cache: Path) -> None:
+    def fail(target: Path) -> None:
+        (target / "half").write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        cached("kind", "key", fail)
+    assert [path.name for path in (private_cache / "kind").iterdir()] == [".key.lock"]
+    assert [path.name for path in cached("kind", "key", Maker("x")).iterdir()] == ["file"]
+
+
+def test_rubbish_of_a_crash_is_swept(private_cache: Path) -> None:
+    rubbish = private_cache / "kind/.key-dead"
+    rubbish.mkdir(parents=True)
+    cached("kind", "key", Maker("x"))
+    assert not rubbish.exists()
+
+
+def test_keys_tell_their_parts_apart() -> None:
+    assert key_of("ab", "c") != key_of("a", "bc")
+    assert key_of("ab", b"c") == key_of("ab", "c")
+
+
+@pytest.mark.parametrize(
+    ("env", "root"),
+    [
+        ({"PODWRIGHT_CACHE": "/a", "XDG_CACHE_HOME": "/b"}, "/a"),
+        ({"PODWRIGHT_CACHE": "", "XDG_CACHE_HOME": "/b"}, "/b/podwright"),
+        ({"PODWRIGHT_CACHE": "", "XDG_CACHE_HOME": "", "HOME": "/h"}, "/h/.cache/podwright"),
+    ],
+)
+def test_the_cache_lies_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], root: str
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert cache_root() == Path(root)
