@@ -43,7 +43,7 @@ def overrides(arguments: argparse.Namespace) -> Mapping[str, object]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="podwright",
-        description="A Kubernetes container runtime (CRI v1). The options of a command are shown by its --help.",
+        description="A Kubernetes container runtime (CRI v1). COMMAND --help shows a command's options.",
     )
     _add_configuration(parser, before_command=True)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

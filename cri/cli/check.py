@@ -1,0 +1,78 @@
+"""``podwright check``: what will and will not work on this host; exit code 1 if pods cannot run."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from conf.schema import Config
+from cri.cli.arguments import load_configuration
+from cri.cli.examine import cgroups, kernel, places, programs
+from cri.cli.examine.findings import Finding, Level, verdict, warning
+from host.cgroups import Hierarchy
+from host.mounts import fsconfig_set, fsopen, parse_mountinfo
+
+VERSION_TIMEOUT_S = 10
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Examine the host with the configuration that the command line gives."""
+    loaded = load_configuration(arguments)
+    findings = [*(warning("configuration", text) for text in loaded.warnings), *examine(loaded.config)]
+    for finding in findings:
+        print(finding)
+    print(verdict(findings))
+    return int(any(finding.level is Level.FAILS for finding in findings))
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    """All examinations of the real host; starts each runtime for its version and changes nothing."""
+    proc = Path("/proc")
+    mountinfo = (proc / "self/mountinfo").read_text()
+    binaries = programs.runtime_binaries(config.runtime, shutil.which)
+    default = binaries.get(programs.default_handler(config.runtime, binaries)) or ""
+    yield from kernel.kernel(os.uname().release)
+    yield from kernel.privileges((proc / "self/status").read_text())
+    yield from cgroups.cgroups(Hierarchy.detect(mountinfo), Path(default).name)
+    yield from kernel.overlay((proc / "filesystems").read_text(), add_overlay_layer)
+    yield from programs.runtimes(config.runtime, binaries, first_line_of_version)
+    yield from programs.network(config.network)
+    yield from programs.nft(shutil.which)
+    yield from kernel.seccomp()
+    yield from kernel.security_modules()
+    yield from places.directories(config)
+    yield from places.filesystems(config, parse_mountinfo(mountinfo))
+    yield from places.listener(config.api.listen)
+    yield from places.disk(config)
+
+
+def first_line_of_version(path: str) -> str:
+    """What a runtime says first to --version.
+
+    Raises:
+        OSError: It cannot be run, fails or does not end.
+    """
+    try:
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=True
+        )
+    except subprocess.SubprocessError as error:
+        raise OSError(str(error)) from error
+    return next(iter(done.stdout.splitlines()), "no version")
+
+
+def add_overlay_layer() -> None:
+    """Add a layer to an overlay that is never mounted.
+
+    Raises:
+        OSError: The kernel has no such call or key, or we may not use it.
+    """
+    with tempfile.TemporaryDirectory() as layer:
+        context = fsopen("overlay")
+        try:
+            fsconfig_set(context, "lowerdir+", layer)
+        finally:
+            os.close(context)

@@ -1,0 +1,55 @@
+"""The cgroup hierarchies."""
+
+from collections.abc import Iterator
+
+from cri.cli.examine.findings import Finding, fails, ok, warning
+from host.cgroups import Hierarchy, Tree
+
+NEEDED = ("cpu", "memory")
+WANTED = ("cpuset", "pids")
+V1_NEEDED = ("devices", "freezer", "cpuacct")
+
+
+def cgroups(hierarchy: Hierarchy, default_runtime: str) -> Iterator[Finding]:
+    """The layout, its controllers, and whether the default runtime can work with it.
+
+    Args:
+        hierarchy: What is mounted.
+        default_runtime: File name of the default handler's binary; crun is particular about hybrid layouts.
+    """
+    if not hierarchy.trees:
+        yield fails("cgroups", "no hierarchy is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
+        return
+    version_2 = hierarchy.version == 2
+    hybrid = [tree for tree in hierarchy.trees if tree.v2 and not version_2]
+    yield ok("cgroups", "version 2" if version_2 else "hybrid" if hybrid else "version 1")
+    yield from _controllers(hierarchy, version_2)
+    for tree in hybrid:
+        yield from _hybrid(tree, default_runtime)
+
+
+def _controllers(hierarchy: Hierarchy, version_2: bool) -> Iterator[Finding]:
+    offered = hierarchy.controllers
+    needed = NEEDED if version_2 else NEEDED + V1_NEEDED
+    way_out = "enable them on the kernel's command line, or mount their hierarchies"
+    if missing := [name for name in needed if name not in offered]:
+        yield fails("cgroups", f"controllers missing: {', '.join(missing)}", way_out)
+    if missing := [name for name in WANTED if name not in offered]:
+        yield warning(
+            "cgroups", f"limits of {', '.join(missing)} cannot be kept: no such controller", way_out
+        )
+
+
+def _hybrid(tree: Tree, default_runtime: str) -> Iterator[Finding]:
+    if not tree.controllers:
+        return
+    names = sorted(tree.controllers)
+    text = f"the version 2 tree of this hybrid layout has {', '.join(names)}, which crun refuses"
+    base = tree.root.parent
+    way_out = "; ".join(
+        f"mkdir -p {base / name} && mount -t cgroup -o {name} cgroup {base / name}" for name in names
+    )
+    if default_runtime == "crun":
+        yield fails("cgroups", text, way_out)
+    else:
+        yield warning("cgroups", text, way_out)
