@@ -13,7 +13,7 @@ JUNIT = """<?xml version="1.0" encoding="UTF-8"?>
   <testcase name="[SynchronizedBeforeSuite]" classname="CRI validation" status="passed" time="0.1"></testcase>
   <testcase name="[It] [k8s.io] Pod runs [Conformance]" classname="x" status="passed" time="0.1"></testcase>
   <testcase name="[It] [k8s.io] Pod stops" classname="x" status="failed" time="0.1">
-   <failure message="Expected&#xA;    &lt;int&gt;: 1" type="failed">[FAILED] 1&#xA;In [It] at: pod.go:7</failure>
+   <failure message="Expected&#xA;    &lt;int&gt;: 1">[FAILED] 1&#xA;In [It] at: pod.go:7</failure>
   </testcase>
   <testcase name="[It] [k8s.io] AppArmor applies" classname="x" status="skipped" time="0">
    <skipped message="skipped - AppArmor is disabled on this host"></skipped>

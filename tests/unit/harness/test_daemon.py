@@ -4,7 +4,7 @@ import json
 import tomllib
 from pathlib import Path
 
-from tests.harness.daemon import Settings
+from tests.harness.daemon import Settings, Value
 
 STATE, RUNROOT = Path("/var/tmp/s"), Path("/run/r")
 
@@ -17,7 +17,7 @@ def test_all_state_is_private() -> None:
 
 
 def test_tests_add_and_replace_keys() -> None:
-    tables = {
+    tables: dict[str, dict[str, Value]] = {
         "crio.runtime": {"drop_infra_ctr": False, "default_runtime": "runc"},
         "crio.stats": {"a": ["x"]},
     }

@@ -20,8 +20,8 @@ def test_the_same_entries_give_the_same_bytes() -> None:
 
 
 def test_a_layer_holds_what_was_put_in() -> None:
-    tar = tarfile.open(fileobj=io.BytesIO(gzip.decompress(IMAGE.layers[0].blob)))
-    members = [(one.name, one.type, one.mode, one.linkname) for one in tar.getmembers()]
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(IMAGE.layers[0].blob))) as tar:
+        members = [(one.name, one.type, one.mode, one.linkname) for one in tar.getmembers()]
     assert members == [
         ("bin", tarfile.DIRTYPE, 0o755, ""),
         ("bin/sh", tarfile.REGTYPE, 0o4755, ""),
