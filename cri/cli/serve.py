@@ -1,0 +1,24 @@
+"""``podwright serve``: run the daemon until it is told to end."""
+
+import argparse
+import asyncio
+import logging
+import os
+
+from cri.cli.arguments import load_configuration
+from cri.logs import set_up
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read the configuration, log its warnings and serve; returns the exit code."""
+    loaded = load_configuration(arguments)
+    set_up(loaded.config.runtime.log_level, loaded.config.runtime.log_format)
+    for warning in loaded.warnings:
+        logging.getLogger(__name__).warning(warning)
+    # gRPC reads this when it is imported: the daemon never forks, so it need not prepare for it.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    os.umask(0o022)
+    from cri.daemon import serve
+
+    asyncio.run(serve(loaded.config))
+    return 0

@@ -1,0 +1,163 @@
+"""A container's bundle: everything gathered for spec generation, and config.json written.
+
+<runroot>/containers/<id>/config.json   the runtime-spec document; its root.path is the mounted overlay
+                         passwd, group  only when the image's lack the container's user or group
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from api.errors import FailedPrecondition
+from api.runtime.v1 import api_pb2 as pb
+from conf.seccomp import load_profile
+from cri import translate
+from cri.containers import mounts
+from cri.containers.record import Container
+from cri.node import Node
+from cri.sandboxes import cgroup, files
+from cri.sandboxes.record import Sandbox
+from oci import hostview
+from oci.generate import identity
+from oci.generate.container import generate
+from oci.generate.inputs import (
+    ContainerInput,
+    Defaults,
+    Identity,
+    ImageDefaults,
+    ProfileType,
+    SandboxView,
+    SecurityContext,
+)
+from storage.images import Image
+
+
+class TargetNotRunning(FailedPrecondition):
+    """The container whose PID namespace is asked for does not run in this pod."""
+
+
+def write(
+    node: Node, container: Container, sandbox: Sandbox, image: Image, rootfs: Path
+) -> tuple[int, int, tuple[int, ...]]:
+    """Make the bundle; uid, gid and groups of the process. Blocks for file operations.
+
+    Raises:
+        BadContainer, BadMount, TargetNotRunning: a field of the request cannot be honoured.
+    """
+    directory = node.paths.container(container.id)
+    directory.mkdir(mode=0o700)
+    security = translate.security_context(container.config.linux.security_context)
+    who, account_files = _identity(directory, rootfs, security, image)
+    described = _input(node, container, sandbox, image, rootfs, security, who, account_files)
+    document = generate(
+        described, node.host, node.handlers.view(container.handler), hostview.observe(described)
+    )
+    (directory / "config.json").write_text(json.dumps(document))
+    return who.uid, who.gid, who.additional_gids
+
+
+def _identity(
+    directory: Path, rootfs: Path, security: SecurityContext, image: Image
+) -> tuple[Identity, Mapping[str, Path]]:
+    """Who the process runs as, and the account files that had to be completed for it."""
+    passwd = hostview.read_in_root(rootfs, "/etc/passwd")
+    group = hostview.read_in_root(rootfs, "/etc/group")
+    who = identity.resolve(security, image.user, passwd, group)
+    made = {}
+    for name, content, line in (("passwd", passwd, who.passwd_line), ("group", group, who.group_line)):
+        if line and content:
+            made[name] = directory / name
+            made[name].write_bytes(identity.with_line(content, line))
+            made[name].chmod(0o644)
+    return who, made
+
+
+def _input(
+    node: Node,
+    container: Container,
+    sandbox: Sandbox,
+    image: Image,
+    rootfs: Path,
+    security: SecurityContext,
+    who: Identity,
+    account_files: Mapping[str, Path],
+) -> ContainerInput:
+    config = container.config
+    return ContainerInput(
+        id=container.id,
+        sandbox=_sandbox_view(node, sandbox, config),
+        rootfs=rootfs,
+        cgroups_path=container.cgroup_path,
+        identity=who,
+        name=config.metadata.name,
+        image=ImageDefaults(
+            env=image.config.env,
+            entrypoint=image.config.entrypoint,
+            cmd=image.config.cmd,
+            working_dir=image.config.working_dir,
+            user=image.user,
+            volumes=image.config.volumes,
+        ),
+        image_name=container.image_spec().image,
+        command=tuple(config.command),
+        args=tuple(config.args),
+        working_dir=config.working_dir,
+        env=translate.environment(config.envs),
+        mounts=mounts.resolve(config.mounts, node.config.runtime.absent_mount_sources_to_reject),
+        devices=tuple(translate.device(device) for device in config.devices),
+        annotations=dict(config.annotations),
+        tty=config.tty,
+        security=security,
+        resources=translate.resources(config.linux.resources) if config.linux.HasField("resources") else None,
+        defaults=_with_localhost_profile(node.defaults, security),
+        passwd_file=account_files.get("passwd"),
+        group_file=account_files.get("group"),
+    )
+
+
+def _with_localhost_profile(defaults: Defaults, security: SecurityContext) -> Defaults:
+    """The profile file that the request names, read for it alone: it may change between containers."""
+    profile = security.seccomp
+    if profile is None or profile.type is not ProfileType.LOCALHOST or security.privileged:
+        return defaults
+    path = profile.localhost_ref
+    return replace(defaults, localhost_seccomp={path: load_profile(Path(path))})
+
+
+def _sandbox_view(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> SandboxView:
+    directory = node.paths.sandbox(sandbox.id)
+    metadata = sandbox.config.metadata
+    has_shm = sandbox.options.ipc != pb.NODE
+    return SandboxView(
+        id=sandbox.id,
+        namespaces=sandbox.oci_namespaces(),
+        pause_pid=sandbox.pause_pid or None,
+        target_pid=_target_pid(node, sandbox, config.linux.security_context.namespace_options),
+        hostname=files.hostname_of(sandbox.id, sandbox.config),
+        shm_path=directory / "shm" if has_shm else Path("/dev/shm"),
+        resolv_conf=directory / "resolv.conf",
+        hostname_file=directory / "hostname",
+        cgroup_parent=cgroup.parent(sandbox),
+        name=metadata.name,
+        namespace=metadata.namespace,
+        uid=metadata.uid,
+    )
+
+
+def _target_pid(node: Node, sandbox: Sandbox, options: pb.NamespaceOption) -> int | None:
+    if options.pid != pb.TARGET:
+        return None
+    target = node.containers.find(options.target_id)
+    if target is None or target.sandbox_id != sandbox.id or not target.alive or not target.pid:
+        raise TargetNotRunning(
+            f"namespace_options.target_id {options.target_id!r}: no container with this id runs in the pod"
+        )
+    return target.pid
+
+
+def process_of(node: Node, container: Container) -> Mapping[str, object]:
+    """The process object that the container was created with."""
+    document = json.loads((node.paths.container(container.id) / "config.json").read_bytes())
+    process: Mapping[str, object] = document["process"]
+    return process

@@ -1,0 +1,143 @@
+"""CreateContainer: root file system, bundle, and the runtime's create through the monitor."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from api.errors import AlreadyExists, FailedPrecondition
+from api.ids import ContainerId, new_container_id
+from api.runtime.v1 import api_pb2 as pb
+from cri.containers import bundle
+from cri.containers.publish import publish
+from cri.containers.record import KIND, Container, Phase
+from cri.containers.remove import release
+from cri.containers.signals import stop_signal
+from cri.names import container_name
+from cri.node import Node
+from cri.operations import Operation
+from cri.sandboxes.cgroup import container_cgroup
+from cri.sandboxes.record import Phase as SandboxPhase
+from cri.sandboxes.record import Sandbox
+from oci.monitor.types import CreateContainer
+from storage.images import Image, ImageNotFound
+
+
+class ContainerExists(AlreadyExists):
+    """A container of this name is there and was started."""
+
+
+class SandboxNotReady(FailedPrecondition):
+    """Containers are made in ready sandboxes only."""
+
+
+async def create_container(node: Node, request: pb.CreateContainerRequest) -> pb.CreateContainerResponse:
+    """Make a container, not yet started; a failure leaves nothing of it.
+
+    A repeat under the same metadata gets the container that was created, or joins the call that makes it.
+
+    Raises:
+        RecordNotFound: no such sandbox. SandboxNotReady: it is stopped. ImageNotFound: pull it first.
+        BadContainer, BadMount: a field cannot be honoured. RuntimeFailed: the runtime's own words.
+    """
+    sandbox = node.sandboxes.get(request.pod_sandbox_id)
+    name = container_name(request.config.metadata, sandbox.config.metadata)
+    identifier = await node.operations.run(
+        "CreateContainer", name, lambda operation: _create(node, operation, name, sandbox, request.config)
+    )
+    return pb.CreateContainerResponse(container_id=identifier)
+
+
+def _require_ready(sandbox: Sandbox) -> None:
+    if sandbox.phase is not SandboxPhase.READY:
+        raise SandboxNotReady(f"sandbox {sandbox.id[:12]} is {sandbox.phase}: containers need a ready one")
+
+
+def _image(node: Node, reference: str) -> Image:
+    image = node.images.find(reference)
+    if image is None:
+        raise ImageNotFound(f"image {reference!r} is not on this node: pull it first")
+    return image
+
+
+async def _create(
+    node: Node, operation: Operation, name: str, sandbox: Sandbox, config: pb.ContainerConfig
+) -> ContainerId:
+    _require_ready(sandbox)
+    present = node.containers.named(name)
+    if present is not None:
+        if present.phase is Phase.CREATED:
+            return present.id
+        raise ContainerExists(
+            f"container {name} exists as {present.id[:12]} and is {present.phase}: "
+            "remove it, or ask with a higher metadata.attempt"
+        )
+    image = _image(node, config.image.image)
+    container = _record(node, name, sandbox, config, image)
+    async with AsyncExitStack() as undo:
+        node.containers.add(container)
+        node.records.put(KIND, container.to_row())
+        undo.push_async_callback(release, node, container, operation)
+        await _make(node, operation, container, sandbox, image)
+        _require_ready(sandbox)  # it may have been stopped meanwhile
+        container.phase = Phase.CREATED
+        node.records.put(KIND, container.to_row())
+        undo.pop_all()
+    publish(node, container, pb.CONTAINER_CREATED_EVENT)
+    return container.id
+
+
+def _record(node: Node, name: str, sandbox: Sandbox, config: pb.ContainerConfig, image: Image) -> Container:
+    identifier = new_container_id()
+    return Container(
+        id=identifier,
+        name=name,
+        sandbox_id=sandbox.id,
+        config=config,
+        handler=sandbox.handler,
+        image_id=image.id,
+        image_ref=next(iter(image.repo_digests), image.id),
+        created_ns=time.time_ns(),
+        log_path=_log_path(node, sandbox, config),
+        cgroup_path=container_cgroup(sandbox, identifier),
+        stop_signal=stop_signal(config.stop_signal, image.config.stop_signal),
+    )
+
+
+def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> Path | None:
+    """Where the log goes: below the pod's log directory; without ``log_path`` output is dropped."""
+    if not config.log_path:
+        return None
+    directory = sandbox.config.log_directory
+    return (Path(directory) if directory else node.config.log_dir / sandbox.id) / config.log_path
+
+
+async def _make(
+    node: Node, operation: Operation, container: Container, sandbox: Sandbox, image: Image
+) -> None:
+    with operation.step("root file system"):
+        rootfs = await node.rootfs.prepare(container.id, image)
+    with operation.step("spec"):
+        container.user = await asyncio.to_thread(bundle.write, node, container, sandbox, image, rootfs)
+        if container.log_path is not None:
+            container.log_path.parent.mkdir(parents=True, exist_ok=True)
+    with operation.step("runtime create"):
+        created = await node.monitor.create(_request(node, container))
+    container.pid = created.pid
+
+
+def _request(node: Node, container: Container) -> CreateContainer:
+    runtime = node.config.runtime
+    handler = runtime.runtimes.get(container.handler or runtime.default_runtime)
+    return CreateContainer(
+        id=container.id,
+        runtime=node.handlers.get(container.handler),
+        bundle=node.paths.container(container.id),
+        log_path=container.log_path,
+        terminal=container.config.tty,
+        stdin=container.config.stdin,
+        stdin_once=container.config.stdin_once,
+        no_pivot=runtime.no_pivot,
+        log_size_max=max(0, runtime.log_size_max),
+        timeout_s=handler.container_create_timeout if handler else 240.0,
+    )

@@ -1,0 +1,35 @@
+"""ListContainers and StreamContainers."""
+
+from collections.abc import AsyncIterator
+
+from api.runtime.v1 import api_pb2 as pb
+from cri.containers.record import Container, Phase
+from cri.filters import candidates, has_labels
+from cri.node import Node
+from cri.sandboxes.listing import CHUNK
+
+
+def matching(node: Node, wanted: pb.ContainerFilter) -> list[Container]:
+    """Finished containers that pass every set part of the filter; ids may be prefixes."""
+    return [
+        container
+        for container in candidates(node.containers, wanted.id)
+        if container.phase is not Phase.CREATING
+        and container.sandbox_id.startswith(wanted.pod_sandbox_id)
+        and (not wanted.HasField("state") or container.cri_state() == wanted.state.state)
+        and has_labels(container.config.labels, wanted.label_selector)
+    ]
+
+
+async def list_containers(node: Node, request: pb.ListContainersRequest) -> pb.ListContainersResponse:
+    """All containers that pass the filter, oldest first."""
+    return pb.ListContainersResponse(containers=[found.item() for found in matching(node, request.filter)])
+
+
+async def stream_containers(
+    node: Node, request: pb.StreamContainersRequest
+) -> AsyncIterator[pb.StreamContainersResponse]:
+    """The same in messages of at most CHUNK items; no message for no items (KEP-5825)."""
+    found = matching(node, request.filter)
+    for first in range(0, len(found), CHUNK):
+        yield pb.StreamContainersResponse(containers=[item.item() for item in found[first : first + CHUNK]])

@@ -1,0 +1,49 @@
+"""RemoveContainer: end it, delete it in the runtime, give back its files."""
+
+import asyncio
+
+from api.runtime.v1 import api_pb2 as pb
+from cri.containers.publish import publish
+from cri.containers.record import KIND, Container
+from cri.containers.stop import stop
+from cri.node import Node
+from cri.operations import Operation
+from host.files import remove_tree
+
+
+async def remove_container(node: Node, request: pb.RemoveContainerRequest) -> pb.RemoveContainerResponse:
+    """Remove a container, by force if it runs; one that is not there is fine. Its log stays."""
+    container = node.containers.find(request.container_id)
+    if container is not None:
+        await remove_and_wait(node, container)
+    return pb.RemoveContainerResponse()
+
+
+async def remove_and_wait(node: Node, container: Container) -> None:
+    """The operation behind RemoveContainer; repeats join it."""
+    await node.operations.run(
+        "RemoveContainer", container.id, lambda operation: _remove(node, operation, container)
+    )
+
+
+async def _remove(node: Node, operation: Operation, container: Container) -> None:
+    with operation.step("stop"):
+        await stop(node, container, 0)
+    await release(node, container, operation)
+    publish(node, container, pb.CONTAINER_DELETED_EVENT)
+
+
+async def release(node: Node, container: Container, operation: Operation) -> None:
+    """Give back what a container holds. Every step may be repeated: this is also the undo of
+    CreateContainer and the repair after a crash."""
+    with operation.step("runtime delete"):
+        await node.handlers.get(container.handler).delete(container.id, force=True)
+        if container.cgroup_path:
+            await asyncio.to_thread(node.cgroups.remove, container.cgroup_path)
+    with operation.step("file system release"):
+        await node.rootfs.remove(container.id)
+        await asyncio.to_thread(remove_tree, node.paths.container(container.id))
+    with operation.step("monitor forget"):
+        await node.monitor.forget(container.id)
+    node.records.delete(KIND, container.id)
+    node.containers.discard(container)

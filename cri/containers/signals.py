@@ -1,0 +1,42 @@
+"""Stop signals: the request's, the image's, else SIGTERM."""
+
+import signal
+
+from api.errors import InvalidArgument
+from api.runtime.v1 import api_pb2 as pb
+
+
+class UnknownSignal(InvalidArgument):
+    """No signal of this kernel has the name or number."""
+
+
+def number_of(text: str) -> int:
+    """``SIGTERM``, ``TERM``, ``15``, ``SIGRTMIN+3``, ``SIGRTMAX-1`` as a number.
+
+    Raises:
+        UnknownSignal: ``text`` is none of these.
+    """
+    name = text.upper().removeprefix("SIG")
+    if name.isdecimal():
+        value = int(name)
+        if 0 < value <= signal.SIGRTMAX:
+            return value
+    base, sign, offset = name.partition("+") if "+" in name else name.partition("-")
+    found = getattr(signal, f"SIG{base}", None)
+    if isinstance(found, signal.Signals) and (
+        not sign or (base in ("RTMIN", "RTMAX") and offset.isdecimal())
+    ):
+        value = found + (int(f"{sign}{offset}") if sign else 0)
+        if 0 < value <= signal.SIGRTMAX:
+            return value
+    raise UnknownSignal(
+        f"{text!r} is no signal: use a name such as SIGTERM or SIGRTMIN+3, or a number up to 64"
+    )
+
+
+def stop_signal(asked: pb.Signal.ValueType, image_signal: str) -> int:
+    """The signal that StopContainer sends first; the CRI's enum has numbers of its own, so names decide."""
+    if asked:
+        name = pb.Signal.Name(asked).removeprefix("SIGNAL_")
+        return number_of(name.replace("PLUS", "+").replace("MINUS", "-"))
+    return number_of(image_signal) if image_signal else signal.SIGTERM

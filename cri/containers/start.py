@@ -1,0 +1,67 @@
+"""StartContainer."""
+
+import time
+
+from api.errors import FailedPrecondition
+from api.runtime.v1 import api_pb2 as pb
+from cri.containers.publish import publish
+from cri.containers.record import KIND, Container, Phase
+from cri.containers.status import get_finished
+from cri.node import Node
+from cri.operations import Operation
+from cri.sandboxes.record import Phase as SandboxPhase
+
+# What a shell answers when a program cannot be started, and what the kubelet knows from the peers.
+START_FAILED = 128
+
+
+class NotStartable(FailedPrecondition):
+    """The container, or its sandbox, is not in the state that a start needs."""
+
+
+async def start_container(node: Node, request: pb.StartContainerRequest) -> pb.StartContainerResponse:
+    """Let the created process run its program.
+
+    Raises:
+        RecordNotFound: no such container. NotStartable: it is not CREATED, or its sandbox is not ready.
+        RuntimeFailed: the runtime's own words; the container is EXITED with StartError then.
+    """
+    container = get_finished(node, request.container_id)
+    await node.operations.run(
+        "StartContainer", container.id, lambda operation: _start(node, operation, container)
+    )
+    return pb.StartContainerResponse()
+
+
+async def _start(node: Node, operation: Operation, container: Container) -> None:
+    sandbox = node.sandboxes.get(container.sandbox_id)
+    if container.phase is not Phase.CREATED:
+        raise NotStartable(
+            f"container {container.id[:12]} is {container.phase}: only a created one can be started"
+        )
+    if sandbox.phase is not SandboxPhase.READY:
+        raise NotStartable(f"sandbox {sandbox.id[:12]} is {sandbox.phase}: its containers cannot be started")
+    container.started_ns = time.time_ns()
+    try:
+        with operation.step("runtime start"):
+            runtime = node.handlers.get(container.handler)
+            timeout_s = node.config.runtime.runtime_command_timeout_s
+            await node.monitor.start(container.id, runtime, timeout_s)
+    except Exception as error:
+        _failed(container, str(error))
+        node.records.put(KIND, container.to_row())
+        raise
+    if container.phase is Phase.CREATED:  # its exit may have come before the runtime's answer
+        container.phase = Phase.RUNNING
+    node.records.put(KIND, container.to_row())
+    publish(node, container, pb.CONTAINER_STARTED_EVENT)
+
+
+def _failed(container: Container, message: str) -> None:
+    container.phase = Phase.EXITED
+    container.exit_code = START_FAILED
+    container.reason = "StartError"
+    container.message = message
+    container.finished_ns = time.time_ns()
+    container.started_ns = 0
+    container.exited.set()

@@ -1,0 +1,85 @@
+"""StopContainer: a signal, a grace period that later callers may shorten, then SIGKILL."""
+
+import asyncio
+import signal
+import time
+
+from api.errors import DeadlineExceeded
+from api.runtime.v1 import api_pb2 as pb
+from cri.containers.record import Container
+from cri.node import Node
+from cri.operations import Operation
+
+# How long the kernel may take to end what got SIGKILL; more means a process in uninterruptible sleep.
+KILL_PATIENCE_S = 30.0
+
+
+class WillNotDie(DeadlineExceeded):
+    """Processes outlive SIGKILL."""
+
+
+async def stop_container(node: Node, request: pb.StopContainerRequest) -> pb.StopContainerResponse:
+    """Stop a container; one that has ended or is not there is fine. ``timeout`` 0 is SIGKILL at once."""
+    container = node.containers.find(request.container_id)
+    if container is not None:
+        await stop(node, container, max(0, request.timeout))
+    return pb.StopContainerResponse()
+
+
+async def stop(node: Node, container: Container, grace_s: float) -> None:
+    """End a container's processes; returns when its exit is on record.
+
+    Raises:
+        WillNotDie: they outlived SIGKILL for KILL_PATIENCE_S.
+    """
+    if not container.alive:
+        return
+    deadline = time.monotonic() + grace_s
+    if container.stop_deadline is None or deadline < container.stop_deadline:
+        container.stop_deadline = deadline
+        container.hurry.set()
+    await node.operations.run(
+        "StopContainer", container.id, lambda operation: _stop(node, operation, container)
+    )
+
+
+async def _stop(node: Node, operation: Operation, container: Container) -> None:
+    try:
+        if container.stop_deadline is not None and container.stop_deadline > time.monotonic():
+            with operation.step(f"signal {container.stop_signal} and grace"):
+                await node.monitor.signal(container.id, container.stop_signal)
+                await _exited_in_grace(container)
+        if not container.exited.is_set():
+            with operation.step("kill"):
+                await _kill(node, container)
+    finally:
+        container.stop_deadline = None
+
+
+async def _exited_in_grace(container: Container) -> None:
+    """Wait for the exit until the deadline, wherever other callers move it meanwhile."""
+    waiting = asyncio.ensure_future(container.exited.wait())
+    try:
+        while not container.exited.is_set():
+            left = (container.stop_deadline or 0.0) - time.monotonic()
+            if left <= 0:
+                return
+            container.hurry.clear()
+            hurried = asyncio.ensure_future(container.hurry.wait())
+            await asyncio.wait({waiting, hurried}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            hurried.cancel()
+    finally:
+        waiting.cancel()
+
+
+async def _kill(node: Node, container: Container) -> None:
+    await node.monitor.signal(container.id, signal.SIGKILL)
+    if container.cgroup_path:
+        await asyncio.to_thread(node.cgroups.kill, container.cgroup_path)
+    try:
+        await asyncio.wait_for(container.exited.wait(), KILL_PATIENCE_S)
+    except TimeoutError:
+        raise WillNotDie(
+            f"container {container.id[:12]} has not ended {KILL_PATIENCE_S:g} s after SIGKILL: probably a "
+            f"process of it is in uninterruptible sleep; look at /proc/{container.pid}/stack"
+        ) from None

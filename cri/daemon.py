@@ -1,0 +1,167 @@
+"""The composition root: builds the Node, serves it, and takes it down in order.
+
+    lock → records → store → monitor → network → restore → gRPC; the other way round at the end.
+
+Containers and the monitor outlive all of this.
+"""
+
+import asyncio
+import fcntl
+import gc
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import grpc
+
+from api.errors import FailedPrecondition
+from cni.network import Network
+from conf.schema import Config
+from cri import exits
+from cri.containers.record import Container
+from cri.defaults import container_defaults
+from cri.events import Events
+from cri.handlers import Handlers
+from cri.node import Node
+from cri.operations import Operations
+from cri.paths import Paths
+from cri.records import Records
+from cri.restore import restore
+from cri.sandboxes.record import Sandbox
+from cri.server import generic_handlers
+from cri.store import Store
+from host import features
+from host.cgroups import Hierarchy
+from oci import hostview
+from oci.monitor.client import Monitor
+from storage.images import Images
+from storage.overlay import Rootfs
+
+logger = logging.getLogger(__name__)
+
+# How long running requests may go on after the daemon was told to end.
+DRAIN_S = 20.0
+
+
+class AlreadyRunning(FailedPrecondition):
+    """Another daemon holds this runroot."""
+
+
+def _lock(runroot: Path) -> int:
+    """Hold the state directory: two daemons on one would undo each other's pods."""
+    descriptor = os.open(runroot / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise AlreadyRunning(f"another podwright serves {runroot}: stop it, or set another runroot") from None
+    return descriptor
+
+
+@asynccontextmanager
+async def build(config: Config) -> AsyncIterator[Node]:
+    """The parts of a daemon, connected and restored."""
+    paths = Paths(config.runroot)
+    for directory in (paths.runroot, paths.sandboxes, paths.containers):
+        directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        stack.callback(os.close, _lock(paths.runroot))
+        records = Records(paths.records)
+        stack.callback(records.close)
+        images = await _images(config)
+        stack.push_async_callback(images.close)
+        network = _network(config)
+        await network.start()
+        stack.push_async_callback(network.close)
+        monitor = await Monitor.connect(paths.runroot)
+        stack.push_async_callback(monitor.close)
+        hierarchy = Hierarchy.detect()
+        node = Node(
+            config=config,
+            paths=paths,
+            records=records,
+            sandboxes=Store[Sandbox]("sandbox"),
+            containers=Store[Container]("container"),
+            operations=Operations(config.runtime.slow_operation_seconds),
+            events=Events(),
+            images=images,
+            rootfs=await Rootfs.open(images),
+            network=network,
+            handlers=Handlers.find(config),
+            monitor=monitor,
+            cgroups=hierarchy,
+            host=hostview.gather(hierarchy, features.probe(config.root)),
+            defaults=container_defaults(config),
+        )
+        await restore(node)
+        yield node
+
+
+async def _images(config: Config) -> Images:
+    image = config.image
+    return await Images.open(
+        config.root,
+        registries_conf=image.registries_conf,
+        registries_conf_dir=image.registries_conf_dir,
+        insecure_registries=image.insecure_registries,
+        auth_file=image.global_auth_file,
+        short_name_mode=image.short_name_mode,
+        pinned=(*image.pinned_images, *((image.pause_image,) if image.pause_image else ())),
+        progress_timeout_s=image.pull_progress_timeout or None,
+    )
+
+
+def _network(config: Config) -> Network:
+    network = config.network
+    return Network(
+        conf_dir=network.network_dir,
+        plugin_dirs=network.plugin_dirs,
+        cache_dir=config.runroot / "cni",
+        default_network=network.cni_default_network,
+        builtin=network.builtin_plugins,
+        state_dir=config.runroot / "network",
+    )
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT; containers go on running afterwards."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with build(config) as node, asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(_watch_exits(node, tasks), name="exits")
+        server = await _listen(node)
+        # What was made until now lives as long as the daemon: the collector need not look at it again.
+        gc.freeze()
+        logger.info("serving %s", config.api.listen)
+        await stop.wait()
+        logger.info("ending: containers go on")
+        await server.stop(grace=1.0)
+        await node.operations.drain(DRAIN_S)
+        watching.cancel()
+
+
+async def _watch_exits(node: Node, tasks: asyncio.TaskGroup) -> None:
+    async for event in node.monitor.exits():
+        tasks.create_task(exits.handle(node, event), name=f"exit {event.id}")
+
+
+async def _listen(node: Node) -> grpc.aio.Server:
+    config = node.config.api
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_send_message_length", config.grpc_max_send_msg_size),
+            ("grpc.max_receive_message_length", config.grpc_max_recv_msg_size),
+        ]
+    )
+    server.add_generic_rpc_handlers(generic_handlers(node, node.config.runtime.slow_operation_seconds))
+    config.listen.parent.mkdir(parents=True, exist_ok=True)
+    config.listen.unlink(missing_ok=True)
+    server.add_insecure_port(f"unix:{config.listen}")
+    await server.start()
+    config.listen.chmod(0o660)
+    return server

@@ -1,0 +1,71 @@
+"""What happens when a process that the monitor watches has ended."""
+
+import asyncio
+import logging
+import time
+
+from api.runtime.v1 import api_pb2 as pb
+from cri.containers import record as containers
+from cri.containers.publish import publish
+from cri.node import Node
+from cri.sandboxes import record as sandboxes
+from oci.monitor.types import Exited
+
+logger = logging.getLogger(__name__)
+
+# Reported when nobody could see how a process ended.
+UNSEEN_EXIT_CODE = 255
+
+
+def reason_of(exit_code: int, *, oom_killed: bool) -> str:
+    """The words that the kubelet shows."""
+    if oom_killed:
+        return "OOMKilled"
+    return "Completed" if exit_code == 0 else "Error"
+
+
+def apply(container: containers.Container, event: Exited) -> None:
+    """Note an exit; a container that failed to start keeps its own story."""
+    if container.phase is containers.Phase.EXITED:
+        return
+    container.phase = containers.Phase.EXITED
+    container.exit_code = UNSEEN_EXIT_CODE if event.exit_code is None else event.exit_code
+    container.finished_ns = event.finished_at_ns or time.time_ns()
+    container.reason = reason_of(container.exit_code, oom_killed=event.oom_killed)
+    if event.exit_code is None:
+        container.message = "its end was not seen: the monitor was not running"
+    container.exited.set()
+
+
+async def handle(node: Node, event: Exited) -> None:
+    """Bring the record of a container, or of a sandbox whose pause process it was, up to date."""
+    container = node.containers.find(event.id)
+    if container is not None:
+        apply(container, event)
+        node.records.put(containers.KIND, container.to_row())
+        publish(node, container, pb.CONTAINER_STOPPED_EVENT)
+        await _end_stragglers(node, container)
+        return
+    sandbox = node.sandboxes.find(event.id)
+    if sandbox is None:
+        return
+    sandbox.pause_exited.set()
+    if sandbox.phase is sandboxes.Phase.READY and "StopPodSandbox" not in node.operations.verbs_on(
+        sandbox.id
+    ):
+        logger.warning(
+            "the pause process of sandbox %s ended by itself: the sandbox is not ready", sandbox.id[:12]
+        )
+        sandbox.phase = sandboxes.Phase.STOPPED
+        node.records.put(sandboxes.KIND, sandbox.to_row())
+
+
+async def _end_stragglers(node: Node, container: containers.Container) -> None:
+    """In a shared PID namespace children outlive their container's first process: end them with it."""
+    if (
+        container.config.linux.security_context.namespace_options.pid == pb.CONTAINER
+        or not container.cgroup_path
+    ):
+        return
+    if not await asyncio.to_thread(node.cgroups.kill, container.cgroup_path):
+        logger.warning("processes of container %s outlive it in %s", container.id[:12], container.cgroup_path)

@@ -1,0 +1,93 @@
+"""Runtime handlers: which OCI runtime serves which name, and what it can do."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from api.errors import NotFound
+from api.runtime.v1 import api_pb2 as pb
+from conf.schema import Config
+from oci.cli import CliRuntime, Kind, RuntimeMissing
+from oci.generate.inputs import RuntimeView
+
+logger = logging.getLogger(__name__)
+
+# Tried in this order when no default is configured.
+PREFERRED = ("crun", "runc")
+
+
+class UnknownHandler(NotFound):
+    """No handler has this name."""
+
+
+class Handlers:
+    """The handlers that work on this node; "" names the default one."""
+
+    def __init__(self, runtimes: Mapping[str, CliRuntime], default: str) -> None:
+        self._runtimes = dict(runtimes)
+        self._default = default
+
+    @classmethod
+    def find(cls, config: Config) -> "Handlers":
+        """Look up the configured runtimes and, beside them, crun and runc on PATH.
+
+        One that is missing is left out with a warning; only a missing default fails a request, and
+        Status then says so.
+        """
+        found: dict[str, CliRuntime] = {}
+        root, timeout_s = config.runroot / "runtimes", config.runtime.runtime_command_timeout_s
+        for name, table in config.runtime.runtimes.items():
+            _try(found, name, str(table.runtime_path or ""), table.runtime_root or root / name, timeout_s)
+        for name in PREFERRED:
+            if name not in config.runtime.runtimes:
+                _try(found, name, "", root / name, timeout_s, quiet=True)
+        default = config.runtime.default_runtime or next((name for name in PREFERRED if name in found), "")
+        return cls(found, default)
+
+    def problem(self) -> str:
+        """Why no container can run, for Status; "" when all is well."""
+        if self._default in self._runtimes:
+            return ""
+        return (
+            f"no OCI runtime: install crun or runc, or set runtime_path (default handler {self._default!r})"
+        )
+
+    def get(self, name: str) -> CliRuntime:
+        """The runtime for a handler's name.
+
+        Raises:
+            UnknownHandler: there is none; the message lists those that there are.
+        """
+        runtime = self._runtimes.get(name or self._default)
+        if runtime is None:
+            asked = name or self._default
+            raise UnknownHandler(f"runtime handler {asked!r} is unknown; this node has {self.names()}")
+        return runtime
+
+    def view(self, name: str) -> RuntimeView:
+        """What spec generation must know of a handler's runtime."""
+        kind = self.get(name).kind
+        return RuntimeView(
+            recursive_readonly=True, idmapped_mounts=kind is Kind.CRUN, is_vm=kind is Kind.RUNSC
+        )
+
+    def names(self) -> list[str]:
+        return sorted(self._runtimes)
+
+    def messages(self) -> list[pb.RuntimeHandler]:
+        """What Status reports: every handler, and the default once more under ""."""
+        names = self.names()
+        return [
+            pb.RuntimeHandler(name=name, features=pb.RuntimeHandlerFeatures())
+            for name in (["", *names] if self._default in self._runtimes else names)
+        ]
+
+
+def _try(
+    found: dict[str, CliRuntime], name: str, path: str, root: Path, timeout_s: float, *, quiet: bool = False
+) -> None:
+    try:
+        found[name] = CliRuntime.find(name, path, root, timeout_s=timeout_s)
+    except RuntimeMissing as error:
+        if not quiet:
+            logger.warning("handler %s left out: %s", name, error)

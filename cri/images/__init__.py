@@ -1,0 +1,1 @@
+"""Images: the CRI face of the store."""

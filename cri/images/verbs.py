@@ -1,0 +1,139 @@
+"""ImageService (api.proto): the store's images as CRI messages, and pulls."""
+
+import base64
+import binascii
+import json
+from collections.abc import AsyncIterator
+
+from api.errors import InvalidArgument
+from api.runtime.v1 import api_pb2 as pb
+from cri.node import Node
+from cri.sandboxes.listing import CHUNK
+from storage.images import Image
+from storage.registry.auth import Credentials
+
+
+class BadAuthConfig(InvalidArgument):
+    """AuthConfig.auth is not base64 of ``user:password``."""
+
+
+def user_fields(user: str) -> tuple[pb.Int64Value | None, str]:
+    """Split an image's ``user[:group]`` into the uid or the name; root where it says nothing."""
+    name = user.partition(":")[0]
+    if not name:
+        return pb.Int64Value(value=0), ""
+    if name.isdecimal():
+        return pb.Int64Value(value=int(name)), ""
+    return None, name
+
+
+def message(image: Image) -> pb.Image:
+    """The one message for an image, whatever reference it was asked by."""
+    uid, username = user_fields(image.user)
+    return pb.Image(
+        id=image.id,
+        repo_tags=image.repo_tags,
+        repo_digests=image.repo_digests,
+        size=image.size_bytes,
+        uid=uid,
+        username=username,
+        pinned=image.pinned,
+    )
+
+
+def credentials(auth: pb.AuthConfig) -> Credentials | None:
+    """What the kubelet knows of the registry; None when it knows nothing.
+
+    Raises:
+        BadAuthConfig: ``auth`` is set and malformed.
+    """
+    username, password = auth.username, auth.password
+    if auth.auth and not username:
+        try:
+            username, colon, password = base64.b64decode(auth.auth, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            colon = ""
+        if not colon:
+            raise BadAuthConfig("auth.auth is not base64 of user:password")
+    if not (username or auth.identity_token or auth.registry_token):
+        return None
+    return Credentials(username, password, auth.identity_token, auth.registry_token)
+
+
+def matching(node: Node, wanted: pb.ImageFilter) -> list[pb.Image]:
+    """All images, or the one that the filter names."""
+    if not wanted.image.image:
+        return [message(image) for image in node.images.list()]
+    found = node.images.find(wanted.image.image)
+    return [] if found is None else [message(found)]
+
+
+async def list_images(node: Node, request: pb.ListImagesRequest) -> pb.ListImagesResponse:
+    """Every image, once."""
+    return pb.ListImagesResponse(images=matching(node, request.filter))
+
+
+async def stream_images(
+    node: Node, request: pb.StreamImagesRequest
+) -> AsyncIterator[pb.StreamImagesResponse]:
+    """The same in messages of at most CHUNK images."""
+    found = matching(node, request.filter)
+    for first in range(0, len(found), CHUNK):
+        yield pb.StreamImagesResponse(images=found[first : first + CHUNK])
+
+
+async def image_status(node: Node, request: pb.ImageStatusRequest) -> pb.ImageStatusResponse:
+    """The image, or an empty answer when it is not there: that is no error in the CRI."""
+    if not request.image.image:
+        raise InvalidArgument("image.image is empty: name the image")
+    found = node.images.find(request.image.image)
+    if found is None:
+        return pb.ImageStatusResponse()
+    return pb.ImageStatusResponse(image=message(found), info=_info(found) if request.verbose else None)
+
+
+def _info(image: Image) -> dict[str, str]:
+    config = image.config
+    spec = {
+        "created": image.created,
+        "config": {
+            "Env": list(config.env),
+            "Entrypoint": list(config.entrypoint),
+            "Cmd": list(config.cmd),
+            "WorkingDir": config.working_dir,
+            "User": config.user,
+            "Labels": dict(config.labels),
+            "StopSignal": config.stop_signal,
+        },
+        "layers": list(image.layers),
+    }
+    return {"info": json.dumps({"labels": dict(config.labels), "imageSpec": spec})}
+
+
+async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageResponse:
+    """Pull, or join the pull of the same image that runs; the answer is the image's id."""
+    reference = request.image.image
+    if not reference:
+        raise InvalidArgument("image.image is empty: name the image to pull")
+    image = await node.images.pull(reference, credentials(request.auth))
+    return pb.PullImageResponse(image_ref=image.id)
+
+
+async def remove_image(node: Node, request: pb.RemoveImageRequest) -> pb.RemoveImageResponse:
+    """Remove the image with all its names; one that is not there is fine."""
+    if not request.image.image:
+        raise InvalidArgument("image.image is empty: name the image to remove")
+    await node.images.remove(request.image.image)
+    return pb.RemoveImageResponse()
+
+
+async def image_fs_info(node: Node, request: pb.ImageFsInfoRequest) -> pb.ImageFsInfoResponse:
+    """What images use; containers' writable layers lie on the same file system."""
+    usage = node.images.fs_info()
+    entry = pb.FilesystemUsage(
+        timestamp=usage.timestamp_ns,
+        fs_id=pb.FilesystemIdentifier(mountpoint=str(usage.mountpoint)),
+        used_bytes=pb.UInt64Value(value=usage.used_bytes),
+        inodes_used=pb.UInt64Value(value=usage.inodes_used),
+    )
+    return pb.ImageFsInfoResponse(image_filesystems=[entry], container_filesystems=[entry])

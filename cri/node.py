@@ -1,0 +1,40 @@
+"""Everything that the verbs work with. The composition root (cri/daemon.py) builds the one Node there is."""
+
+from dataclasses import dataclass
+
+from cni.network import Network
+from conf.schema import Config
+from cri.containers.record import Container
+from cri.events import Events
+from cri.handlers import Handlers
+from cri.operations import Operations
+from cri.paths import Paths
+from cri.records import Records
+from cri.sandboxes.record import Sandbox
+from cri.store import Store
+from host.cgroups import Hierarchy
+from oci.generate.inputs import Defaults, HostView
+from oci.monitor.client import Monitor
+from storage.images import Images
+from storage.overlay import Rootfs
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The parts of the daemon, by the names that the verbs use."""
+
+    config: Config
+    paths: Paths
+    records: Records
+    sandboxes: Store[Sandbox]
+    containers: Store[Container]
+    operations: Operations
+    events: Events
+    images: Images
+    rootfs: Rootfs
+    network: Network
+    handlers: Handlers
+    monitor: Monitor
+    cgroups: Hierarchy
+    host: HostView
+    defaults: Defaults

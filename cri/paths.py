@@ -1,0 +1,40 @@
+"""Where the daemon keeps what it makes for pods and containers.
+
+<runroot>/records.sqlite
+<runroot>/sandboxes/<id>/  resolv.conf hostname shm/ ns/{net,ipc,uts} pause/config.json
+<runroot>/containers/<id>/ config.json passwd group process-*.json (the bundle)
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.ids import ContainerId, SandboxId
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The volatile tree below ``runroot``."""
+
+    runroot: Path
+
+    @property
+    def records(self) -> Path:
+        return self.runroot / "records.sqlite"
+
+    @property
+    def sandboxes(self) -> Path:
+        return self.runroot / "sandboxes"
+
+    @property
+    def containers(self) -> Path:
+        return self.runroot / "containers"
+
+    @property
+    def pause_rootfs(self) -> Path:
+        return self.runroot / "pause"
+
+    def sandbox(self, identifier: SandboxId) -> Path:
+        return self.sandboxes / identifier
+
+    def container(self, identifier: ContainerId) -> Path:
+        return self.containers / identifier

@@ -1,0 +1,104 @@
+"""After a restart: records from disk, the truth from the monitor, and what is half done is undone."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Collection
+
+from api.ids import ContainerId
+from cri import exits
+from cri.containers import record as containers
+from cri.containers.remove import release as release_container
+from cri.node import Node
+from cri.operations import Operation
+from cri.sandboxes import record as sandboxes
+from cri.sandboxes.release import release as release_sandbox
+from oci.monitor.protocol import Record
+from oci.monitor.types import Exited, MonitorFailed, NotLive
+
+logger = logging.getLogger(__name__)
+
+
+async def restore(node: Node) -> None:
+    """Bring memory and disk in line with what runs; nothing that runs is touched."""
+    for row in sorted(node.records.rows(sandboxes.KIND), key=lambda row: row.id):
+        node.sandboxes.add(sandboxes.Sandbox.from_row(row))
+    for row in node.records.rows(containers.KIND):
+        node.containers.add(containers.Container.from_row(row))
+    watched = {record.id: record for record in await node.monitor.list()}
+    for container in node.containers:
+        _reconcile_container(node, container, watched.get(container.id))
+    for sandbox in node.sandboxes:
+        _reconcile_sandbox(node, sandbox, watched.get(sandbox.id))
+    await _undo_unfinished(node)
+    await _sweep(node, watched)
+    logger.info("restored %d sandboxes and %d containers", len(node.sandboxes), len(node.containers))
+
+
+def _reconcile_container(node: Node, container: containers.Container, seen: Record | None) -> None:
+    if not container.alive:
+        return
+    if seen is None:
+        event = Exited(container.id, None, time.time_ns(), oom_killed=False)
+        exits.apply(container, event)
+    elif seen.state == "exited":
+        container.started_ns = container.started_ns or seen.started_at_ns
+        exits.apply(container, Exited(container.id, seen.exit_code, seen.finished_at_ns, seen.oom_killed))
+    elif seen.state == "running":
+        container.phase = containers.Phase.RUNNING
+        container.started_ns = container.started_ns or seen.started_at_ns
+    node.records.put(containers.KIND, container.to_row())
+
+
+def _reconcile_sandbox(node: Node, sandbox: sandboxes.Sandbox, seen: Record | None) -> None:
+    if sandbox.phase is not sandboxes.Phase.READY or not sandbox.pause_pid:
+        return
+    if seen is None or seen.state == "exited":
+        sandbox.phase = sandboxes.Phase.STOPPED
+        node.records.put(sandboxes.KIND, sandbox.to_row())
+
+
+async def _undo_unfinished(node: Node) -> None:
+    """What was being created when the daemon ended; the kubelet asks again."""
+    for container in node.containers:
+        if container.phase is containers.Phase.CREATING:
+            undo = Operation("undo CreateContainer", container.id)
+            await _undone(undo, release_container(node, container, undo))
+    for sandbox in node.sandboxes:
+        if sandbox.phase is sandboxes.Phase.CREATING:
+            undo = Operation("undo RunPodSandbox", sandbox.id)
+            await _undone(undo, release_sandbox(node, sandbox, undo))
+
+
+async def _undone(operation: Operation, work: Awaitable[None]) -> None:
+    """One that cannot be undone must not keep the daemon from starting: the next start tries again."""
+    try:
+        await work
+        logger.info("%s %s done", operation.verb, operation.subject[:12])
+    except Exception:
+        logger.exception(
+            "%s %s failed: %s", operation.verb, operation.subject[:12], operation.describe_steps()
+        )
+
+
+async def _sweep(node: Node, watched: Collection[str]) -> None:
+    """Root file systems and monitor records whose containers are gone."""
+    for identifier in await asyncio.to_thread(node.rootfs.known):
+        if node.containers.find(identifier) is None:
+            logger.info("removing the root file system of unknown container %s", identifier[:12])
+            await node.rootfs.remove(identifier)
+    for identifier in watched:
+        if node.containers.find(identifier) is None and node.sandboxes.find(identifier) is None:
+            logger.warning("container %s runs without a record: ending it", identifier[:12])
+            await _end_unknown(node, ContainerId(identifier))
+
+
+async def _end_unknown(node: Node, identifier: ContainerId) -> None:
+    with contextlib.suppress(NotLive):
+        await node.monitor.signal(identifier, signal.SIGKILL)
+    for name in node.handlers.names():
+        await node.handlers.get(name).delete(identifier, force=True)
+    with contextlib.suppress(MonitorFailed):
+        await node.monitor.forget(identifier)

@@ -1,0 +1,1 @@
+"""Pod sandboxes: one file a verb."""

@@ -1,0 +1,60 @@
+"""The files that a sandbox gives to its containers: resolv.conf, hostname and /dev/shm."""
+
+import socket
+from pathlib import Path
+
+from api.ids import SandboxId
+from api.runtime.v1 import api_pb2 as pb
+from host import mounts
+from host.files import remove_tree
+
+SHM_SIZE_BYTES = 64 * 1024 * 1024
+HOST_RESOLV_CONF = Path("/etc/resolv.conf")
+
+
+def hostname_of(identifier: SandboxId, config: pb.PodSandboxConfig) -> str:
+    """What ``hostname`` prints in the pod: as asked for; else the node's, in its network; else the id."""
+    if config.hostname:
+        return config.hostname
+    if config.linux.security_context.namespace_options.network == pb.NODE:
+        return socket.gethostname()
+    return identifier[:12]
+
+
+def resolv_conf(dns: pb.DNSConfig) -> str | None:
+    """resolv.conf(5) for ``dns``; None when it says nothing, and the node's own file serves."""
+    lines = []
+    if dns.searches:
+        lines.append(f"search {' '.join(dns.searches)}")
+    lines += [f"nameserver {server}" for server in dns.servers]
+    if dns.options:
+        lines.append(f"options {' '.join(dns.options)}")
+    return "".join(line + "\n" for line in lines) or None
+
+
+def make(directory: Path, identifier: SandboxId, config: pb.PodSandboxConfig) -> None:
+    """Make the sandbox's directory with its files; blocks for a few file operations."""
+    directory.mkdir(mode=0o711, parents=True)
+    text = resolv_conf(config.dns_config)
+    if text is None:
+        text = HOST_RESOLV_CONF.read_text() if HOST_RESOLV_CONF.exists() else ""
+    _write(directory / "resolv.conf", text)
+    _write(directory / "hostname", hostname_of(identifier, config) + "\n")
+    if config.linux.security_context.namespace_options.ipc != pb.NODE:
+        shm = directory / "shm"
+        shm.mkdir()
+        flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
+        mounts.mount_tmpfs(shm, f"mode=1777,size={SHM_SIZE_BYTES}", flags)
+    if config.log_directory:
+        Path(config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o644)  # the umask must not decide who may read it
+
+
+def remove(directory: Path) -> None:
+    """Remove what ``make`` made, whole or in part; a directory that is gone is fine."""
+    mounts.umount_if_mounted(directory / "shm")
+    remove_tree(directory)

@@ -1,0 +1,43 @@
+"""A sandbox's network: its request in CNI's terms, and the host ports that no plugin maps."""
+
+from api.runtime.v1 import api_pb2 as pb
+from cni.network import PodNetwork, PortMapping
+from cri.node import Node
+from cri.sandboxes.record import Sandbox
+
+_PROTOCOL = {pb.TCP: "tcp", pb.UDP: "udp", pb.SCTP: "sctp"}
+
+
+def port_mappings(config: pb.PodSandboxConfig) -> tuple[PortMapping, ...]:
+    """The mappings that name a host port; the kubelet declares the others too."""
+    return tuple(
+        PortMapping(mapping.host_port, mapping.container_port, _PROTOCOL[mapping.protocol], mapping.host_ip)
+        for mapping in config.port_mappings
+        if mapping.host_port > 0
+    )
+
+
+def request_of(node: Node, sandbox: Sandbox) -> PodNetwork:
+    """What CNI is told about the pod."""
+    metadata = sandbox.config.metadata
+    return PodNetwork(
+        sandbox_id=sandbox.id,
+        netns=sandbox.namespaces.get("net", node.paths.sandbox(sandbox.id) / "ns" / "net"),
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=metadata.uid,
+        port_mappings=() if node.config.runtime.disable_hostport_mapping else port_mappings(sandbox.config),
+        annotations=dict(sandbox.config.annotations),
+        cgroup_path=sandbox.config.linux.cgroup_parent,
+    )
+
+
+async def attach(node: Node, sandbox: Sandbox) -> tuple[str, ...]:
+    """Connect the pod; its addresses, the primary one first."""
+    attachment = await node.network.attach(request_of(node, sandbox))
+    return attachment.ips
+
+
+async def detach(node: Node, sandbox: Sandbox) -> None:
+    """Disconnect the pod; one that is not connected is fine."""
+    await node.network.detach(request_of(node, sandbox))

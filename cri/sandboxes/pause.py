@@ -1,0 +1,94 @@
+"""The pause process: PID 1 of a pod whose containers share their PID namespace.
+
+Other pods need none, for their namespaces are pinned files, unless ``drop_infra_ctr = false`` asks
+for it or the runtime keeps its sandbox in it (gVisor). The program is built in; a configured
+``pause_image`` is pulled when it is missing.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shlex
+import signal
+from pathlib import Path
+
+from api.ids import ContainerId
+from api.runtime.v1 import api_pb2 as pb
+from cri import translate
+from cri.node import Node
+from cri.sandboxes.cgroup import pause_cgroup
+from cri.sandboxes.record import Sandbox
+from oci import pause as program
+from oci.cli import Kind
+from oci.generate import pause as spec
+from oci.generate.inputs import PauseInput
+from oci.monitor.types import CreateContainer, NotLive, UnknownContainer
+
+# For a process that only waits; more means that the kernel cannot end it.
+KILL_PATIENCE_S = 30.0
+
+
+def needed(node: Node, sandbox: Sandbox) -> bool:
+    """Whether this pod must have a pause process."""
+    is_gvisor = node.handlers.get(sandbox.handler).kind is Kind.RUNSC
+    return sandbox.options.pid == pb.POD or not node.config.runtime.drop_infra_ctr or is_gvisor
+
+
+async def start(node: Node, sandbox: Sandbox, directory: Path) -> int:
+    """Create and start it; its pid."""
+    rootfs, arguments = await _program(node, sandbox)
+    bundle = directory / "pause"
+    await asyncio.to_thread(_write_bundle, node, sandbox, bundle, rootfs, arguments)
+    identifier = ContainerId(sandbox.id)
+    runtime = node.handlers.get(sandbox.handler)
+    # Noted first: from here on a crash must end it.
+    created = await node.monitor.create(CreateContainer(id=identifier, runtime=runtime, bundle=bundle))
+    sandbox.pause_pid = created.pid
+    await node.monitor.start(identifier, runtime, node.config.runtime.runtime_command_timeout_s)
+    return created.pid
+
+
+async def _program(node: Node, sandbox: Sandbox) -> tuple[Path, tuple[str, ...]]:
+    """The root file system and the command: built in, or from the configured image."""
+    reference = node.config.image.pause_image
+    if not reference:
+        await asyncio.to_thread(program.make_rootfs, node.paths.pause_rootfs, os.uname().machine)
+        return node.paths.pause_rootfs, ("/pause",)
+    image = node.images.find(reference) or await node.images.pull(reference)
+    rootfs = await node.rootfs.prepare(ContainerId(sandbox.id), image)
+    command = tuple(shlex.split(node.config.image.pause_command))
+    return rootfs, command or (*image.config.entrypoint, *image.config.cmd)
+
+
+def _write_bundle(
+    node: Node, sandbox: Sandbox, bundle: Path, rootfs: Path, arguments: tuple[str, ...]
+) -> None:
+    bundle.mkdir(mode=0o700)
+    described = PauseInput(
+        id=sandbox.id,
+        rootfs=rootfs,
+        cgroups_path=pause_cgroup(sandbox),
+        args=arguments,
+        namespaces=sandbox.oci_namespaces(),
+        security=translate.sandbox_security_context(sandbox.config.linux.security_context),
+        defaults=node.defaults,
+        annotations=dict(sandbox.config.annotations),
+    )
+    (bundle / "config.json").write_text(json.dumps(spec.generate(described, node.host)))
+
+
+async def end(node: Node, sandbox: Sandbox) -> None:
+    """End it and delete what the runtime keeps; one that is gone or never was is fine."""
+    identifier = ContainerId(sandbox.id)
+    with contextlib.suppress(UnknownContainer, NotLive):
+        await node.monitor.signal(identifier, signal.SIGKILL)
+        await asyncio.wait_for(sandbox.pause_exited.wait(), KILL_PATIENCE_S)
+    if not (node.paths.sandbox(sandbox.id) / "pause").exists():
+        return
+    await node.handlers.get(sandbox.handler).delete(sandbox.id, force=True)
+    await node.monitor.forget(identifier)
+    await asyncio.to_thread(node.cgroups.remove, pause_cgroup(sandbox))
+    if node.config.image.pause_image:
+        await node.rootfs.remove(identifier)
+    sandbox.pause_pid = 0

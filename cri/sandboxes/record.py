@@ -1,0 +1,107 @@
+"""A pod sandbox as the daemon knows it.
+
+    CREATING ──RunPodSandbox done──▶ READY ──StopPodSandbox, pause died──▶ STOPPED ──RemovePodSandbox──▶ gone
+        └──failed or daemon killed──▶ released, gone
+
+Only READY and STOPPED sandboxes are listed.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from api.ids import SandboxId
+from api.runtime.v1 import api_pb2 as pb
+from cri.records import Row
+
+KIND = "sandbox"
+
+# Pinned namespaces by kind, and what the runtime-spec calls them.
+_OCI_NAMESPACES = {"net": "network", "ipc": "ipc", "uts": "uts"}
+
+
+class Phase(StrEnum):
+    """Where a sandbox is in its life."""
+
+    CREATING = "creating"
+    READY = "ready"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class Sandbox:
+    """A pod sandbox; ``config`` is what RunPodSandbox brought, never changed."""
+
+    id: SandboxId
+    name: str
+    config: pb.PodSandboxConfig
+    handler: str
+    created_ns: int
+    phase: Phase = Phase.CREATING
+    # Pinned namespaces, by kind ("net", "ipc", "uts"), as paths of bind mounts.
+    namespaces: dict[str, Path] = field(default_factory=dict)
+    ips: tuple[str, ...] = ()
+    # True from before CNI ADD until CNI DEL succeeded.
+    attached: bool = False
+    # Pid of the pause process; 0 when the pod has none.
+    pause_pid: int = 0
+    # Set when the pause process has ended; not stored.
+    pause_exited: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def options(self) -> pb.NamespaceOption:
+        return self.config.linux.security_context.namespace_options
+
+    @property
+    def host_network(self) -> bool:
+        return self.options.network == pb.NODE
+
+    def oci_namespaces(self) -> dict[str, Path]:
+        """The pinned files by runtime-spec type."""
+        return {_OCI_NAMESPACES[kind]: path for kind, path in self.namespaces.items()}
+
+    def to_row(self) -> Row:
+        state = {
+            "handler": self.handler,
+            "created_ns": self.created_ns,
+            "phase": self.phase,
+            "namespaces": {kind: str(path) for kind, path in self.namespaces.items()},
+            "ips": self.ips,
+            "attached": self.attached,
+            "pause_pid": self.pause_pid,
+        }
+        return Row(self.id, self.name, self.config.SerializeToString(), json.dumps(state))
+
+    @classmethod
+    def from_row(cls, row: Row) -> "Sandbox":
+        """Read back what ``to_row`` wrote."""
+        state = json.loads(row.state)
+        return cls(
+            id=SandboxId(row.id),
+            name=row.name,
+            config=pb.PodSandboxConfig.FromString(row.config),
+            handler=state["handler"],
+            created_ns=state["created_ns"],
+            phase=Phase(state["phase"]),
+            namespaces={kind: Path(path) for kind, path in state["namespaces"].items()},
+            ips=tuple(state["ips"]),
+            attached=state["attached"],
+            pause_pid=state["pause_pid"],
+        )
+
+    def cri_state(self) -> pb.PodSandboxState.ValueType:
+        return pb.SANDBOX_READY if self.phase is Phase.READY else pb.SANDBOX_NOTREADY
+
+    def item(self) -> pb.PodSandbox:
+        """The message that lists carry."""
+        return pb.PodSandbox(
+            id=self.id,
+            metadata=self.config.metadata,
+            state=self.cri_state(),
+            created_at=self.created_ns,
+            labels=self.config.labels,
+            annotations=self.config.annotations,
+            runtime_handler=self.handler,
+        )

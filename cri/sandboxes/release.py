@@ -1,0 +1,38 @@
+"""Give back what a sandbox holds. Every step may be repeated, so this is at once the undo of
+RunPodSandbox, the work of StopPodSandbox and RemovePodSandbox, and the repair after a crash."""
+
+import asyncio
+
+from cri.node import Node
+from cri.operations import Operation
+from cri.sandboxes import files, network, pause
+from cri.sandboxes.record import KIND, Sandbox
+from host.namespaces import unpin
+
+
+async def shut_down(node: Node, sandbox: Sandbox, operation: Operation) -> None:
+    """End the pause process, detach the network and drop the namespaces; files and record stay."""
+    with operation.step("pause end"):
+        await pause.end(node, sandbox)
+    if sandbox.attached:
+        with operation.step("network release"):
+            await network.detach(node, sandbox)
+            sandbox.attached = False
+            node.records.put(KIND, sandbox.to_row())
+    if sandbox.namespaces:
+        with operation.step("namespaces release"):
+            await asyncio.to_thread(_unpin, sandbox)
+
+
+def _unpin(sandbox: Sandbox) -> None:
+    for path in sandbox.namespaces.values():
+        unpin(path)
+
+
+async def release(node: Node, sandbox: Sandbox, operation: Operation) -> None:
+    """``shut_down``, then files and record; afterwards the name is free."""
+    await shut_down(node, sandbox, operation)
+    with operation.step("files release"):
+        await asyncio.to_thread(files.remove, node.paths.sandbox(sandbox.id))
+    node.records.delete(KIND, sandbox.id)
+    node.sandboxes.discard(sandbox)

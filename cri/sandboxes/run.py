@@ -1,0 +1,102 @@
+"""RunPodSandbox: files, namespaces, network, and the pause process where one is needed."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Collection
+from contextlib import AsyncExitStack
+
+from api.errors import AlreadyExists
+from api.ids import SandboxId, new_sandbox_id
+from api.runtime.v1 import api_pb2 as pb
+from cri.names import sandbox_name
+from cri.node import Node
+from cri.operations import Operation
+from cri.sandboxes import files, network, pause, validate
+from cri.sandboxes.record import KIND, Phase, Sandbox
+from cri.sandboxes.release import release
+from host.namespaces import Kind, SysctlRefused, pin, sysctl_path
+
+
+class SandboxExists(AlreadyExists):
+    """A sandbox of this name is there and not ready."""
+
+
+async def run_pod_sandbox(node: Node, request: pb.RunPodSandboxRequest) -> pb.RunPodSandboxResponse:
+    """Make and start a pod sandbox; a failure leaves nothing of it.
+
+    A repeat under the same metadata gets the sandbox that is ready, or joins the call that makes it.
+    """
+    validate.sandbox(request.config)
+    name = sandbox_name(request.config.metadata)
+    node.handlers.get(request.runtime_handler)
+    identifier = await node.operations.run(
+        "RunPodSandbox", name, lambda operation: _run(node, operation, name, request)
+    )
+    return pb.RunPodSandboxResponse(pod_sandbox_id=identifier)
+
+
+async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSandboxRequest) -> SandboxId:
+    present = node.sandboxes.named(name)
+    if present is not None:
+        if present.phase is Phase.READY:
+            return present.id
+        raise SandboxExists(
+            f"sandbox {name} exists as {present.id[:12]} and is {present.phase}: "
+            "remove it, or ask with a higher metadata.attempt"
+        )
+    sandbox = Sandbox(new_sandbox_id(), name, request.config, request.runtime_handler, time.time_ns())
+    async with AsyncExitStack() as undo:
+        node.sandboxes.add(sandbox)
+        node.records.put(KIND, sandbox.to_row())
+        undo.push_async_callback(release, node, sandbox, operation)
+        await _make(node, operation, sandbox)
+        sandbox.phase = Phase.READY
+        node.records.put(KIND, sandbox.to_row())
+        undo.pop_all()
+    return sandbox.id
+
+
+async def _make(node: Node, operation: Operation, sandbox: Sandbox) -> None:
+    directory = node.paths.sandbox(sandbox.id)
+    with operation.step("files and namespaces"):
+        await asyncio.to_thread(_make_files, node, sandbox)
+    if not sandbox.host_network:
+        with operation.step("network"):
+            # Noted before the first plugin runs: a crash from here on must detach.
+            sandbox.attached = True
+            node.records.put(KIND, sandbox.to_row())
+            sandbox.ips = await network.attach(node, sandbox)
+    if pause.needed(node, sandbox):
+        with operation.step("pause"):
+            sandbox.pause_pid = await pause.start(node, sandbox, directory)
+
+
+def _make_files(node: Node, sandbox: Sandbox) -> None:
+    directory = node.paths.sandbox(sandbox.id)
+    files.make(directory, sandbox.id, sandbox.config)
+    kinds = own_namespaces(sandbox)
+    hostname = files.hostname_of(sandbox.id, sandbox.config)
+    sysctls = {**default_sysctls(node, kinds), **sandbox.config.linux.sysctls}
+    pinned = pin(kinds, directory / "ns", sysctls=sysctls, hostname=hostname)
+    sandbox.namespaces = {kind.value: path for kind, path in pinned.items()}
+
+
+def own_namespaces(sandbox: Sandbox) -> list[Kind]:
+    """The kinds that the pod does not share with the node; UTS goes with the network."""
+    kinds = []
+    if not sandbox.host_network:
+        kinds += [Kind.NET, Kind.UTS]
+    if sandbox.options.ipc != pb.NODE:
+        kinds.append(Kind.IPC)
+    return kinds
+
+
+def default_sysctls(node: Node, kinds: Collection[Kind]) -> dict[str, str]:
+    """The configured ones; those of a namespace that the pod shares with the node are left out."""
+    chosen = {}
+    for assignment in node.config.runtime.default_sysctls:
+        with contextlib.suppress(SysctlRefused):
+            sysctl_path(assignment.name, kinds)
+            chosen[assignment.name] = assignment.value
+    return chosen

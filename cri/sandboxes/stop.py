@@ -1,0 +1,38 @@
+"""StopPodSandbox: end its containers, then its network and namespaces."""
+
+import asyncio
+
+from api.runtime.v1 import api_pb2 as pb
+from cri.containers.stop import stop
+from cri.node import Node
+from cri.operations import Operation
+from cri.sandboxes.record import KIND, Phase, Sandbox
+from cri.sandboxes.release import shut_down
+
+# What containers get before SIGKILL when a sandbox is stopped under them; the kubelet stops
+# them itself with their own grace periods before.
+GRACE_S = 10.0
+
+
+async def stop_pod_sandbox(node: Node, request: pb.StopPodSandboxRequest) -> pb.StopPodSandboxResponse:
+    """Stop a sandbox; one that is stopped or not there is fine."""
+    sandbox = node.sandboxes.find(request.pod_sandbox_id)
+    if sandbox is not None:
+        await stop_sandbox(node, sandbox)
+    return pb.StopPodSandboxResponse()
+
+
+async def stop_sandbox(node: Node, sandbox: Sandbox) -> None:
+    """The operation behind StopPodSandbox; repeats join it."""
+    await node.operations.run("StopPodSandbox", sandbox.id, lambda operation: _stop(node, operation, sandbox))
+
+
+async def _stop(node: Node, operation: Operation, sandbox: Sandbox) -> None:
+    running = [item for item in node.containers if item.sandbox_id == sandbox.id and item.alive]
+    if running:
+        with operation.step(f"stop {len(running)} containers"):
+            await asyncio.gather(*(stop(node, container, GRACE_S) for container in running))
+    await shut_down(node, sandbox, operation)
+    if sandbox.phase is not Phase.STOPPED:
+        sandbox.phase = Phase.STOPPED
+        node.records.put(KIND, sandbox.to_row())

@@ -1,0 +1,67 @@
+"""What a sandbox configuration must say before anything is made for it."""
+
+from collections.abc import Sequence
+
+from api.errors import InvalidArgument
+from api.runtime.v1 import api_pb2 as pb
+
+
+class BadSandboxConfig(InvalidArgument):
+    """A field of PodSandboxConfig cannot be honoured."""
+
+
+def sandbox(config: pb.PodSandboxConfig) -> None:
+    """Refuse what cannot work.
+
+    Raises:
+        BadSandboxConfig: the message names field and value.
+    """
+    options = config.linux.security_context.namespace_options
+    for field in ("network", "ipc"):
+        mode = getattr(options, field)
+        if mode not in (pb.POD, pb.NODE):
+            raise BadSandboxConfig(
+                f"namespace_options.{field} is {pb.NamespaceMode.Name(mode)}: a sandbox knows POD and NODE"
+            )
+    if options.pid == pb.TARGET:
+        raise BadSandboxConfig("namespace_options.pid is TARGET: only a container can have a target")
+    if len(config.hostname) > 64:
+        raise BadSandboxConfig(f"hostname {config.hostname!r} is longer than the kernel's 64 bytes")
+    user_namespace(options.userns_options)
+
+
+def user_namespace(options: pb.UserNamespace) -> None:
+    """The rules of KEP-127: one mapping each for uids and gids, the same, beginning at container id 0."""
+    if options.mode == pb.NODE:
+        if options.uids or options.gids:
+            raise BadSandboxConfig("userns_options has mappings but mode NODE: drop one of the two")
+        return
+    if options.mode != pb.POD:
+        name = pb.NamespaceMode.Name(options.mode)
+        raise BadSandboxConfig(f"userns_options.mode is {name}: a sandbox knows POD and NODE")
+    for field, mappings in (("uids", options.uids), ("gids", options.gids)):
+        _mappings(field, mappings)
+    if [_triple(m) for m in options.uids] != [_triple(m) for m in options.gids]:
+        raise BadSandboxConfig("userns_options.uids and gids differ: they must be the same")
+
+
+def _triple(mapping: pb.IDMapping) -> tuple[int, int, int]:
+    return mapping.container_id, mapping.host_id, mapping.length
+
+
+def _mappings(field: str, mappings: Sequence[pb.IDMapping]) -> None:
+    if len(mappings) > 1:
+        raise BadSandboxConfig(f"userns_options.{field} has {len(mappings)} mappings: one is supported")
+    for mapping in mappings:
+        if mapping.container_id != 0:
+            raise BadSandboxConfig(
+                f"userns_options.{field} maps from container id {mapping.container_id}: 0 must be mapped"
+            )
+        if mapping.length == 0:
+            raise BadSandboxConfig(f"userns_options.{field} has length 0: nothing would be mapped")
+
+
+def wants_user_namespace(options: pb.NamespaceOption) -> bool:
+    """True when the pod is to have a user namespace of its own (an unset message means the node's)."""
+    userns = options.userns_options
+    return options.HasField("userns_options") and userns.mode == pb.POD and bool(userns.uids)

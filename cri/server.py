@@ -1,0 +1,157 @@
+"""CRI v1 over gRPC: one line an RPC, and the wrapper that every call goes through.
+
+The wrapper turns errors into statuses and writes the log: one line for a call that failed or
+was slow, one at debug level for the others.
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from api.runtime.v1 import api_pb2 as pb
+from cri.containers import create, exec_sync, publish, reopen_log, start, update
+from cri.containers import listing as container_listing
+from cri.containers import remove as container_remove
+from cri.containers import status as container_status
+from cri.containers import stop as container_stop
+from cri.grpc_errors import message_of, status_of
+from cri.images import verbs as image_verbs
+from cri.node import Node
+from cri.sandboxes import listing as sandbox_listing
+from cri.sandboxes import remove as sandbox_remove
+from cri.sandboxes import run as sandbox_run
+from cri.sandboxes import status as sandbox_status
+from cri.sandboxes import stop as sandbox_stop
+from cri.stats import verbs as stats_verbs
+from cri.status import verbs as status_verbs
+
+logger = logging.getLogger(__name__)
+
+Unary = Callable[[Node, Any], Awaitable[Message]]
+Streaming = Callable[[Node, Any], AsyncIterator[Message]]
+
+UNARY: dict[str, Unary] = {
+    "Version": status_verbs.version,
+    "Status": status_verbs.status,
+    "RuntimeConfig": status_verbs.runtime_config,
+    "UpdateRuntimeConfig": status_verbs.update_runtime_config,
+    "RunPodSandbox": sandbox_run.run_pod_sandbox,
+    "StopPodSandbox": sandbox_stop.stop_pod_sandbox,
+    "RemovePodSandbox": sandbox_remove.remove_pod_sandbox,
+    "PodSandboxStatus": sandbox_status.pod_sandbox_status,
+    "ListPodSandbox": sandbox_listing.list_pod_sandbox,
+    "CreateContainer": create.create_container,
+    "StartContainer": start.start_container,
+    "StopContainer": container_stop.stop_container,
+    "RemoveContainer": container_remove.remove_container,
+    "ListContainers": container_listing.list_containers,
+    "ContainerStatus": container_status.container_status,
+    "UpdateContainerResources": update.update_container_resources,
+    "ReopenContainerLog": reopen_log.reopen_container_log,
+    "ExecSync": exec_sync.exec_sync,
+    "ContainerStats": stats_verbs.container_stats,
+    "ListContainerStats": stats_verbs.list_container_stats,
+    "ListImages": image_verbs.list_images,
+    "ImageStatus": image_verbs.image_status,
+    "PullImage": image_verbs.pull_image,
+    "RemoveImage": image_verbs.remove_image,
+    "ImageFsInfo": image_verbs.image_fs_info,
+}
+
+STREAMING: dict[str, Streaming] = {
+    "StreamPodSandboxes": sandbox_listing.stream_pod_sandboxes,
+    "StreamContainers": container_listing.stream_containers,
+    "StreamContainerStats": stats_verbs.stream_container_stats,
+    "StreamImages": image_verbs.stream_images,
+    "GetContainerEvents": publish.get_container_events,
+}
+
+
+def generic_handlers(node: Node, slow_seconds: float) -> list[Any]:
+    """A gRPC handler for each service of the API; what is not built yet answers UNIMPLEMENTED by name."""
+    calls = Calls(node, slow_seconds)
+    return [
+        grpc.method_handlers_generic_handler(
+            service.full_name, {method.name: calls.handler(method) for method in service.methods}
+        )
+        for service in pb.DESCRIPTOR.services_by_name.values()
+    ]
+
+
+class Calls:
+    """Makes method handlers around the verbs."""
+
+    def __init__(self, node: Node, slow_seconds: float) -> None:
+        self._node = node
+        self._slow_seconds = slow_seconds
+
+    def handler(self, method: MethodDescriptor) -> Any:
+        """The gRPC method handler of one RPC."""
+        call, streams = self._call(method)
+        make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
+        return make(
+            call,
+            request_deserializer=GetMessageClass(method.input_type).FromString,
+            response_serializer=GetMessageClass(method.output_type).SerializeToString,
+        )
+
+    def _call(self, method: MethodDescriptor) -> tuple[Callable[..., Any], bool]:
+        if method.name in UNARY:
+            return self._unary(method.name, UNARY[method.name]), False
+        if method.name in STREAMING:
+            return self._streaming(method.name, STREAMING[method.name]), True
+        return self._missing(method.name), bool(method.server_streaming)
+
+    def _unary(self, name: str, verb: Unary) -> Callable[..., Awaitable[Message]]:
+        async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
+            begun = time.monotonic()
+            try:
+                response = await verb(self._node, request)
+            except Exception as error:
+                self._log_failure(name, begun, error)
+                await context.abort(status_of(error), message_of(error))
+            self._log_success(name, begun)
+            return response
+
+        return call
+
+    def _streaming(self, name: str, verb: Streaming) -> Callable[..., AsyncIterator[Message]]:
+        async def call(
+            request: Message, context: grpc.aio.ServicerContext[Any, Any]
+        ) -> AsyncIterator[Message]:
+            begun = time.monotonic()
+            try:
+                async for response in verb(self._node, request):
+                    yield response
+            except Exception as error:
+                self._log_failure(name, begun, error)
+                await context.abort(status_of(error), message_of(error))
+
+        return call
+
+    def _missing(self, name: str) -> Callable[..., Awaitable[None]]:
+        async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not part of this Podwright yet")
+
+        return call
+
+    def _log_failure(self, name: str, begun: float, error: Exception) -> None:
+        code = status_of(error)
+        # A NOT_FOUND is everyday news: clients ask for what they just removed.
+        level = logging.DEBUG if code is grpc.StatusCode.NOT_FOUND else logging.ERROR
+        trace = error if code is grpc.StatusCode.INTERNAL else None
+        took = (time.monotonic() - begun) * 1000
+        logger.log(
+            level, "rpc=%s code=%s ms=%.1f error=%s", name, code.name, took, message_of(error), exc_info=trace
+        )
+
+    def _log_success(self, name: str, begun: float) -> None:
+        took = time.monotonic() - begun
+        level = logging.WARNING if took >= self._slow_seconds else logging.DEBUG
+        logger.log(level, "rpc=%s code=OK ms=%.1f", name, took * 1000)

@@ -1,0 +1,115 @@
+"""ContainerStats, ListContainerStats and StreamContainerStats: cgroup files and the writable layer."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from api.runtime.v1 import api_pb2 as pb
+from cri.containers.listing import matching
+from cri.containers.record import Container
+from cri.containers.status import get_finished
+from cri.node import Node
+from cri.sandboxes.listing import CHUNK
+from host.cgroup_stats import MemoryUsage, Pressure, Stats
+
+
+def _value(number: int | None) -> pb.UInt64Value | None:
+    return None if number is None else pb.UInt64Value(value=number)
+
+
+def _psi(stats: Stats, resource: str) -> pb.PsiStats | None:
+    if not stats.pressure:
+        return None
+    return pb.PsiStats(
+        Full=_pressure(stats.pressure.get((resource, "full"))),
+        Some=_pressure(stats.pressure.get((resource, "some"))),
+    )
+
+
+def _pressure(line: Pressure | None) -> pb.PsiData | None:
+    """PSI totals stay the kernel's microseconds, as the kubelet expects them."""
+    if line is None:
+        return None
+    return pb.PsiData(Total=line.total_us, Avg10=line.avg10, Avg60=line.avg60, Avg300=line.avg300)
+
+
+def _memory(usage: MemoryUsage, now: int, psi: pb.PsiStats | None) -> pb.MemoryUsage:
+    return pb.MemoryUsage(
+        timestamp=now,
+        working_set_bytes=_value(usage.working_set_bytes),
+        available_bytes=_value(usage.available_bytes),
+        usage_bytes=_value(usage.usage_bytes),
+        rss_bytes=_value(usage.rss_bytes),
+        page_faults=_value(usage.page_faults),
+        major_page_faults=_value(usage.major_page_faults),
+        psi=psi,
+    )
+
+
+def _swap(usage: MemoryUsage, now: int) -> pb.SwapUsage | None:
+    if usage.swap_bytes is None:
+        return None
+    available = None if usage.swap_limit_bytes is None else max(0, usage.swap_limit_bytes - usage.swap_bytes)
+    return pb.SwapUsage(
+        timestamp=now, swap_usage_bytes=_value(usage.swap_bytes), swap_available_bytes=_value(available)
+    )
+
+
+async def message(node: Node, container: Container) -> pb.ContainerStats:
+    """What ``container`` uses now; a container that has ended has only attributes and its layer."""
+    now = time.time_ns()
+    stats = (
+        node.cgroups.stats(container.cgroup_path) if container.alive and container.cgroup_path else Stats()
+    )
+    used_bytes, inodes = await node.rootfs.usage(container.id)
+    cpu_ns = 0 if stats.cpu is None else stats.cpu.usage_ns
+    return pb.ContainerStats(
+        attributes=pb.ContainerAttributes(
+            id=container.id,
+            metadata=container.config.metadata,
+            labels=container.config.labels,
+            annotations=container.config.annotations,
+        ),
+        cpu=pb.CpuUsage(timestamp=now, usage_core_nano_seconds=_value(cpu_ns), psi=_psi(stats, "cpu")),
+        memory=_memory(stats.memory or MemoryUsage(0, 0, 0, 0, 0), now, _psi(stats, "memory")),
+        swap=None if stats.memory is None else _swap(stats.memory, now),
+        io=pb.IoUsage(timestamp=now, psi=_psi(stats, "io")) if stats.pressure else None,
+        writable_layer=pb.FilesystemUsage(
+            timestamp=now,
+            fs_id=pb.FilesystemIdentifier(mountpoint=str(node.images.fs_info().mountpoint)),
+            used_bytes=_value(used_bytes),
+            inodes_used=_value(inodes),
+        ),
+    )
+
+
+async def container_stats(node: Node, request: pb.ContainerStatsRequest) -> pb.ContainerStatsResponse:
+    """What one container uses.
+
+    Raises:
+        RecordNotFound: no finished container has the id.
+    """
+    return pb.ContainerStatsResponse(stats=await message(node, get_finished(node, request.container_id)))
+
+
+async def _all(node: Node, wanted: pb.ContainerStatsFilter) -> list[pb.ContainerStats]:
+    same = pb.ContainerFilter(
+        id=wanted.id, pod_sandbox_id=wanted.pod_sandbox_id, label_selector=wanted.label_selector
+    )
+    return await asyncio.gather(*(message(node, container) for container in matching(node, same)))
+
+
+async def list_container_stats(
+    node: Node, request: pb.ListContainerStatsRequest
+) -> pb.ListContainerStatsResponse:
+    """What every container uses that passes the filter."""
+    return pb.ListContainerStatsResponse(stats=await _all(node, request.filter))
+
+
+async def stream_container_stats(
+    node: Node, request: pb.StreamContainerStatsRequest
+) -> AsyncIterator[pb.StreamContainerStatsResponse]:
+    """The same in messages of at most CHUNK items."""
+    found = await _all(node, request.filter)
+    for first in range(0, len(found), CHUNK):
+        yield pb.StreamContainerStatsResponse(container_stats=found[first : first + CHUNK])

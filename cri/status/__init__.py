@@ -1,0 +1,1 @@
+"""Version, Status and the runtime's own configuration."""

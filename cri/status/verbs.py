@@ -1,0 +1,89 @@
+"""Version, Status, RuntimeConfig and UpdateRuntimeConfig."""
+
+import json
+import logging
+import os
+
+from api.runtime.v1 import api_pb2 as pb
+from conf.sample import differences
+from cri.node import Node
+from cri.version import VERSION
+
+logger = logging.getLogger(__name__)
+
+# The kubelet insists on this text (kubeRuntimeAPIVersion), whatever the runtime's own version.
+KUBE_API_VERSION = "0.1.0"
+CRI_VERSION = "v1"
+
+
+async def version(node: Node, request: pb.VersionRequest) -> pb.VersionResponse:
+    """Names and versions; every field must be set."""
+    return pb.VersionResponse(
+        version=KUBE_API_VERSION,
+        runtime_name="podwright",
+        runtime_version=VERSION,
+        runtime_api_version=CRI_VERSION,
+    )
+
+
+async def status(node: Node, request: pb.StatusRequest) -> pb.StatusResponse:
+    """The two conditions that make a node Ready, and what each handler can do."""
+    network = node.network.ready()
+    runtime_problem = node.handlers.problem()
+    conditions = [
+        pb.RuntimeCondition(
+            type="RuntimeReady",
+            status=not runtime_problem,
+            reason="NoRuntime" if runtime_problem else "",
+            message=runtime_problem,
+        ),
+        pb.RuntimeCondition(
+            type="NetworkReady", status=network.ok, reason=network.reason, message=network.message
+        ),
+    ]
+    return pb.StatusResponse(
+        status=pb.RuntimeStatus(conditions=conditions),
+        runtime_handlers=node.handlers.messages(),
+        features=pb.RuntimeFeatures(supplemental_groups_policy=True),
+        info=_info(node) if request.verbose else None,
+    )
+
+
+def _info(node: Node) -> dict[str, str]:
+    operations = [
+        {
+            "verb": operation.verb,
+            "subject": operation.subject,
+            "seconds": round(operation.seconds(), 3),
+            "steps": operation.describe_steps(),
+        }
+        for operation in node.operations.running()
+    ]
+    config = {
+        "stateDir": str(node.paths.runroot),
+        "root": node.config.root,
+        "podwright": differences(node.config),
+    }
+    return {
+        "config": json.dumps(config),
+        "daemon": json.dumps({"pid": os.getpid(), "version": VERSION}),
+        "operations": json.dumps({"running": operations}),
+    }
+
+
+async def runtime_config(node: Node, request: pb.RuntimeConfigRequest) -> pb.RuntimeConfigResponse:
+    """The cgroup driver, which the kubelet takes over."""
+    driver = pb.SYSTEMD if node.config.runtime.cgroup_manager == "systemd" else pb.CGROUPFS
+    return pb.RuntimeConfigResponse(linux=pb.LinuxRuntimeConfiguration(cgroup_driver=driver))
+
+
+async def update_runtime_config(
+    node: Node, request: pb.UpdateRuntimeConfigRequest
+) -> pb.UpdateRuntimeConfigResponse:
+    """Accepted and left alone, as in CRI-O: the pod range belongs to the CNI configuration."""
+    if request.runtime_config.network_config.pod_cidr:
+        logger.info(
+            "pod_cidr %s ignored: it is set in the CNI configuration",
+            request.runtime_config.network_config.pod_cidr,
+        )
+    return pb.UpdateRuntimeConfigResponse()

@@ -1,0 +1,3 @@
+"""The version of this Podwright."""
+
+VERSION = "0.1.0"
