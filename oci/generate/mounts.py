@@ -1,4 +1,4 @@
-"""The mounts array: what every container gets, the pod's files, and the request's mounts (config.md, mounts)."""
+"""The mounts array: what every container gets, the pod's files, the request's (config.md, mounts)."""
 
 import posixpath
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def mounts(
 ) -> list[OciMount]:
     """All mounts, shallow before deep, so that nothing is hidden by a later one.
 
-    A request for a path replaces our own mount there; one for /sys or /dev/pts also what we would put below.
+    A request for a path replaces our own mount there; one for /sys or /dev also what belongs to it below.
 
     Raises:
         BadContainer: a requested mount cannot be made as asked for.
@@ -214,13 +214,10 @@ def _target(mount: Mount) -> str:
 
 
 def _overridden(destination: str, requested: dict[str, Mount]) -> bool:
-    """What the request binds over /sys or /dev/pts brings its own tree; /dev keeps the pod's shm and mqueue."""
-    below = ("/sys", "/dev/pts")
+    """A request for /sys or /dev brings its own tree, but /dev keeps the pod's shm and mqueue."""
     if destination == "/dev/pts" and "/dev" in requested:
         return True
-    return destination in requested or any(
-        one in requested and destination.startswith(f"{one}/") for one in below
-    )
+    return destination in requested or ("/sys" in requested and destination.startswith("/sys/"))
 
 
 def _depth(destination: str) -> int:

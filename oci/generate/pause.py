@@ -1,6 +1,6 @@
-"""The runtime-spec document of a sandbox's own container, which only waits (and reaps, in a shared PID namespace).
+"""The runtime-spec document of a sandbox's own container, which waits, and reaps in a shared PID namespace.
 
-It needs next to nothing: no capabilities, a read-only root with one program, a private /proc, no network setup.
+It needs next to nothing: no capabilities, a read-only root with one program, a private /proc.
 """
 
 from typing import Any

@@ -1,7 +1,8 @@
 """Seccomp: which profile applies, and its form for linux.seccomp (config-linux.md, seccomp).
 
-Profiles may be written as the OCI has it (architectures, syscalls) or with conditions, as container engines ship
-them: ``archMap``, and ``includes``/``excludes`` by capability, architecture and kernel version.
+Profiles may be written as the OCI has it (architectures, syscalls) or with conditions, as container engines
+ship them: ``archMap``, and ``includes``/``excludes`` by capability and architecture. A condition on the
+kernel version (``minKernel``) is taken as met: what it guards against is older than the kernels we run on.
 """
 
 from collections.abc import Collection, Mapping
