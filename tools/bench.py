@@ -1,7 +1,7 @@
 """`make bench`: cribench against Podwright and Debian's containerd, side by side in one run.
 
-The benchmark is not part of this repository: it lies in ../shared/bench, or where BENCH points. Arguments are handed
-to it; without --parts, --pods and --only it measures latency and density at 50 pods of both runtimes with crun.
+The benchmark is not part of this repository: it lies in ../shared/bench, or where BENCH points. Arguments go to
+it; without --parts, --pods and --only it measures latency and density at 50 pods of both runtimes with crun.
 """
 
 import fcntl
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def command(place: Path, registry: Path, arguments: Sequence[str]) -> list[str]:
-    """cribench's command line: our targets and containerd's, and the defaults that ``arguments`` do not set."""
+    """cribench's command line: both runtimes' targets, and the defaults that ``arguments`` do not set."""
     line = [sys.executable, str(place / "cribench.py")]
     line += ["--targets", str(PROJECT / "bench/targets/podwright.json")]
     line += ["--targets", str(place / "targets/containerd.json")]
