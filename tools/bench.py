@@ -1,7 +1,8 @@
 """`make bench`: cribench against Podwright and Debian's containerd, side by side in one run.
 
-The benchmark is not part of this repository: it lies in ../shared/bench, or where BENCH points. Arguments go to
-it; without --parts, --pods and --only it measures latency and density at 50 pods of both runtimes with crun.
+The benchmark is not part of this repository: it lies in ../shared/bench, or where BENCH points. Arguments go
+to it; without --parts, --pods and --only it measures latency and density at 50 pods of both runtimes with
+crun.
 """
 
 import fcntl
