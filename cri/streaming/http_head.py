@@ -11,12 +11,13 @@ from api.errors import InvalidArgument
 _LONGEST_HEAD_BYTES: Final = 64 * 1024
 
 
-class BadHead(InvalidArgument):
-    """No HTTP request that could be upgraded; ``status`` is the answer it deserves."""
+class Refused(InvalidArgument):
+    """The request gets a plain HTTP answer instead of an upgrade."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class HeadReader:
         """The request once it is complete; ``b""`` says that the peer has closed.
 
         Raises:
-            BadHead: not HTTP, too large, closed too early, or with a body.
+            Refused: not HTTP, too large, closed too early, or with a body.
         """
         try:
             self._h11.receive_data(data)
@@ -71,15 +72,15 @@ class HeadReader:
                 if event is h11.NEED_DATA:
                     return None
                 if not isinstance(event, h11.Request):
-                    raise BadHead(HTTPStatus.BAD_REQUEST, "the connection was closed before a request")
+                    raise Refused(HTTPStatus.BAD_REQUEST, "the connection was closed before a request")
                 self._head = Head.from_h11(event)
             return self._without_body(self._head)
         except h11.RemoteProtocolError as error:
-            raise BadHead(error.error_status_hint, f"malformed request: {error}") from None
+            raise Refused(error.error_status_hint, f"malformed request: {error}") from None
 
     def _without_body(self, head: Head) -> Head:
         if not isinstance(self._h11.next_event(), h11.EndOfMessage):
-            raise BadHead(HTTPStatus.BAD_REQUEST, "a streaming request has no body")
+            raise Refused(HTTPStatus.BAD_REQUEST, "a streaming request has no body")
         return head
 
     @property
@@ -92,16 +93,15 @@ class HeadReader:
         event = h11.InformationalResponse(status_code=101, headers=headers, reason=b"Switching Protocols")
         return self._h11.send(event) or b""
 
-    def refuse(self, status: int, text: str, headers: list[tuple[str, str]] | None = None) -> bytes:
+    def refuse(self, refusal: Refused) -> bytes:
         """A plain answer; the connection ends with it."""
-        body = f"{text}\n".encode()
+        body = f"{refusal}\n".encode()
         fixed = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(body))),
             ("Connection", "close"),
         ]
-        response = h11.Response(
-            status_code=status, headers=[*(headers or []), *fixed], reason=HTTPStatus(status).phrase.encode()
-        )
+        phrase = HTTPStatus(refusal.status).phrase.encode()
+        response = h11.Response(status_code=refusal.status, headers=[*refusal.headers, *fixed], reason=phrase)
         parts = (self._h11.send(event) for event in (response, h11.Data(data=body), h11.EndOfMessage()))
         return b"".join(part or b"" for part in parts)

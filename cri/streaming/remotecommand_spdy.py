@@ -103,4 +103,4 @@ class SpdyCommand:
 
 
 def _channel(name: str | None) -> Channel | None:
-    return Channel(name) if name in Channel.__members__.values() else None
+    return next((channel for channel in Channel if channel == name), None)

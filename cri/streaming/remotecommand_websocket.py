@@ -107,7 +107,8 @@ class WebSocketCommand:
         if not self._base64:
             return message[0], message[1:]
         try:
-            return message[0] - ord("0"), base64.b64decode(message[1:], validate=True)
+            # Numbers are single bytes counted from "0" on, so 255 is the character before it.
+            return (message[0] - ord("0")) % 256, base64.b64decode(message[1:], validate=True)
         except binascii.Error:
             raise _Malformed("a message is not base64") from None
 
@@ -122,11 +123,9 @@ class WebSocketCommand:
         return []  # channels that the request did not ask for
 
     def _closes_stdin(self, number: int, data: bytes) -> bool:
-        # In base64 the number is one character; ord("0") + 255 is none, so these clients send 255 itself.
-        close = _CLOSE - ord("0") if self._base64 else _CLOSE
         return (
             self._version >= _FIRST_VERSION_WITH_CLOSE
             and self._stdin_open
-            and number == close
+            and number == _CLOSE
             and data[:1] == bytes((_NUMBERS[Channel.STDIN],))
         )

@@ -15,7 +15,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from cri.streaming.http_head import Head
+from cri.streaming.http_head import Head, Refused
 
 # What the usual Go servers take, too: some clients send a whole paste or archive in one message.
 LARGEST_MESSAGE_BYTES: Final = 32 * 1024 * 1024
@@ -36,14 +36,6 @@ class Closed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why there is no WebSocket: the HTTP answer."""
-
-    status: int
-    text: str
-
-
 class WebSocket:
     """The server's end."""
 
@@ -53,14 +45,18 @@ class WebSocket:
         self._parts: list[bytes] = []
         self._closed = False
 
-    def accept(self, head: Head, subprotocol: str | None) -> list[tuple[str, str]] | Refusal:
-        """The headers of the 101 answer, which the caller sends before anything else of this connection."""
+    def accept(self, head: Head, subprotocol: str | None) -> list[tuple[str, str]]:
+        """The headers of the 101 answer, which the caller sends before anything else of this connection.
+
+        Raises:
+            Refused: no WebSocket handshake that RFC 6455 allows.
+        """
         if subprotocol is not None:
             self._protocol.available_subprotocols = [Subprotocol(subprotocol)]
         request = Request(head.target, Headers(head.headers), method=head.method)
         response = self._protocol.accept(request)
         if response.status_code != 101:
-            return Refusal(response.status_code, (response.body or b"").decode(errors="replace").strip())
+            raise Refused(response.status_code, (response.body or b"").decode(errors="replace").strip())
         # The answer itself goes out through h11, so the bytes that this makes of it are dropped.
         self._protocol.send_response(response)
         self._protocol.data_to_send()

@@ -1,0 +1,123 @@
+"""A client's byte stream: an asyncio reader and writer with bounded buffers and a note of the last activity.
+
+Reading stops when nobody calls ``read`` and writing waits in ``drain`` while the client does not take
+what it was sent, so at most about ``_BUFFER_BYTES`` are held each way.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Protocol
+
+READ_BYTES: Final = 256 * 1024
+BUFFER_BYTES: Final = 256 * 1024
+_TCP_CLOSE: Final = 7  # include/net/tcp_states.h
+_TCP_CLOSE_WAIT: Final = 8
+
+
+class ByteLink(Protocol):
+    """What the sessions need: TCP, TLS, or a tunnel in a WebSocket."""
+
+    async def read(self) -> bytes:
+        """Some bytes, or none at the end."""
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; follow with ``drain``."""
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough that more may be written."""
+
+    async def flush(self) -> None:
+        """Wait until all is handed to the kernel."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether somebody waits in ``drain``."""
+
+    def peer_has_closed(self) -> bool:
+        """Whether the client has gone though bytes of its are still unread."""
+
+
+class Link:
+    """ByteLink on an asyncio stream."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        clock: Callable[[], float],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._clock = clock
+        self._draining = 0
+        self._pushed_back = b""
+        self.last_activity_s = clock()
+        writer.transport.set_write_buffer_limits(high=BUFFER_BYTES)
+
+    def push_back(self, data: bytes) -> None:
+        """Let ``read`` give these bytes first: what followed the HTTP head."""
+        self._pushed_back = data
+
+    async def read(self) -> bytes:
+        """Some bytes, or none at the end; a broken connection is an end, too."""
+        if self._pushed_back:
+            data, self._pushed_back = self._pushed_back, b""
+            return data
+        try:
+            data = await self._reader.read(READ_BYTES)
+        except OSError:
+            return b""
+        self.last_activity_s = self._clock()
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; nothing happens on a closed connection, the reader notices it."""
+        if data and not self._writer.is_closing():
+            self._writer.write(data)
+
+    async def drain(self) -> None:
+        """Wait for room; a broken connection has room for everything."""
+        self._draining += 1
+        try:
+            await self._writer.drain()
+        except OSError:
+            return
+        finally:
+            self._draining -= 1
+        self.last_activity_s = self._clock()
+
+    async def flush(self) -> None:
+        """Wait until the kernel has everything."""
+        self._writer.transport.set_write_buffer_limits(high=0)
+        await self.drain()
+
+    @property
+    def congested(self) -> bool:
+        """Whether somebody waits in ``drain``."""
+        return self._draining > 0
+
+    def peer_has_closed(self) -> bool:
+        """Ask TCP: with reading paused, asyncio does not see the end that waits behind unread bytes."""
+        peer = self._writer.get_extra_info("socket")
+        if self._writer.is_closing() or peer is None or peer.fileno() < 0:
+            return True
+        state: int = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        return state in (_TCP_CLOSE, _TCP_CLOSE_WAIT)
+
+    async def close(self, timeout_s: float) -> None:
+        """Close; what the client does not take in time is dropped."""
+        self._writer.close()
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._writer.wait_closed()
+        self._writer.transport.abort()
+
+
+async def linger(link: ByteLink, timeout_s: float) -> None:
+    """Read until the client closes: closing with unread bytes would reset what it has not read yet."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while await link.read():
+                pass

@@ -1,0 +1,50 @@
+"""A byte stream inside a WebSocket: ``SPDY/3.1+portforward.k8s.io`` carries SPDY in binary messages."""
+
+from cri.streaming.link import ByteLink
+from cri.streaming.websocket import Closed, WebSocket
+
+
+class Tunnel:
+    """ByteLink on an accepted WebSocket; message borders mean nothing."""
+
+    def __init__(self, link: ByteLink, socket: WebSocket) -> None:
+        self._link = link
+        self._socket = socket
+
+    async def read(self) -> bytes:
+        """The next bytes of the tunnel; none when either layer has ended."""
+        while data := await self._link.read():
+            events = self._socket.receive(data)
+            self._link.write(self._socket.data_to_send())
+            tunnelled = b"".join(event.data for event in events if not isinstance(event, Closed))
+            if tunnelled:
+                return tunnelled
+            if events and isinstance(events[-1], Closed):
+                break
+        return b""
+
+    def write(self, data: bytes) -> None:
+        """One binary message."""
+        if data:
+            self._link.write(self._socket.send(data))
+
+    def close(self) -> None:
+        """A normal close of the WebSocket."""
+        self._link.write(self._socket.close())
+
+    async def drain(self) -> None:
+        """As the link."""
+        await self._link.drain()
+
+    async def flush(self) -> None:
+        """As the link."""
+        await self._link.flush()
+
+    @property
+    def congested(self) -> bool:
+        """As the link."""
+        return self._link.congested
+
+    def peer_has_closed(self) -> bool:
+        """As the link."""
+        return self._link.peer_has_closed()

@@ -1,0 +1,144 @@
+"""One connection to the streaming server: HTTP head, token, upgrade, session.
+
+head ──token known──▶ upgraded ──▶ session        anything else: a plain answer (400, 403, 404, 405)
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+
+from cri.streaming.backend import AttachRequest, Backend, ExecRequest, PortForwardRequest, StreamRequest
+from cri.streaming.command_session import CommandSession
+from cri.streaming.forward_session import ForwardSession
+from cri.streaming.http_head import Head, HeadReader, Refused
+from cri.streaming.link import Link, linger
+from cri.streaming.negotiate import Transport, choose, spdy_answer, transport_of
+from cri.streaming.portforward import PROTOCOL, TUNNEL_PROTOCOL, PortForward
+from cri.streaming.remotecommand import SPDY_PROTOCOLS, WEBSOCKET_PROTOCOLS, CommandProtocol, version_of
+from cri.streaming.remotecommand_spdy import SpdyCommand
+from cri.streaming.remotecommand_websocket import WebSocketCommand
+from cri.streaming.timeouts import Timeouts
+from cri.streaming.tunnel import Tunnel
+from cri.streaming.websocket import WebSocket
+
+logger = logging.getLogger(__name__)
+
+PATHS: dict[str, type[StreamRequest]] = {
+    "exec": ExecRequest,
+    "attach": AttachRequest,
+    "portforward": PortForwardRequest,
+}
+
+
+class Visit:
+    """Serves one client."""
+
+    def __init__(
+        self,
+        link: Link,
+        backend: Backend,
+        take_token: Callable[[str], StreamRequest | None],
+        timeouts: Timeouts,
+    ) -> None:
+        self._link = link
+        self._backend = backend
+        self._take_token = take_token
+        self._timeouts = timeouts
+        self._http = HeadReader()
+
+    async def run(self) -> None:
+        """Return when the client was served or refused; the caller closes the link."""
+        try:
+            async with asyncio.timeout(self._timeouts.head_s):
+                head = await self._read_head()
+            if head is not None:
+                await self._serve(head)
+        except TimeoutError:
+            logger.debug("streaming client sent no request in time")
+        except Refused as refusal:
+            await self.refuse(refusal)
+
+    async def refuse(self, refusal: Refused) -> None:
+        """Answer without an upgrade."""
+        self._link.write(self._http.refuse(refusal))
+        await self._link.flush()
+        await linger(self._link, self._timeouts.linger_s)
+
+    async def _read_head(self) -> Head | None:
+        """The request; None when the client closed without a word, as health checks do."""
+        received = 0
+        while data := await self._link.read():
+            received += len(data)
+            head = self._http.receive(data)
+            if head is not None:
+                return head
+        if received:
+            logger.debug("streaming client closed within its request")
+        return None
+
+    async def _serve(self, head: Head) -> None:
+        request = self._request(head)
+        transport = transport_of(head)
+        logger.debug("streaming session begins request=%r transport=%s", request, transport)
+        if isinstance(request, PortForwardRequest):
+            await self._forward(request, head, transport)
+        else:
+            await self._command(request, head, transport)
+
+    def _request(self, head: Head) -> StreamRequest:
+        """What the token stands for; a token on another path than its own is used up all the same."""
+        _, _, rest = head.path.partition("/")
+        kind, _, token = rest.partition("/")
+        request = self._take_token(token) if kind in PATHS and token else None
+        if request is None or not isinstance(request, PATHS[kind]):
+            raise Refused(
+                HTTPStatus.NOT_FOUND, "no such streaming request: its token is unknown, used or expired"
+            )
+        return request
+
+    # ---- exec and attach
+
+    async def _command(self, request: ExecRequest | AttachRequest, head: Head, transport: Transport) -> None:
+        attached = isinstance(request, AttachRequest)
+        start = (
+            partial(self._backend.attach, request)
+            if isinstance(request, AttachRequest)
+            else partial(self._backend.exec, request)
+        )
+        protocol = self._command_protocol(request, head, transport)
+        await CommandSession(self._link, protocol, start, self._timeouts, attached=attached).run()
+
+    def _command_protocol(
+        self, request: ExecRequest | AttachRequest, head: Head, transport: Transport
+    ) -> CommandProtocol:
+        if transport is Transport.SPDY:
+            name = choose(head, transport, SPDY_PROTOCOLS)
+            self._switch(spdy_answer(name))
+            return SpdyCommand(request.streams, version_of(name))
+        name = choose(head, transport, WEBSOCKET_PROTOCOLS)
+        socket = WebSocket()
+        self._switch(socket.accept(head, name))
+        command = WebSocketCommand(socket, request.streams, name)
+        self._link.write(command.greeting())
+        return command
+
+    # ---- port-forward
+
+    async def _forward(self, request: PortForwardRequest, head: Head, transport: Transport) -> None:
+        dial = partial(self._backend.dial, request.sandbox_id)
+        if transport is Transport.SPDY:
+            self._switch(spdy_answer(choose(head, transport, [PROTOCOL])))
+            await ForwardSession(self._link, PortForward(), dial, self._timeouts).run()
+            return
+        socket = WebSocket()
+        self._switch(socket.accept(head, choose(head, transport, [TUNNEL_PROTOCOL])))
+        tunnel = Tunnel(self._link, socket)
+        await ForwardSession(tunnel, PortForward(), dial, self._timeouts).run()
+        tunnel.close()
+        await self._link.flush()
+
+    def _switch(self, headers: list[tuple[str, str]]) -> None:
+        self._link.write(self._http.switch(headers))
+        self._link.push_back(self._http.trailing)
