@@ -17,8 +17,8 @@ from host.syscalls import libc, raise_errno
 PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
-# CPython ignores these two, and an ignored signal stays ignored across exec.
-_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+# An ignored signal stays ignored across exec: CPython ignores the first two, the monitor the others.
+_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
 class CommandNotStarted(FailedPrecondition):

@@ -1,0 +1,118 @@
+"""Running one command of a runtime: spawned with given stdio, bounded in time, its own words kept."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from host.spawn import exit_code_of, kill_group, spawn
+from oci.monitor.children import Children
+from oci.monitor.reactor import Reactor
+
+_WORDS_BYTES = 8192  # of the end of a log or of standard error: room for the message, and for a reply
+
+
+class Result(NamedTuple):
+    """How a command ended. ``status`` is its exit code; the texts are the ends of its log and stderr."""
+
+    status: int
+    timed_out: bool
+    log: str
+    stderr: str
+
+    def as_reply(self) -> dict[str, object]:
+        """The fields of a reply."""
+        return self._asdict()
+
+
+class Commands:
+    """Starts commands; none waits for another."""
+
+    def __init__(self, reactor: Reactor, children: Children, environment: Mapping[str, str]) -> None:
+        """Commands get ``environment``."""
+        self._reactor = reactor
+        self._children = children
+        self._environment = dict(environment)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        stdio: Sequence[int],
+        *,
+        runtime_log: str,
+        errors: int | None,
+        timeout_s: float,
+        on_end: Callable[[Result, float], None],
+    ) -> "Command":
+        """Start ``argv`` with ``stdio`` (three descriptors, still the caller's).
+
+        ``errors`` is the reading end of its stderr, if that is ours to read. ``on_end`` gets the result and
+        the time before the start, while pids that the command made may still be claimed from Children.
+
+        Raises:
+            CommandNotStarted: the program cannot be executed.
+        """
+        since = self._children.expect()
+        try:
+            pid = spawn(argv, self._environment, stdio)
+        except BaseException:
+            self._children.settled()
+            raise
+        command = Command(pid, self._children)
+
+        def ended(status: int) -> None:
+            timer.cancel()
+            log = _tail_of_file(runtime_log)
+            words = "" if errors is None else _tail_of_pipe(errors)
+            try:
+                on_end(Result(exit_code_of(status), command.timed_out, log, words), since)
+            finally:
+                self._children.settled()
+
+        timer = self._reactor.later(timeout_s, command.time_is_up)
+        self._children.watch(pid, since, ended)
+        return command
+
+
+class Command:
+    """A running command."""
+
+    __slots__ = ("_children", "_pid", "timed_out")
+
+    def __init__(self, pid: int, children: Children) -> None:
+        """Made by :meth:`Commands.run`."""
+        self._pid = pid
+        self._children = children
+        self.timed_out = False
+
+    def time_is_up(self) -> None:
+        """Kill it for its time limit."""
+        self.timed_out = True
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to its process group; a reaped one is fine."""
+        if self._pid in self._children:
+            kill_group(self._pid)
+
+
+def _tail_of_file(path: str) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        size = os.fstat(descriptor).st_size
+        return os.pread(descriptor, _WORDS_BYTES, max(0, size - _WORDS_BYTES)).decode(errors="replace")
+    finally:
+        os.close(descriptor)
+
+
+def _tail_of_pipe(descriptor: int) -> str:
+    """What is in a non-blocking pipe now, its end only."""
+    words = b""
+    try:
+        while data := os.read(descriptor, 65536):
+            words = (words + data)[-_WORDS_BYTES:]
+    except BlockingIOError:
+        pass
+    return words.decode(errors="replace")

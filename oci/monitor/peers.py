@@ -1,0 +1,200 @@
+"""The monitor's socket: connections from the daemon, messages in, replies and events out."""
+
+import os
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from host.fds import MessageTruncated, close_all, receive_message, send_message
+from oci.monitor.protocol import (
+    MESSAGE_LIMIT,
+    Json,
+    ProtocolError,
+    Request,
+    decode,
+    encode_error,
+    encode_event,
+    encode_reply,
+    parse_request,
+    request_id,
+)
+from oci.monitor.reactor import READ, WRITE, Reactor, complain
+
+_PEER_CREDENTIALS = struct.Struct("3i")
+_BACKLOG_LIMIT = 20_000  # messages; a daemon that reads none of so many is as good as dead
+
+
+class Answer:
+    """The obligation to answer one request, once; the peer may be gone by then."""
+
+    __slots__ = ("_rid", "peer")
+
+    def __init__(self, peer: "Peer", rid: int) -> None:
+        """Answers go to ``peer`` under ``rid``."""
+        self.peer = peer
+        self._rid = rid
+
+    def done(self, result: Json, descriptors: Sequence[int] = ()) -> None:
+        """Success; the descriptors are duplicated and stay the caller's."""
+        self.peer.send(encode_reply(self._rid, result), descriptors)
+
+    def failed(self, kind: str, message: str) -> None:
+        """Failure of a kind: not_found, not_live or failed."""
+        self.peer.send(encode_error(self._rid, kind, message))
+
+
+Handler = Callable[[Answer, Request, list[int]], None]
+
+
+class Peer:
+    """One connection."""
+
+    def __init__(
+        self, reactor: Reactor, sock: socket.socket, handle: Handler, on_gone: Callable[["Peer"], None]
+    ) -> None:
+        """Serve ``sock``, which is taken over; ``handle`` owns the descriptors that it is given."""
+        self.wants_events = False
+        self._reactor = reactor
+        self._sock = sock
+        self._handle = handle
+        self._on_gone = on_gone
+        self._outgoing: deque[tuple[bytes, list[int]]] = deque()
+        self._open = True
+        sock.setblocking(False)
+        reactor.watch(sock.fileno(), READ, self._readable)
+
+    def send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Send now or when the peer reads; a closed connection drops it."""
+        if not self._open:
+            return
+        self._outgoing.append((data, [os.dup(descriptor) for descriptor in descriptors]))
+        if len(self._outgoing) > _BACKLOG_LIMIT:
+            self.close()
+        elif len(self._outgoing) == 1:
+            self._flush()
+
+    def close(self) -> None:
+        """Hang up. Idempotent."""
+        if not self._open:
+            return
+        self._open = False
+        self._reactor.unwatch(self._sock.fileno())
+        self._sock.close()
+        for _, descriptors in self._outgoing:
+            close_all(descriptors)
+        self._outgoing.clear()
+        self._on_gone(self)
+
+    def _flush(self) -> None:
+        while self._outgoing:
+            data, descriptors = self._outgoing[0]
+            try:
+                send_message(self._sock, data, descriptors)
+            except BlockingIOError:
+                self._reactor.watch(self._sock.fileno(), READ | WRITE, self._ready)
+                return
+            except OSError:
+                self.close()
+                return
+            self._outgoing.popleft()
+            close_all(descriptors)
+        self._reactor.watch(self._sock.fileno(), READ, self._readable)
+
+    def _ready(self) -> None:
+        self._flush()
+        if self._open:
+            self._readable()
+
+    def _readable(self) -> None:
+        try:
+            data, descriptors = receive_message(self._sock, MESSAGE_LIMIT)
+        except BlockingIOError:
+            return
+        except MessageTruncated:
+            complain("message too long from the daemon")
+            data = b""
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        self._serve(data, descriptors)
+
+    def _serve(self, data: bytes, descriptors: list[int]) -> None:
+        """Handle one message; whatever goes wrong becomes its reply."""
+        try:
+            message = decode(data)
+            answer = Answer(self, request_id(message))
+        except ProtocolError:
+            complain("message without sense from the daemon")
+            close_all(descriptors)
+            return
+        try:
+            request = parse_request(message)
+        except ProtocolError as error:
+            close_all(descriptors)
+            answer.failed("failed", str(error))
+            return
+        try:
+            self._handle(answer, request, descriptors)
+        except Exception as error:
+            complain(f"{type(request).__name__} failed")
+            answer.failed("failed", f"{type(error).__name__}: {error}")
+
+
+class Listener:
+    """The listening socket ``<directory>/monitor.sock``, mode 0600; only root may speak."""
+
+    def __init__(self, reactor: Reactor, path: str, handle: Handler, on_gone: Callable[[Peer], None]) -> None:
+        """Replace a dead monitor's socket and listen; the caller holds the directory's lock."""
+        self._reactor = reactor
+        self._handle = handle
+        self._peer_gone = on_gone
+        self.peers: list[Peer] = []
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        mask = os.umask(0o177)
+        try:
+            _bind(self._sock, path)
+        finally:
+            os.umask(mask)
+        self._sock.listen(16)
+        self._sock.setblocking(False)
+        reactor.watch(self._sock.fileno(), READ, self._accept)
+
+    def broadcast(self, event: str, fields: Json) -> None:
+        """Send an event to every peer that wants them."""
+        data = encode_event(event, fields)
+        for peer in list(self.peers):
+            if peer.wants_events:
+                peer.send(data)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._sock.accept()
+        except OSError:
+            return
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+        _, uid, _ = _PEER_CREDENTIALS.unpack(credentials)
+        if uid != os.geteuid():
+            complain(f"user {uid} may not speak to the monitor")
+            sock.close()
+            return
+        self.peers.append(Peer(self._reactor, sock, self._handle, self._gone))
+
+    def _gone(self, peer: Peer) -> None:
+        self.peers.remove(peer)
+        self._peer_gone(peer)
+
+
+def _bind(sock: socket.socket, path: str) -> None:
+    """Bind by way of /proc/self/fd: a socket's path has 107 bytes at most, directories more."""
+    parent = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sock.bind(f"/proc/self/fd/{parent}/{os.path.basename(path)}")
+    finally:
+        os.close(parent)

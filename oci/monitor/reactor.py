@@ -1,0 +1,118 @@
+"""The monitor's event loop: epoll, timers, and the rule that one callback's failure is nobody else's."""
+
+import heapq
+import itertools
+import select
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+
+READ = select.EPOLLIN
+WRITE = select.EPOLLOUT
+Callback = Callable[[], None]
+
+
+def complain(what: str) -> None:
+    """Report on standard error, the monitor's log file; with the traceback of an exception being handled."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    text = f"time={stamp} level=error msg={what!r}\n"
+    if sys.exc_info()[0] is not None:
+        text += traceback.format_exc()
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        return  # a full disk must not end the monitor
+
+
+class Timer:
+    """A call that will be made later, unless cancelled."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callback) -> None:
+        """Made by :meth:`Reactor.later`."""
+        self.callback: Callback | None = callback
+
+    def cancel(self) -> None:
+        """Do not call; idempotent."""
+        self.callback = None
+
+
+class Reactor:
+    """Watches descriptors and the clock, in one thread."""
+
+    def __init__(self) -> None:
+        """Nothing watched yet."""
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callback] = {}
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._soon: deque[Callback] = deque()
+        self._numbers = itertools.count()
+        self._running = False
+
+    def watch(self, descriptor: int, events: int, callback: Callback) -> None:
+        """Call ``callback`` whenever ``descriptor`` is ready for ``events``; replaces an earlier watch."""
+        if descriptor in self._callbacks:
+            self._epoll.modify(descriptor, events)
+        else:
+            self._epoll.register(descriptor, events)
+        self._callbacks[descriptor] = callback
+
+    def unwatch(self, descriptor: int) -> None:
+        """Stop watching; before the descriptor is closed. Idempotent."""
+        if self._callbacks.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    def later(self, delay_s: float, callback: Callback) -> Timer:
+        """Call once after a delay."""
+        timer = Timer(callback)
+        heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._numbers), timer))
+        return timer
+
+    def soon(self, callback: Callback) -> None:
+        """Call after the callbacks of this round."""
+        self._soon.append(callback)
+
+    def stop(self) -> None:
+        """Leave :meth:`run` after this round."""
+        self._running = False
+
+    def run(self) -> None:
+        """Serve until :meth:`stop`."""
+        self._running = True
+        while self._running:
+            for descriptor, _ in self._epoll.poll(self._patience()):
+                callback = self._callbacks.get(descriptor)  # a callback before may have ended this watch
+                if callback is not None:
+                    self._call(callback)
+            self._run_timers()
+            for _ in range(len(self._soon)):
+                self._call(self._soon.popleft())
+
+    def _patience(self) -> float:
+        if self._soon:
+            return 0
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
+
+    def _run_timers(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            _, _, timer = heapq.heappop(self._timers)
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                self._call(callback)
+
+    def _call(self, callback: Callback) -> None:
+        try:
+            callback()
+        except Exception:
+            complain("callback failed")
+
+    def close(self) -> None:
+        """Release the epoll descriptor."""
+        self._epoll.close()

@@ -1,0 +1,266 @@
+"""Real containers for the monitor's tests: busybox in a bundle, run by the machine's crun and runc."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from api.ids import ContainerId, new_container_id
+from oci.cli import CliRuntime
+from oci.monitor.client import Monitor
+from oci.monitor.types import CreateContainer, Exited
+
+CGROUP_PARENT = "/podwright-test-d"
+APPLETS = (
+    "sh",
+    "cat",
+    "echo",
+    "sleep",
+    "seq",
+    "head",
+    "dd",
+    "true",
+    "stty",
+    "tty",
+    "kill",
+    "id",
+    "tr",
+    "yes",
+)
+Json = dict[str, object]
+
+
+def cgroup_directories() -> list[Path]:
+    """Directories of this test's parent cgroup, in every hierarchy."""
+    root = Path("/sys/fs/cgroup")
+    return [path for path in (root / CGROUP_PARENT[1:], *root.glob(f"*{CGROUP_PARENT}")) if path.is_dir()]
+
+
+@pytest.fixture(scope="session")
+def rootfs() -> Iterator[Path]:
+    """A root file system with the machine's busybox and the libraries that it needs."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="pw-rootfs-") as directory:
+        root = Path(directory)
+        for name in ("bin", "proc", "dev", "sys", "tmp", "etc"):
+            (root / name).mkdir()
+        shutil.copy("/bin/busybox", root / "bin/busybox")
+        listed = subprocess.run(["ldd", "/bin/busybox"], capture_output=True, text=True, check=False).stdout
+        for word in listed.split():
+            if word.startswith("/"):
+                (root / word[1:]).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(word, root / word[1:])
+        for applet in APPLETS:
+            (root / "bin" / applet).symlink_to("busybox")
+        yield root
+
+
+def process(*args: str, terminal: bool = False) -> Json:
+    """A runtime-spec process object."""
+    capabilities = ["CAP_KILL", "CAP_CHOWN"]
+    return {
+        "terminal": terminal,
+        "user": {"uid": 0, "gid": 0},
+        "args": list(args),
+        "env": ["PATH=/bin", "TERM=xterm"],
+        "cwd": "/",
+        "capabilities": {name: capabilities for name in ("bounding", "effective", "permitted")},
+        "noNewPrivileges": True,
+    }
+
+
+@dataclass(slots=True)
+class Workshop:
+    """Makes bundles and containers with one runtime, under one monitor, and takes them all down again."""
+
+    directory: Path
+    rootfs: Path
+    runtime: CliRuntime
+    monitor: Monitor
+    ids: list[ContainerId]
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    def bundle(self, container_id: ContainerId, what: Json, memory: int | None = None) -> Path:
+        path = self.directory / "bundles" / container_id
+        path.mkdir(parents=True)
+        resources: Json = {"memory": {"limit": memory}} if memory else {}
+        spec = {
+            "ociVersion": "1.0.2",
+            "process": what,
+            "root": {"path": str(self.rootfs), "readonly": True},
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {
+                    "destination": "/dev",
+                    "type": "tmpfs",
+                    "source": "tmpfs",
+                    "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+                },
+                {
+                    "destination": "/dev/pts",
+                    "type": "devpts",
+                    "source": "devpts",
+                    "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+                },
+                {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
+            ],
+            "linux": {
+                "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")],
+                "cgroupsPath": f"{CGROUP_PARENT}/{container_id}",
+                "resources": resources,
+            },
+        }
+        (path / "config.json").write_text(json.dumps(spec))
+        return path
+
+    async def create(
+        self,
+        *args: str,
+        terminal: bool = False,
+        stdin: bool = False,
+        stdin_once: bool = False,
+        memory: int | None = None,
+        log_size_max: int = 0,
+    ) -> ContainerId:
+        container_id = new_container_id()
+        self.logs.mkdir(exist_ok=True)
+        await self.create_from(
+            self.bundle(container_id, process(*args, terminal=terminal), memory),
+            container_id,
+            terminal=terminal,
+            stdin=stdin,
+            stdin_once=stdin_once,
+            log_size_max=log_size_max,
+        )
+        return container_id
+
+    async def create_from(
+        self,
+        bundle: Path,
+        container_id: ContainerId,
+        *,
+        terminal: bool = False,
+        stdin: bool = False,
+        stdin_once: bool = False,
+        log_size_max: int = 0,
+    ) -> None:
+        self.ids.append(container_id)
+        await self.monitor.create(
+            CreateContainer(
+                id=container_id,
+                runtime=self.runtime,
+                bundle=bundle,
+                log_path=self.log_path(container_id),
+                terminal=terminal,
+                stdin=stdin,
+                stdin_once=stdin_once,
+                log_size_max=log_size_max,
+                timeout_s=60,
+            )
+        )
+
+    async def run(self, *args: str, **options: object) -> ContainerId:
+        container_id = await self.create(*args, **options)  # type: ignore[arg-type]
+        await self.monitor.start(container_id, self.runtime)
+        return container_id
+
+    def log_path(self, container_id: ContainerId) -> Path:
+        return self.logs / f"{container_id}.log"
+
+    def log_text(self, container_id: ContainerId, stream: str = "stdout") -> bytes:
+        """The log as a reader joins it: tags and times taken off, P pieces joined."""
+        return joined(self.log_path(container_id).read_bytes(), stream)
+
+    async def exit_of(self, container_id: ContainerId) -> Exited:
+        """The container's exit; other containers' exits on the way are dropped."""
+        async with asyncio.timeout(60):
+            async for exited in self.monitor.exits():
+                if exited.id == container_id:
+                    return exited
+        raise AssertionError("exits ended")
+
+    async def clean_up(self) -> None:
+        await asyncio.gather(*(self.runtime.delete(one, force=True) for one in self.ids))
+        async with asyncio.timeout(60):
+            while any(record.state != "exited" for record in await self.monitor.list()):
+                await asyncio.sleep(0.02)
+        for container_id in self.ids:
+            await self.monitor.forget(container_id)
+
+
+def joined(log: bytes, stream: str = "stdout") -> bytes:
+    text = b""
+    for line in log.splitlines(keepends=True):
+        _, name, tag, content = line.split(b" ", 3)
+        if name == stream.encode():
+            text += content if tag == b"F" else content[:-1]
+    return text
+
+
+@pytest.fixture(params=["crun", "runc"])
+def runtime(request: pytest.FixtureRequest) -> Iterator[CliRuntime]:
+    with tempfile.TemporaryDirectory(dir="/run", prefix="pw-rt-") as root:
+        yield CliRuntime.find(request.param, "", Path(root))
+        assert list(Path(root).iterdir()) == []
+
+
+def descriptor_count(pid: int | str = "self") -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def monitor_pid(directory: Path) -> int:
+    """The process that holds the lock of this directory's monitor."""
+    inode = (directory / "monitor.lock").stat().st_ino
+    for line in Path("/proc/locks").read_text().splitlines():
+        words = line.split()
+        if words[5].endswith(f":{inode}") and words[1] == "FLOCK":
+            return int(words[4])
+    raise ProcessLookupError("no monitor")
+
+
+@pytest.fixture
+async def workshop(rootfs: Path, runtime: CliRuntime) -> AsyncIterator[Workshop]:
+    with tempfile.TemporaryDirectory(dir="/run", prefix="pw-mon-") as name:
+        directory = Path(name)
+        mine = descriptor_count()
+        monitor = await Monitor.connect(directory)
+        shop = Workshop(directory, rootfs, runtime, monitor, [])
+        pid = monitor_pid(directory)
+        its = descriptor_count(pid)
+        try:
+            yield shop
+        finally:
+            await shop.clean_up()
+            complaints = (directory / "monitor.log").read_text()
+            if monitor_pid(directory) == pid:  # a test may have ended the first
+                assert descriptor_count(pid) == its
+            await shop.monitor.shutdown()
+            remove_cgroups()
+        assert "Traceback" not in complaints, complaints
+        assert list((directory / "scratch").iterdir()) == []
+        assert list((directory / "exits").iterdir()) == []
+        assert descriptor_count() == mine
+
+
+def remove_cgroups() -> None:
+    """The runtimes must have removed theirs; the parent is ours."""
+    for directory in cgroup_directories():
+        assert [path for path in directory.iterdir() if path.is_dir()] == []
+        directory.rmdir()
+
+
+def end(pid: int) -> None:
+    """Kill a process that a test started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
