@@ -87,9 +87,10 @@ def parse_override(text: str) -> tuple[str, object]:
     if not equals or not name:
         raise BadConfiguration([f'{COMMAND_LINE}: expected table.key=value, got "{text}"'])
     try:
-        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+        document = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
-        return name.strip(), value
+        document = {}
+    return name.strip(), document["value"] if len(document) == 1 else value
 
 
 def _files(file: Path | None, directory: Path | None) -> Iterator[Path]:
