@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from cri.cli.examine.cgroups import cgroups
+from cri.cli.examine.findings import Level
+from host.cgroups import Hierarchy, Tree
+
+BASE = Path("/sys/fs/cgroup")
+V1 = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "pids")
+
+
+def version_1(*names: str) -> tuple[Tree, ...]:
+    return tuple(Tree(BASE / name, frozenset({name})) for name in names)
+
+
+def version_2(*names: str, root: Path = BASE) -> Tree:
+    return Tree(root, frozenset(names), v2=True)
+
+
+@pytest.mark.parametrize(
+    ("trees", "layout"),
+    [
+        (version_1(*V1), "version 1"),
+        ((version_2("cpu", "cpuset", "memory", "pids", "io"),), "version 2"),
+        ((*version_1(*V1), version_2(root=BASE / "unified")), "hybrid"),
+    ],
+)
+def test_complete_layouts_are_fine(trees: tuple[Tree, ...], layout: str) -> None:
+    (finding,) = cgroups(Hierarchy(trees), "crun")
+    assert finding.level is Level.OK
+    assert finding.text == layout
+
+
+def test_no_hierarchy_fails() -> None:
+    (finding,) = cgroups(Hierarchy(()), "crun")
+    assert finding.level is Level.FAILS
+    assert finding.way_out.startswith("mount -t cgroup2")
+
+
+@pytest.mark.parametrize(
+    ("missing", "level"), [("memory", Level.FAILS), ("devices", Level.FAILS), ("pids", Level.WARNING)]
+)
+def test_a_missing_controller_is_named(missing: str, level: Level) -> None:
+    trees = version_1(*(name for name in V1 if name != missing))
+    finding = list(cgroups(Hierarchy(trees), "crun"))[-1]
+    assert finding.level is level
+    assert missing in finding.text
+
+
+@pytest.mark.parametrize(("runtime", "level"), [("crun", Level.FAILS), ("runc", Level.WARNING)])
+def test_crun_on_a_hybrid_layout_with_version_2_controllers(runtime: str, level: Level) -> None:
+    trees = (*version_1(*V1), version_2("hugetlb", root=BASE / "unified"))
+    finding = list(cgroups(Hierarchy(trees), runtime))[-1]
+    assert finding.level is level
+    assert finding.way_out == (
+        "mkdir -p /sys/fs/cgroup/hugetlb && mount -t cgroup -o hugetlb cgroup /sys/fs/cgroup/hugetlb"
+    )

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from conf.schema import Config
+from cri.cli import check, main
+from cri.cli.examine.findings import Level
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_version_is_the_first_line(tmp_path: Path) -> None:
+    assert check.first_line_of_version(script(tmp_path / "run", "echo run 1.2; echo more")) == "run 1.2"
+
+
+@pytest.mark.parametrize("text", ["exit 3", "exec /nonexistent/interpreter"])
+def test_a_runtime_that_fails_is_an_os_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(OSError, match="status"):
+        check.first_line_of_version(script(tmp_path / "run", text))
+
+
+def test_this_host_is_examined_in_every_respect() -> None:
+    subjects = {finding.subject for finding in check.examine(Config())}
+    assert {"kernel", "cgroups", "runtime", "network", "nft", "seccomp", "root", "disk"} <= subjects
+
+
+def test_a_host_without_its_runtime_fails_with_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.conf"
+    file.write_text(
+        '[runtime]\ndefault_runtime = "own"\n[runtime.runtimes.own]\nruntime_path = "/nonexistent"'
+    )
+    assert main(["check", "--config", str(file)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(Level.FAILS) and "own (default) was not found" in line for line in lines)
+    assert lines[-1].startswith("Pods cannot run")
