@@ -37,7 +37,7 @@ class NetworkList:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What a configuration directory holds: good lists by file name in order, and what is wrong by file name."""
+    """What a directory holds: good lists by file name, in order; what is wrong, by file name."""
 
     lists: Mapping[str, NetworkList]
     errors: Mapping[str, str]

@@ -215,5 +215,7 @@ def _render_route(item: Route, modern: bool) -> dict[str, object]:
         fields["gw"] = str(item.gateway)
     if modern:
         fields.update({key: getattr(item, key) for key in _ROUTE_NUMBERS if getattr(item, key)})
-        fields.update({key: getattr(item, key) for key in ("table", "scope") if getattr(item, key) is not None})
+        fields.update(
+            {key: getattr(item, key) for key in ("table", "scope") if getattr(item, key) is not None}
+        )
     return fields

@@ -25,6 +25,6 @@ def choose(version: str, versions: tuple[str, ...], where: str) -> str:
     known = [candidate for candidate in (*versions, version) if candidate in SUPPORTED]
     if not known:
         raise NetworkConfigInvalid(
-            f"{where}: cniVersion {version or DEFAULT!r} is not supported; use one of {', '.join(SUPPORTED[1:])}"
+            f"{where}: cniVersion {version or DEFAULT!r} is not supported; use {', '.join(SUPPORTED[1:])}"
         )
     return max(known, key=key)

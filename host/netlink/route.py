@@ -1,4 +1,4 @@
-"""rtnetlink requests and answers as values: links, addresses, routes, neighbours (rtnetlink(7)). Pure."""
+"""rtnetlink requests and answers as values: links, addresses, routes (rtnetlink(7)). Pure."""
 
 import ipaddress
 import socket
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from host.netlink.message import (
     NLM_F_CREATE,
     NLM_F_EXCL,
-    NLM_F_REPLACE,
     NLM_F_REQUEST,
     Message,
     Reply,
@@ -25,7 +24,6 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-RTM_NEWNEIGH = 28
 
 IFF_UP = 0x1
 IFF_PROMISC = 0x100
@@ -39,8 +37,6 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
 _IFA_F_NODAD = 0x02
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_METRICS = 1, 4, 5, 6, 8
 _RTAX_MTU, _RTAX_ADVMSS = 2, 8
-_NDA_DST, _NDA_LLADDR = 1, 2
-_NUD_STALE = 0x04
 
 _RT_TABLE_MAIN = 254
 _RTPROT_BOOT = 3
@@ -50,7 +46,6 @@ _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
 _IFINFO = struct.Struct("=BxHiII")
 _IFADDR = struct.Struct("=BBBBi")
 _RTMSG = struct.Struct("=BBBBBBBBI")
-_NDMSG = struct.Struct("=BxHiHBB")
 
 _CREATE = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL
 
@@ -172,9 +167,9 @@ def delete_address(index: int, interface: IpInterface, label: str) -> Message:
     return Message(RTM_DELADDR, NLM_F_REQUEST, body, f"delete address {interface} of {label}")
 
 
-def get_addresses() -> Message:
-    """Ask for the addresses of all interfaces (a dump)."""
-    return Message(RTM_GETADDR, NLM_F_REQUEST, _IFADDR.pack(0, 0, 0, 0, 0), "list addresses")
+def get_addresses(index: int = 0) -> Message:
+    """Ask for the addresses of one or (0) all interfaces (a dump); old kernels answer with all."""
+    return Message(RTM_GETADDR, NLM_F_REQUEST, _IFADDR.pack(0, 0, 0, 0, index), "list addresses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,15 +228,6 @@ def get_routes(version: int) -> Message:
     """Ask for the routes of IPv4 or IPv6 (a dump)."""
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     return Message(RTM_GETROUTE, NLM_F_REQUEST, _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), "list routes")
-
-
-def set_neighbour(index: int, address: IpAddress, mac: bytes, label: str) -> Message:
-    """Tell the host an address's hardware address, in place of an older one."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    body = _NDMSG.pack(family, 0, index, _NUD_STALE, 0, 0)
-    body += attribute(_NDA_DST, address.packed) + attribute(_NDA_LLADDR, mac)
-    flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE
-    return Message(RTM_NEWNEIGH, flags, body, f"set neighbour {address} on {label}")
 
 
 def parse_link(reply: Reply) -> Link:

@@ -1,0 +1,303 @@
+"""The pod network of a node: the chosen configuration list, kept current, and attach and detach with it.
+
+attach   lo up, the list's ADD in order, host ports if no plugin of the list maps them, the result cached;
+         a failure undoes everything
+detach   by the cached configuration and result, else by the current list; host ports; idempotent
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from api.errors import PodwrightError
+from cni import ruleset
+from cni.builtin.loopback import bring_up
+from cni.builtin.registry import Mode, Registry, builtins
+from cni.cache import Entry, ResultCache
+from cni.call import Call
+from cni.chain import Chain
+from cni.conflist import Directory, NetworkList, parse_list, read_directory
+from cni.errors import NetworkNotReady, PluginFailed, PluginTimedOut
+from cni.fields import Json, boolean, mapping
+from cni.hostports import HostPorts, owner_of
+from cni.nat import Nat
+from cni.plugin import Timeouts
+from cni.pod import IFNAME, Attachment, PodNetwork, call_for, host_ports
+from cni.result import parse
+from cni.watch import Watch
+
+T = TypeVar("T")
+
+_WORKERS = 16
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether pods can get a network; ``reason`` is a CamelCase word, ``message`` a sentence ("" if ok)."""
+
+    ok: bool
+    reason: str = ""
+    message: str = ""
+
+
+class Network:
+    """The CNI side of a node. Made by the daemon; start() before use, close() at the end."""
+
+    def __init__(
+        self,
+        conf_dir: Path,
+        plugin_dirs: Collection[Path],
+        cache_dir: Path,
+        default_network: str = "",
+        builtin: str = "auto",
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self._conf_dir = conf_dir
+        self._plugin_dirs = tuple(plugin_dirs)
+        self._default = default_network
+        self._timeouts = timeouts or Timeouts()
+        self._cache = ResultCache(cache_dir)
+        self._executor = ThreadPoolExecutor(_WORKERS, thread_name_prefix="cni")
+        self._nat = Nat()
+        self._host_ports = HostPorts(self._nat)
+        self._registry = Registry(
+            builtins(self._nat), Mode(builtin), self._plugin_dirs, self._timeouts, self._executor
+        )
+        self._chosen: tuple[str, NetworkList] | None = None
+        self._problems: Mapping[str, str] = {}
+        self._plugin_problem = ""
+        self._changed = asyncio.Event()
+        self._watch: Watch | None = None
+        self._busy: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._reloads: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Read the configuration and watch it; the directory is made if it is missing."""
+        await asyncio.to_thread(self._conf_dir.mkdir, parents=True, exist_ok=True)
+        self._watch = Watch((self._conf_dir, *self._plugin_dirs), self._reload_soon)
+        self._watch.start()
+        await self.reload()
+
+    async def close(self) -> None:
+        """Stop watching; attachments stay."""
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+        for task in tuple(self._reloads):
+            task.cancel()
+        await asyncio.gather(*self._reloads, return_exceptions=True)
+        await asyncio.to_thread(self._executor.shutdown)
+
+    async def reload(self) -> None:
+        """Read the configuration directory now; a file that broke keeps its last good content."""
+        found = await asyncio.to_thread(read_directory, self._conf_dir)
+        before = self._chosen
+        self._chosen = _choose(found, self._default, before)
+        self._problems = found.errors
+        self._plugin_problem = await self._missing_plugin()
+        if before is None or self._chosen is None or before[1].raw != self._chosen[1].raw:
+            name = self._chosen[1].name if self._chosen else ""
+            _log.info("pod network chosen network=%s errors=%s", name, "; ".join(found.errors.values()))
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def ready(self) -> Readiness:
+        """Whether attach can work: there is a configuration, and its plugins are there."""
+        trouble = "; ".join(self._problems.values())
+        if self._chosen is None:
+            wanted = f" for the network {self._default!r}" if self._default else ""
+            text = f"cni config uninitialized: no CNI configuration{wanted} in {self._conf_dir}"
+            return Readiness(False, "NetworkPluginNotReady", f"{text}; {trouble}" if trouble else text)
+        if self._plugin_problem:
+            return Readiness(False, "NetworkPluginNotReady", self._plugin_problem)
+        broken = self._problems.get(self._chosen[0])
+        if broken:
+            return Readiness(True, "", f"the last good configuration is in use: {broken}")
+        return Readiness(True)
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Wait until ready() says yes.
+
+        Raises:
+            NetworkNotReady: the time is up; the text is ready()'s.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.ready().ok:
+                    await self._changed.wait()
+        except TimeoutError:
+            raise NetworkNotReady(self.ready().message) from None
+
+    async def attach(self, pod: PodNetwork) -> Attachment:
+        """Put a pod on the network; a failure leaves nothing of it.
+
+        Raises:
+            NetworkNotReady: no configuration.
+            NetworkConfigInvalid: the configuration or the pod's wishes are wrong.
+            PluginFailed, PluginMissing, PluginTimedOut, HostPortTaken: as they say.
+        """
+        if self._chosen is None:
+            raise NetworkNotReady(self.ready().message)
+        network = self._chosen[1]
+        call = await self._in_thread(lambda: call_for(pod))
+        if not call.netns:
+            raise PluginFailed(f"the network namespace {pod.netns} does not exist")
+        async with self._alone(pod.sandbox_id):
+            return await self._within(self._timeouts.add_s, "ADD", network, self._attach(network, call, pod))
+
+    async def detach(self, pod: PodNetwork) -> None:
+        """Take a pod off the network; again, or never attached, is fine.
+
+        Raises:
+            PluginFailed, PluginMissing, PluginTimedOut: something is left; detach again.
+        """
+        call = await self._in_thread(lambda: call_for(replace(pod, port_mappings=())))
+        async with self._alone(pod.sandbox_id):
+            entries = await self._in_thread(lambda: self._cache.of_container(pod.sandbox_id))
+            for entry in entries:
+                network = parse_list(entry.config, f"cached configuration of {entry.network}")
+                # A namespace that is gone must not be handed to plugins; the rest is as it was at ADD.
+                again = replace(entry.call, netns=call.netns)
+                deletion = self._detach(network, again, entry.result)
+                await self._within(self._timeouts.delete_s, "DEL", network, deletion)
+            if not entries and self._chosen is not None:
+                network = self._chosen[1]
+                full = replace(call, capabilities=(await self._in_thread(lambda: call_for(pod))).capabilities)
+                await self._within(self._timeouts.delete_s, "DEL", network, self._detach(network, full, None))
+
+    async def check(self, pod: PodNetwork) -> None:
+        """Ask the plugins whether the attachment is still as they made it (CHECK)."""
+        for entry in await self._in_thread(lambda: self._cache.of_container(pod.sandbox_id)):
+            network = parse_list(entry.config, f"cached configuration of {entry.network}")
+            await Chain(network, self._registry.choose).check(entry.call, entry.result)
+
+    async def collect(self, sandbox_ids: Collection[str]) -> None:
+        """Detach whatever is cached for other sandboxes than these, then let plugins clean up (GC).
+
+        Problems are logged: this is housekeeping.
+        """
+        entries = await self._in_thread(self._cache.all)
+        for entry in entries:
+            if entry.call.container_id not in sandbox_ids:
+                await self._collect_one(entry)
+        if self._chosen is not None:
+            valid = [(sandbox, IFNAME) for sandbox in sandbox_ids]
+            try:
+                await Chain(self._chosen[1], self._registry.choose).collect(valid)
+            except PodwrightError as error:
+                _log.warning("CNI garbage collection failed error=%s", error)
+
+    async def _attach(self, network: NetworkList, call: Call, pod: PodNetwork) -> Attachment:
+        await self._in_thread(lambda: bring_up(call.netns))
+        chain = Chain(network, self._registry.choose)
+        document = await chain.add(call)
+        try:
+            result = parse(document, network.cni_version, f"network {network.name}")
+            if pod.port_mappings and not _maps_ports(network):
+                owner = owner_of(call.container_id, call.ifname)
+                await self._in_thread(lambda: self._host_ports.open(owner, host_ports(pod), result))
+            entry = Entry(network.name, network.raw, call, document)
+            await self._in_thread(lambda: self._cache.store(entry))
+        except BaseException:
+            await self._undo(network, call, document)
+            raise
+        names = tuple(one.name for one in result.interfaces if one.sandbox)
+        return Attachment(result.pod_ips(), names, document)
+
+    async def _detach(self, network: NetworkList, call: Call, result: Json | None) -> None:
+        if not _maps_ports(network):
+            owner = owner_of(call.container_id, call.ifname)
+            await self._in_thread(lambda: self._nat.remove(owner, ruleset.HOSTPORT_SETS))
+        await Chain(network, self._registry.choose).delete(call, result)
+        await self._in_thread(lambda: self._cache.remove(network.name, call))
+
+    async def _undo(self, network: NetworkList, call: Call, document: Json) -> None:
+        try:
+            await self._detach(network, call, document)
+        except PodwrightError as error:
+            _log.warning("undo of a failed attach failed sandbox=%s error=%s", call.container_id, error)
+
+    async def _collect_one(self, entry: Entry) -> None:
+        try:
+            network = parse_list(entry.config, f"cached configuration of {entry.network}")
+            live = replace(entry.call, netns="")
+            await self._within(
+                self._timeouts.delete_s, "DEL", network, self._detach(network, live, entry.result)
+            )
+        except PodwrightError as error:
+            _log.warning("stale attachment stays container=%s error=%s", entry.call.container_id, error)
+
+    async def _within(
+        self, limit_s: float, verb: str, network: NetworkList, work: Coroutine[object, object, T]
+    ) -> T:
+        try:
+            async with asyncio.timeout(limit_s):
+                return await work
+        except TimeoutError:
+            raise PluginTimedOut(
+                f"{verb} of the network {network.name} took longer than {limit_s:g} s"
+            ) from None
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+
+    async def _missing_plugin(self) -> str:
+        """Why the chosen list cannot run: a plugin that is missing, or one that says so (STATUS)."""
+        if self._chosen is None:
+            return ""
+        network = self._chosen[1]
+        try:
+            for conf in network.plugins:
+                await self._in_thread(partial(self._registry.choose, conf))
+            await Chain(network, self._registry.choose).status()
+        except PodwrightError as error:
+            return f"network {network.name} ({network.source}): {error}"
+        return ""
+
+    def _reload_soon(self) -> None:
+        task = asyncio.get_running_loop().create_task(self.reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    @asynccontextmanager
+    async def _alone(self, sandbox_id: str) -> AsyncIterator[None]:
+        """One verb at a time for a sandbox."""
+        lock, users = self._busy.get(sandbox_id, (asyncio.Lock(), 0))
+        self._busy[sandbox_id] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._busy[sandbox_id]
+            if users == 1:
+                del self._busy[sandbox_id]
+            else:
+                self._busy[sandbox_id] = (lock, users - 1)
+
+
+def _choose(
+    found: Directory, default: str, before: tuple[str, NetworkList] | None
+) -> tuple[str, NetworkList] | None:
+    """The list to use with its file: the named one, or the first; one that broke stays as it was."""
+    lists = dict(found.lists)
+    if before is not None and before[0] in found.errors:
+        lists[before[0]] = before[1]
+    for name in sorted(lists):
+        if not default or lists[name].name == default:
+            return name, lists[name]
+    return None
+
+
+def _maps_ports(network: NetworkList) -> bool:
+    """Whether a plugin of the list takes port mappings."""
+    return any(
+        boolean(mapping(conf, "capabilities", network.source), "portMappings", network.source)
+        for conf in network.plugins
+    )

@@ -1,0 +1,270 @@
+"""The built-in plugins on real interfaces: reachability, host ports, failures, and nothing left behind."""
+
+import asyncio
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cni.errors import HostPortTaken, PluginFailed
+from cni.nat import PortMapping
+from cni.pod import PodNetwork
+from host.namespaces import in_namespace
+from tests.integration.cni.conftest import Host, Start, links, nft_elements
+
+pytestmark = pytest.mark.root
+
+PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
+
+
+class Server:
+    """A listener inside a pod that answers each connection or datagram with the peer's address."""
+
+    def __init__(self, netns: Path, family: int, kind: int, port: int) -> None:
+        address = "" if family == socket.AF_INET else "::"
+
+        def listen() -> socket.socket:
+            listener = socket.socket(family, kind)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind((address, port))
+            if kind == socket.SOCK_STREAM:
+                listener.listen()
+            return listener
+
+        self._socket = in_namespace(netns, listen)
+        self._stream = kind == socket.SOCK_STREAM
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR) if self._stream else self._wake()
+        self._thread.join()
+        self._socket.close()
+
+    def _wake(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes recvfrom even on an unconnected socket
+        except OSError:
+            pass
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                if self._stream:
+                    connection, peer = self._socket.accept()
+                    with connection:
+                        connection.sendall(str(peer[0]).encode())
+                else:
+                    data, peer = self._socket.recvfrom(100)
+                    if not data:
+                        return
+                    self._socket.sendto(str(peer[0]).encode(), peer)
+            except OSError:
+                return
+
+
+def ask(address: str, port: int, kind: int = socket.SOCK_STREAM) -> str:
+    """Connect and read what the server saw as our address."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, kind) as client:
+        client.settimeout(5)
+        client.connect((address, port))
+        if kind == socket.SOCK_DGRAM:
+            client.send(b"hello")
+        return client.recv(100).decode()
+
+
+async def test_pods_reach_each_other_and_the_host(host: Host, start: Start) -> None:
+    host.conflist(host.bridge())
+    network = await start()
+    assert network.ready().ok
+    one, two = host.pod("one"), host.pod("two")
+    first, second = await network.attach(one), await network.attach(two)
+    assert first.ips == ("10.77.0.2", "fd00:77::2")
+    assert second.ips == ("10.77.0.3", "fd00:77::3")
+    with Server(one.netns, socket.AF_INET, socket.SOCK_STREAM, 80):
+        assert in_namespace(two.netns, lambda: ask("10.77.0.2", 80)) == "10.77.0.3"
+        assert ask("10.77.0.2", 80) == "10.77.0.1"
+    with Server(one.netns, socket.AF_INET6, socket.SOCK_STREAM, 80):
+        assert in_namespace(two.netns, lambda: ask("fd00:77::2", 80)) == "fd00:77::3"
+    for pod in (one, two, one):
+        await network.detach(pod)
+    assert host.left_over() == []
+
+
+async def test_loopback_works_in_the_pod(host: Host, start: Start) -> None:
+    host.conflist(host.bridge())
+    network = await start()
+    pod = host.pod("one")
+    await network.attach(pod)
+    with Server(pod.netns, socket.AF_INET, socket.SOCK_STREAM, 80):
+        assert in_namespace(pod.netns, lambda: ask("127.0.0.1", 80)) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("plugins", [[PORTMAP], []], ids=["portmap", "own host ports"])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
+async def test_host_ports(host: Host, start: Start, plugins: list[object], kind: int) -> None:
+    host.conflist(host.bridge(hairpinMode=True), *plugins)
+    network = await start()
+    protocol = "tcp" if kind == socket.SOCK_STREAM else "udp"
+    mappings = (PortMapping(8080, 80, protocol), PortMapping(8081, 80, protocol, "127.0.0.1"))
+    one, two = host.pod("one", port_mappings=mappings), host.pod("two")
+    await network.attach(one)
+    await network.attach(two)
+    with Server(one.netns, socket.AF_INET, kind, 80):
+        assert ask("127.0.0.1", 8080, kind) == "10.77.0.1"
+        assert ask("10.77.0.1", 8080, kind) == "10.77.0.1"
+        assert ask("127.0.0.1", 8081, kind) == "10.77.0.1"
+        # From the pods by the host's address; the pod itself too.
+        assert in_namespace(two.netns, lambda: ask("10.77.0.1", 8080, kind)) == "10.77.0.1"
+        assert in_namespace(one.netns, lambda: ask("10.77.0.1", 8080, kind)) == "10.77.0.1"
+    with Server(one.netns, socket.AF_INET6, kind, 80):
+        assert in_namespace(two.netns, lambda: ask("fd00:77::1", 8080, kind)) == "fd00:77::1"
+    await network.detach(one)
+    await network.detach(two)
+    assert host.left_over() == []
+    with pytest.raises(OSError):  # noqa: PT011  refused or, for UDP, unreachable or silent
+        ask("127.0.0.1", 8080, kind)
+
+
+async def test_a_host_port_goes_to_one_pod(host: Host, start: Start) -> None:
+    host.conflist(host.bridge(), PORTMAP)
+    network = await start()
+    mappings = (PortMapping(8080, 80),)
+    one, two = host.pod("one", port_mappings=mappings), host.pod("two", port_mappings=mappings)
+    await network.attach(one)
+    with pytest.raises(HostPortTaken, match=r"host port 8080/tcp .*sandbox-one"):
+        await network.attach(two)
+    assert links().count("cni9") == 1
+    assert len([name for name in links() if name.startswith("veth")]) == 1
+    await network.detach(one)
+    await network.attach(two)
+    # The first pod's detach comes again, late: the port is the second's now.
+    await network.detach(one)
+    assert any(element.set == "hostports4" for element in nft_elements())
+    await network.detach(two)
+    assert host.left_over() == []
+
+
+async def test_what_leaves_the_bridge_is_masqueraded(host: Host, start: Start, tmp_path: Path) -> None:
+    host.conflist(host.bridge())
+    network = await start()
+    pod = host.pod("one")
+    await network.attach(pod)
+    # A second bridge plays the outside world, with a "pod" that has no route back to 10.77.0.0/24.
+    outside = host.bridge(
+        bridge="outside0",
+        ipMasq=False,
+        ipam={"type": "host-local", "dataDir": str(host.data_dir), "subnet": "192.0.2.0/24"},
+    )
+    host.write("00-outside.conflist", {"cniVersion": "1.0.0", "name": "outside", "plugins": [outside]})
+    world = await start(default="outside")
+    server = host.pod("server")
+    await world.attach(server)
+    with Server(server.netns, socket.AF_INET, socket.SOCK_STREAM, 80):
+        assert in_namespace(pod.netns, lambda: ask("192.0.2.2", 80)) == "192.0.2.1"
+
+
+async def test_packets_to_loopback_from_a_pod_are_dropped(host: Host, start: Start) -> None:
+    host.conflist(host.bridge())
+    network = await start()
+    pod = host.pod("one", port_mappings=(PortMapping(8080, 80),))
+    await network.attach(pod)
+    assert Path("/proc/thread-self/net").exists()
+    assert in_namespace(
+        "/proc/thread-self/ns/net", lambda: Path("/proc/sys/net/ipv4/conf/cni9/route_localnet").read_text()
+    ) in ("1\n", "0\n")
+
+
+async def test_fifty_pods_at_once(host: Host, start: Start) -> None:
+    host.conflist(host.bridge(), PORTMAP)
+    network = await start()
+    pods = [host.pod(f"p{n}", port_mappings=(PortMapping(9000 + n, 80),)) for n in range(50)]
+    began = time.perf_counter()
+    attachments = await asyncio.gather(*(network.attach(pod) for pod in pods))
+    print(f"50 attached in {(time.perf_counter() - began) * 1000:.0f} ms")
+    assert len({attachment.ips[0] for attachment in attachments}) == 50
+    assert len({attachment.ips[1] for attachment in attachments}) == 50
+    assert len([name for name in links() if name.startswith("veth")]) == 50
+    with Server(pods[49].netns, socket.AF_INET, socket.SOCK_STREAM, 80):
+        assert ask("127.0.0.1", 9049) == "10.77.0.1"
+        address = attachments[49].ips[0]
+        assert in_namespace(pods[0].netns, lambda: ask(address, 80)) == attachments[0].ips[0]
+    began = time.perf_counter()
+    await asyncio.gather(*(network.detach(pod) for pod in pods))
+    print(f"50 detached in {(time.perf_counter() - began) * 1000:.0f} ms")
+    assert host.left_over() == []
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+async def test_a_failure_anywhere_undoes_the_rest(host: Host, start: Start, position: int) -> None:
+    host.script("broken", '[ "$CNI_COMMAND" = ADD ] || exit 0\necho \'{"code": 7, "msg": "on purpose"}\'; exit 1')
+    plugins: list[object] = [host.bridge(), PORTMAP]
+    plugins.insert(position, {"type": "broken"})
+    host.conflist(*plugins)
+    network = await start()
+    with pytest.raises(PluginFailed, match="broken failed on ADD: on purpose") as caught:
+        await network.attach(host.pod("one", port_mappings=(PortMapping(8080, 80),)))
+    assert caught.value.code == 7
+    assert host.left_over() == []
+
+
+async def test_an_exhausted_range_says_so(host: Host, start: Start) -> None:
+    ipam = {"type": "host-local", "dataDir": str(host.data_dir), "subnet": "10.77.0.0/30"}
+    host.conflist(host.bridge(ipam=ipam))
+    network = await start()
+    one = host.pod("one")
+    await network.attach(one)
+    with pytest.raises(PluginFailed, match=r"no IP addresses available in 10\.77\.0\.1-10\.77\.0\.2"):
+        await network.attach(host.pod("two"))
+    await network.detach(one)
+    assert host.left_over() == []
+
+
+async def test_detach_works_when_namespace_and_configuration_are_gone(host: Host, start: Start) -> None:
+    host.conflist(host.bridge(), PORTMAP)
+    network = await start()
+    pod: PodNetwork = host.pod("one", port_mappings=(PortMapping(8080, 80),))
+    await network.attach(pod)
+    host.close()
+    (host.conf_dir / "10-pods.conflist").unlink()
+    await network.reload()
+    assert not network.ready().ok
+    await network.detach(pod)
+    assert host.left_over() == []
+
+
+async def test_collect_detaches_unknown_sandboxes(host: Host, start: Start) -> None:
+    host.conflist(host.bridge(), PORTMAP)
+    network = await start()
+    one, two = (
+        host.pod(name, port_mappings=(PortMapping(port, 80),)) for name, port in (("one", 81), ("two", 82))
+    )
+    await network.attach(one)
+    await network.attach(two)
+    await network.collect({two.sandbox_id})
+    assert {element.comment for element in nft_elements()} == {f"{two.sandbox_id} eth0"}
+    await network.detach(two)
+    assert host.left_over() == []
+
+
+async def test_a_flushed_ruleset_is_made_again(host: Host, start: Start) -> None:
+    host.conflist(host.bridge(), PORTMAP)
+    network = await start()
+    one = host.pod("one", port_mappings=(PortMapping(8080, 80),))
+    await network.attach(one)
+    process = await asyncio.create_subprocess_exec("nft", "flush", "ruleset")
+    assert await process.wait() == 0
+    two = host.pod("two", port_mappings=(PortMapping(8080, 80),))
+    await network.attach(two)
+    with Server(two.netns, socket.AF_INET, socket.SOCK_STREAM, 80):
+        assert ask("127.0.0.1", 8080) == "10.77.0.1"
+    await network.detach(one)
+    await network.detach(two)
+    assert host.left_over() == []
