@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from api.errors import DeadlineExceeded
 from host.spawn import CommandNotStarted, kill_group, spawn
 
-__all__ = ["CommandNotStarted", "CommandTimedOut", "Completed", "run"]
+__all__ = ["CommandNotStarted", "CommandTimedOut", "Completed", "OutputPipe", "run"]
 
 _READ_BYTES = 65536
 
@@ -33,29 +33,49 @@ class Completed:
     truncated: bool = False
 
 
-@dataclass(slots=True)
-class _Output:
-    """Collects one pipe up to a limit; what lies beyond is read and dropped, so the writer never blocks."""
+class OutputPipe:
+    """Collects what a program writes up to a limit; the rest is read and dropped, so that it never blocks.
 
-    descriptor: int
-    limit: int
-    data: bytearray = field(default_factory=bytearray)
-    truncated: bool = False
-    ended: bool = False
+    ``writing`` is the program's end: hand it on, then :meth:`handed_on`.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """Make the pipe and let the running loop read it."""
+        self.data = bytearray()
+        self.truncated = False
+        self._limit = limit
+        self._reading, self.writing = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._reading, False)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._reading, self.read_available)
+
+    def handed_on(self) -> None:
+        """Close our copy of the program's end; idempotent."""
+        if self.writing >= 0:
+            os.close(self.writing)
+            self.writing = -1
 
     def read_available(self) -> None:
-        """Read until the pipe is empty or ended; at most 16 chunks, to leave room for others."""
-        for _ in range(16):
+        """Read until the pipe is empty or ended; at most 32 chunks, to leave room for others."""
+        for _ in range(32):
             try:
-                chunk = os.read(self.descriptor, _READ_BYTES)
+                chunk = os.read(self._reading, _READ_BYTES)
             except BlockingIOError:
                 return
             if not chunk:
-                self.ended = True
+                self._loop.remove_reader(self._reading)
                 return
-            room = self.limit - len(self.data)
+            room = max(self._limit - len(self.data), 0)
             self.truncated |= len(chunk) > room
-            self.data += chunk[: max(room, 0)]
+            self.data += chunk[:room]
+
+    def close(self) -> None:
+        """Close both ends; the data stays. Idempotent."""
+        self.handed_on()
+        if self._reading >= 0:
+            self._loop.remove_reader(self._reading)
+            os.close(self._reading)
+            self._reading = -1
 
 
 def _input_file(content: bytes | None) -> int:
@@ -68,15 +88,6 @@ def _input_file(content: bytes | None) -> int:
         view = view[os.write(descriptor, view) :]
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
-
-
-def _watch_output(loop: asyncio.AbstractEventLoop, output: _Output) -> None:
-    def ready() -> None:
-        output.read_available()
-        if output.ended:
-            loop.remove_reader(output.descriptor)
-
-    loop.add_reader(output.descriptor, ready)
 
 
 async def _exited(pidfd: int, timeout_s: float | None) -> bool:
@@ -120,36 +131,25 @@ async def run(
         CommandNotStarted: it could not be started.
         CommandTimedOut: it did not end within ``timeout_s``; it is dead and reaped now.
     """
-    loop = asyncio.get_running_loop()
     with contextlib.ExitStack() as cleanup:
         input_fd = _input_file(stdin)
         cleanup.callback(os.close, input_fd)
-        outputs, write_ends = [], []
+        outputs = []
         for _ in range(2):
-            reading, writing = os.pipe2(os.O_CLOEXEC)
-            cleanup.callback(os.close, reading)
-            os.set_blocking(reading, False)
-            outputs.append(_Output(reading, output_limit))
-            write_ends.append(writing)
-        try:
-            pid = spawn(argv, os.environ if env is None else env, [input_fd, *write_ends])
-        finally:
-            for writing in write_ends:
-                os.close(writing)
+            output = OutputPipe(output_limit)
+            cleanup.callback(output.close)
+            outputs.append(output)
+        stdio = [input_fd, *(output.writing for output in outputs)]
+        pid = spawn(argv, os.environ if env is None else env, stdio)
         pidfd = os.pidfd_open(pid)
         cleanup.callback(os.close, pidfd)
         for output in outputs:
-            _watch_output(loop, output)
-            cleanup.callback(loop.remove_reader, output.descriptor)
+            output.handed_on()
         returncode = await _wait(argv[0], pid, pidfd, timeout_s)
         for output in outputs:
             output.read_available()
-        return Completed(
-            returncode,
-            bytes(outputs[0].data),
-            bytes(outputs[1].data),
-            any(output.truncated for output in outputs),
-        )
+        truncated = any(output.truncated for output in outputs)
+        return Completed(returncode, bytes(outputs[0].data), bytes(outputs[1].data), truncated)
 
 
 async def _wait(program: str, pid: int, pidfd: int, timeout_s: float) -> int:

@@ -72,7 +72,7 @@ def process(*args: str, terminal: bool = False) -> Json:
         "args": list(args),
         "env": ["PATH=/bin", "TERM=xterm"],
         "cwd": "/",
-        "capabilities": {name: capabilities for name in ("bounding", "effective", "permitted")},
+        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), capabilities),
         "noNewPrivileges": True,
     }
 
@@ -201,10 +201,11 @@ class Workshop:
 
 def joined(log: bytes, stream: str = "stdout") -> bytes:
     text = b""
-    for line in log.splitlines(keepends=True):
+    assert log.endswith(b"\n") or not log
+    for line in log.split(b"\n")[:-1]:
         _, name, tag, content = line.split(b" ", 3)
         if name == stream.encode():
-            text += content if tag == b"F" else content[:-1]
+            text += content + (b"\n" if tag == b"F" else b"")
     return text
 
 

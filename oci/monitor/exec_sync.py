@@ -1,0 +1,63 @@
+"""Exec to the end with its output collected: what probes and ExecSync need (api.proto, ExecSync)."""
+
+import contextlib
+from dataclasses import dataclass
+
+from api.ids import ContainerId
+from host.processes import OutputPipe
+from oci.monitor.client import Monitor
+from oci.runtime import Json, Runtime
+
+OUTPUT_LIMIT = 16 << 20  # bytes a stream: what other runtimes give, and what fits into one gRPC message
+
+
+@dataclass(frozen=True, slots=True)
+class ExecOutput:
+    """What came of an exec; ``exit_code`` is None if the monitor died meanwhile and no one saw the end."""
+
+    exit_code: int | None
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool
+    truncated: bool
+
+
+async def exec_sync(
+    monitor: Monitor,
+    container_id: ContainerId,
+    runtime: Runtime,
+    process: Json,
+    *,
+    timeout_s: float | None = None,
+    output_limit: int = OUTPUT_LIMIT,
+) -> ExecOutput:
+    """Run ``process`` in the container and collect its output, at most ``output_limit`` bytes a stream.
+
+    What the process leaves behind does not delay the answer. After ``timeout_s`` it is killed with its
+    group, and ``timed_out`` is set. Errors are those of :meth:`Monitor.exec`.
+    """
+    with contextlib.ExitStack() as cleanup:
+        outputs = [OutputPipe(output_limit), OutputPipe(output_limit)]
+        for output in outputs:
+            cleanup.callback(output.close)
+        handle = await monitor.exec(
+            container_id,
+            runtime,
+            process,
+            stdout=outputs[0].writing,
+            stderr=outputs[1].writing,
+            run_timeout_s=timeout_s,
+        )
+        async with handle:
+            for output in outputs:
+                output.handed_on()
+            finished = await handle.wait()
+        for output in outputs:
+            output.read_available()
+        return ExecOutput(
+            finished.exit_code,
+            bytes(outputs[0].data),
+            bytes(outputs[1].data),
+            finished.timed_out,
+            any(output.truncated for output in outputs),
+        )

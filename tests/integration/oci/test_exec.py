@@ -1,0 +1,126 @@
+"""Execs with real runtimes: output, codes, time limits, terminals, and nothing left behind."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from oci.monitor.exec_sync import ExecOutput, exec_sync
+from oci.runtime import RuntimeFailed
+from tests.integration.oci.conftest import Json, Workshop, process
+
+pytestmark = pytest.mark.root
+
+
+async def run(workshop: Workshop, container_id: str, what: Json, **options: float) -> ExecOutput:
+    return await exec_sync(workshop.monitor, container_id, workshop.runtime, what, **options)  # type: ignore[arg-type]
+
+
+async def test_output_and_code_come_back(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    done = await run(workshop, container_id, process("/bin/sh", "-c", "echo out; echo err >&2; exit 3"))
+    assert (done.exit_code, done.stdout, done.stderr, done.timed_out) == (3, b"out\n", b"err\n", False)
+    done = await run(workshop, container_id, process("/bin/sh", "-c", "kill -9 $$"))
+    assert done.exit_code == 137
+
+
+async def test_empty_profile_and_label_are_no_obstacle(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    what = process("/bin/true") | {"apparmorProfile": "", "selinuxLabel": ""}
+    assert (await run(workshop, container_id, what)).exit_code == 0
+
+
+async def test_a_missing_program_is_the_runtimes_error(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    with pytest.raises(RuntimeFailed, match=r"no-such.*(No such file|no such file|not found)"):
+        await run(workshop, container_id, process("/bin/no-such"))
+
+
+async def test_time_limit_kills_the_group(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    what = process("/bin/sh", "-c", "echo begun; sleep 500 & sleep 501")
+    done = await run(workshop, container_id, what, timeout_s=0.5)
+    assert (done.exit_code, done.stdout, done.timed_out) == (137, b"begun\n", True)
+    alive = (await run(workshop, container_id, process("/bin/sh", "-c", "cat /proc/[0-9]*/cmdline"))).stdout
+    assert b"\x00501" not in alive
+    assert b"\x00500" not in alive
+
+
+async def test_a_dropped_exec_is_killed(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    task = asyncio.create_task(run(workshop, container_id, process("/bin/sleep", "502")))
+    while b"\x00502" not in await everything_running(workshop, container_id):
+        await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    while b"\x00502" in await everything_running(workshop, container_id):
+        await asyncio.sleep(0.02)
+
+
+async def everything_running(workshop: Workshop, container_id: str) -> bytes:
+    return (await run(workshop, container_id, process("/bin/sh", "-c", "cat /proc/[0-9]*/cmdline"))).stdout
+
+
+async def test_more_than_the_limit_is_read_and_dropped(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    done = await run(
+        workshop, container_id, process("/bin/head", "-c", "3000000", "/dev/zero"), output_limit=100000
+    )
+    assert (done.exit_code, len(done.stdout), done.truncated) == (0, 100000, True)
+
+
+async def test_stdin_reaches_the_process(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    (in_read, in_write), (out_read, out_write) = os.pipe(), os.pipe()
+    handle = await workshop.monitor.exec(
+        container_id, workshop.runtime, process("/bin/cat"), stdin=in_read, stdout=out_write
+    )
+    os.close(in_read)
+    os.close(out_write)
+    os.write(in_write, b"through")
+    os.close(in_write)
+    assert (await handle.wait()).exit_code == 0
+    assert os.read(out_read, 100) == b"through"
+    os.close(out_read)
+    handle.close()
+
+
+async def test_terminal_comes_as_a_console(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    what = process("/bin/sh", "-c", "tty; read x; echo got $x; exit 5", terminal=True)
+    async with await workshop.monitor.exec(container_id, workshop.runtime, what) as handle:
+        console = handle.take_console()
+        assert console is not None
+        os.write(console, b"word\n")  # echoed by the terminal before or after the first line
+        assert (await handle.wait()).exit_code == 5
+        text = os.read(console, 1000)
+        os.close(console)
+    assert b"/dev/pts/" in text
+    assert b"got word" in text
+
+
+async def test_execs_of_many_containers_at_once_leave_nothing(workshop: Workshop) -> None:
+    ids = [await workshop.run("/bin/sleep", "600") for _ in range(20)]
+    storm = [
+        run(workshop, container_id, process("/bin/sh", "-c", f"echo {number}; exit {number % 100}"))
+        for number, container_id in enumerate(ids * 5)
+    ]
+    done = await asyncio.gather(*storm)
+    assert [one.stdout for one in done] == [b"%d\n" % number for number in range(100)]
+    assert [one.exit_code for one in done] == [number % 100 for number in range(100)]
+    # Processes and descriptors are counted by the fixture; here: nobody's children but the containers.
+    for container_id in ids:
+        words = (await everything_running(workshop, container_id)).split(b"\x00")
+        assert words.count(b"600") == 1
+
+
+async def test_exec_returns_when_its_process_ends_not_its_children(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    began = time.monotonic()
+    done = await run(workshop, container_id, process("/bin/sh", "-c", "sleep 30 & echo done"))
+    assert done.stdout == b"done\n"
+    assert time.monotonic() - began < 25  # not the child's 30 s; no bound on speed
+    assert Path(f"/proc/{os.getpid()}").exists()
