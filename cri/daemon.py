@@ -19,6 +19,7 @@ import grpc
 
 from api.errors import FailedPrecondition
 from cni.network import Network
+from cni.plugin import Timeouts
 from conf.schema import Config
 from cri import exits
 from cri.containers.record import Container
@@ -35,9 +36,10 @@ from cri.server import generic_handlers
 from cri.store import Store
 from host import features
 from host.cgroups import Hierarchy
+from host.notify import notify
 from oci import hostview
 from oci.monitor.client import Monitor
-from storage.images import Images
+from storage.images import Images, Options
 from storage.overlay import Rootfs
 
 logger = logging.getLogger(__name__)
@@ -71,7 +73,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
         stack.callback(os.close, _lock(paths.runroot))
         records = Records(paths.records)
         stack.callback(records.close)
-        images = await _images(config)
+        images = await Images.open(config.root, _image_options(config))
         stack.push_async_callback(images.close)
         network = _network(config)
         await network.start()
@@ -97,20 +99,18 @@ async def build(config: Config) -> AsyncIterator[Node]:
             defaults=container_defaults(config),
         )
         await restore(node)
+        await network.collect([sandbox.id for sandbox in node.sandboxes])
         yield node
 
 
-async def _images(config: Config) -> Images:
+def _image_options(config: Config) -> Options:
     image = config.image
-    return await Images.open(
-        config.root,
+    pause = (image.pause_image,) if image.pause_image else ()
+    return Options(
         registries_conf=image.registries_conf,
-        registries_conf_dir=image.registries_conf_dir,
-        insecure_registries=image.insecure_registries,
-        auth_file=image.global_auth_file,
-        short_name_mode=image.short_name_mode,
-        pinned=(*image.pinned_images, *((image.pause_image,) if image.pause_image else ())),
-        progress_timeout_s=image.pull_progress_timeout or None,
+        auth_files=(image.global_auth_file,) if image.global_auth_file else None,
+        short_names_enforcing=image.short_name_mode == "enforcing",
+        pinned_images=(*image.pinned_images, *pause),
     )
 
 
@@ -119,10 +119,11 @@ def _network(config: Config) -> Network:
     return Network(
         conf_dir=network.network_dir,
         plugin_dirs=network.plugin_dirs,
-        cache_dir=config.runroot / "cni",
+        # On disk, not in runroot: what a reboot leaves of address leases is given back by it.
+        cache_dir=config.root / "cni",
         default_network=network.cni_default_network,
         builtin=network.builtin_plugins,
-        state_dir=config.runroot / "network",
+        timeouts=Timeouts(add_s=network.cni_add_timeout_s, delete_s=network.cni_del_timeout_s),
     )
 
 
@@ -137,8 +138,10 @@ async def serve(config: Config) -> None:
         server = await _listen(node)
         # What was made until now lives as long as the daemon: the collector need not look at it again.
         gc.freeze()
+        notify("READY=1", os.environ)
         logger.info("serving %s", config.api.listen)
         await stop.wait()
+        notify("STOPPING=1", os.environ)
         logger.info("ending: containers go on")
         await server.stop(grace=1.0)
         await node.operations.drain(DRAIN_S)

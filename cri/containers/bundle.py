@@ -30,7 +30,7 @@ from oci.generate.inputs import (
     SandboxView,
     SecurityContext,
 )
-from storage.images import Image
+from storage.catalogue import Image
 
 
 class TargetNotRunning(FailedPrecondition):

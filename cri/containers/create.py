@@ -13,6 +13,7 @@ from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.remove import release
 from cri.containers.signals import stop_signal
+from cri.images import verbs as images
 from cri.names import container_name
 from cri.node import Node
 from cri.operations import Operation
@@ -20,7 +21,7 @@ from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Phase as SandboxPhase
 from cri.sandboxes.record import Sandbox
 from oci.monitor.types import CreateContainer
-from storage.images import Image, ImageNotFound
+from storage.catalogue import Image
 
 
 class ContainerExists(AlreadyExists):
@@ -53,13 +54,6 @@ def _require_ready(sandbox: Sandbox) -> None:
         raise SandboxNotReady(f"sandbox {sandbox.id[:12]} is {sandbox.phase}: containers need a ready one")
 
 
-def _image(node: Node, reference: str) -> Image:
-    image = node.images.find(reference)
-    if image is None:
-        raise ImageNotFound(f"image {reference!r} is not on this node: pull it first")
-    return image
-
-
 async def _create(
     node: Node, operation: Operation, name: str, sandbox: Sandbox, config: pb.ContainerConfig
 ) -> ContainerId:
@@ -72,7 +66,7 @@ async def _create(
             f"container {name} exists as {present.id[:12]} and is {present.phase}: "
             "remove it, or ask with a higher metadata.attempt"
         )
-    image = _image(node, config.image.image)
+    image = images.get(node, config.image.image)
     container = _record(node, name, sandbox, config, image)
     async with AsyncExitStack() as undo:
         node.containers.add(container)

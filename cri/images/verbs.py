@@ -5,12 +5,16 @@ import binascii
 import json
 from collections.abc import AsyncIterator
 
-from api.errors import InvalidArgument
+from api.errors import InvalidArgument, NotFound
 from api.runtime.v1 import api_pb2 as pb
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
-from storage.images import Image
+from storage.catalogue import Image
 from storage.registry.auth import Credentials
+
+
+class ImageNotFound(NotFound):
+    """The image is not in the store."""
 
 
 class BadAuthConfig(InvalidArgument):
@@ -60,6 +64,18 @@ def credentials(auth: pb.AuthConfig) -> Credentials | None:
     return Credentials(username, password, auth.identity_token, auth.registry_token)
 
 
+def get(node: Node, reference: str) -> Image:
+    """The image that a container asks for, by id or any name.
+
+    Raises:
+        ImageNotFound: it must be pulled first.
+    """
+    image = node.images.find(reference)
+    if image is None:
+        raise ImageNotFound(f"image {reference!r} is not on this node: pull it first")
+    return image
+
+
 def matching(node: Node, wanted: pb.ImageFilter) -> list[pb.Image]:
     """All images, or the one that the filter names."""
     if not wanted.image.image:
@@ -105,7 +121,7 @@ def _info(image: Image) -> dict[str, str]:
             "Labels": dict(config.labels),
             "StopSignal": config.stop_signal,
         },
-        "layers": list(image.layers),
+        "layers": [str(layer) for layer in image.layers],
     }
     return {"info": json.dumps({"labels": dict(config.labels), "imageSpec": spec})}
 

@@ -1,7 +1,8 @@
 """A sandbox's network: its request in CNI's terms, and the host ports that no plugin maps."""
 
 from api.runtime.v1 import api_pb2 as pb
-from cni.network import PodNetwork, PortMapping
+from cni.nat import PortMapping
+from cni.pod import PodNetwork
 from cri.node import Node
 from cri.sandboxes.record import Sandbox
 

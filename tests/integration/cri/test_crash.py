@@ -1,0 +1,80 @@
+"""The daemon is killed under running pods: they live on, and nothing that happened meanwhile is lost."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from api.runtime.v1 import api_pb2 as pb
+from tests.harness.client import Client, container_config, eventually, pod_config
+from tests.harness.counts import Counts
+from tests.harness.daemon import Daemon
+from tests.integration.cri.conftest import IMAGE
+
+pytestmark = pytest.mark.root
+
+PODS = 20
+COUNT = "i=0; while :; do echo line $i; i=$((i+1)); usleep 5000; done"
+END_ON_SIGN = "until [ -e /sign/end ]; do usleep 20000; done; exit 7"
+
+
+def _start(client: Client, logs: Path, name: str, script: str, *mounts: pb.Mount) -> tuple[str, str]:
+    config = pod_config(name, log_directory=logs / name)
+    pod = client.run_pod(config)
+    wanted = container_config("main", IMAGE, ["sh", "-c", script])
+    wanted.mounts.extend(mounts)
+    container = client.create_container(pod, wanted, config)
+    client.start_container(container)
+    return pod, container
+
+
+def _numbers(log: Path) -> list[int]:
+    return [int(line.rsplit(" ", 1)[1]) for line in log.read_text().splitlines()]
+
+
+def test_twenty_pods_outlive_a_killed_daemon(
+    daemon: Daemon, client: Client, logs: Path, tmp_path: Path
+) -> None:
+    before = Counts.take([daemon.runroot])
+    sign = tmp_path / "sign"
+    sign.mkdir()
+    counting = [_start(client, logs, f"crash-{number}", COUNT) for number in range(PODS - 1)]
+    mount = pb.Mount(container_path="/sign", host_path=str(sign))
+    _, ending = _start(client, logs, "crash-ending", END_ON_SIGN, mount)
+    containers = [container for _, container in counting]
+    paths = [Path(client.container(container).log_path) for container in containers]
+    for path in paths:
+        eventually(lambda path=path: len(_numbers(path)), lambda count: count > 3, f"{path} grows")  # type: ignore[misc]
+    pids = {container: _pid(client, container) for container in containers}
+
+    daemon.kill()
+    killed_at = [len(_numbers(path)) for path in paths]
+    (sign / "end").touch()
+    time.sleep(1)  # life without a daemon
+    daemon.start()
+
+    assert len(client.pods()) == PODS
+    assert all(pod.state == pb.SANDBOX_READY for pod in client.pods())
+    for container in containers:
+        assert client.container(container).state == pb.CONTAINER_RUNNING
+        assert _pid(client, container) == pids[container]
+        assert client.exec(container, "echo", "alive").stdout == b"alive\n"
+    ended = client.container(ending)
+    assert (ended.state, ended.exit_code, ended.reason) == (pb.CONTAINER_EXITED, 7, "Error")
+    assert ended.finished_at > ended.started_at
+
+    for container in containers:
+        client.stop_container(container)
+    for path, count in zip(paths, killed_at, strict=True):
+        numbers = _numbers(path)
+        assert numbers == list(range(len(numbers))), f"{path} has a gap or a repeat"
+        assert len(numbers) > count, f"{path} did not grow while the daemon was away"
+    client.remove_all()
+    assert before.left_over(Counts.take([daemon.runroot])) == [], daemon.log_tail()
+
+
+def _pid(client: Client, container: str) -> int:
+    request = pb.ContainerStatusRequest(container_id=container, verbose=True)
+    info = client.runtime.ContainerStatus(request, timeout=10).info
+    return int(json.loads(info["info"])["pid"])
