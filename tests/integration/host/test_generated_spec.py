@@ -1,5 +1,6 @@
 """Generated documents run under the real runtimes: a busybox root file system, crun and runc."""
 
+import errno
 import json
 import os
 import secrets
@@ -158,12 +159,54 @@ def test_the_default_profile_confines_and_lets_a_shell_work(
     assert result.stdout.splitlines()[-1] == "0"
 
 
-def test_the_default_profile_refuses_new_namespaces(
+PROBE = """
+import asyncio, ctypes, json, platform, socket, subprocess, sys, tempfile, threading
+libc = ctypes.CDLL(None, use_errno=True)
+def errno_of(number, *arguments):
+    ctypes.set_errno(0)
+    return ctypes.get_errno() if libc.syscall(number, *arguments) < 0 else 0
+found = {}
+found["unknown"] = errno_of(1999)
+found["clone3"] = errno_of(435, 0, 0)
+found["io_uring_setup"] = errno_of(425, 1, 0)
+found["unshare"] = 0 if libc.unshare(0x10000000) == 0 else ctypes.get_errno()
+found["open_by_handle"] = 0 if libc.open_by_handle_at(-1, None, 0) == 0 else ctypes.get_errno()
+try:
+    socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+except OSError as error:
+    found["vsock"] = error.errno
+thread = threading.Thread(target=lambda: found.update(thread="ran"))
+thread.start(); thread.join()
+left, right = socket.socketpair()
+left.send(b"x"); right.recv(1)
+found["child"] = subprocess.run(["/bin/sh", "-c", "echo hi"], capture_output=True, text=True).stdout
+async def sleep():
+    await asyncio.sleep(0.01)
+    return (await asyncio.create_subprocess_exec("/bin/true")).returncode
+asyncio.run(sleep())
+with tempfile.TemporaryFile(dir="/tmp") as file:
+    file.write(b"x"); file.flush()
+print(json.dumps(found))
+"""
+
+
+def test_the_default_profile_suits_python_and_refuses_with_the_right_errors(
     runtime: list[str], make: ContainerInput, host: HostView, tmp_path: Path
 ) -> None:
-    result = run(runtime, make, host, "unshare -U true || exit 7", tmp_path)
-    assert "Operation not permitted" in result.stderr
-    assert result.returncode == 7
+    (tmp_path / "probe.py").write_text(PROBE)
+    names = {"/usr": "/usr", "/lib": "/usr/lib", "/lib64": "/usr/lib64", "/probe": str(tmp_path)}
+    mounts = tuple(
+        Mount(target, source, readonly=True) for target, source in names.items() if Path(source).exists()
+    )
+    result = run(
+        runtime, replace(make, mounts=mounts), host, "exec /usr/bin/python3 /probe/probe.py", tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    unknown, refused = errno.ENOSYS, errno.EPERM
+    assert (found["unknown"], found["clone3"]) == (unknown, unknown)
+    assert {found[name] for name in ("io_uring_setup", "unshare", "open_by_handle", "vsock")} == {refused}
+    assert (found["thread"], found["child"]) == ("ran", "hi\n")
 
 
 def test_user_groups_and_dropped_capabilities(

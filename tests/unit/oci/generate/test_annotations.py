@@ -1,0 +1,28 @@
+from pathlib import Path
+
+from api.ids import SandboxId
+from oci.generate.annotations import container_annotations, pause_annotations
+from oci.generate.inputs import Defaults, PauseInput
+from tests.unit.oci.generate.builders import a_container
+
+
+def test_runtimes_recognise_pod_and_container() -> None:
+    found = container_annotations(a_container(annotations={"a": "b"}))
+    assert found["io.kubernetes.cri.container-type"] == "container"
+    assert found["io.kubernetes.cri.sandbox-id"] == "5" * 64
+    assert found["io.kubernetes.cri.container-name"] == "web"
+    assert found["a"] == "b"
+    pause = pause_annotations(PauseInput(SandboxId("p"), Path("/r"), "/c"))
+    assert pause["io.kubernetes.cri.container-type"] == "sandbox"
+
+
+def test_a_pod_cannot_pose_as_another() -> None:
+    found = container_annotations(a_container(annotations={"io.kubernetes.cri.sandbox-id": "other"}))
+    assert found["io.kubernetes.cri.sandbox-id"] == "5" * 64
+
+
+def test_what_steers_the_runtime_needs_leave() -> None:
+    steering = {"run.oci.keep_original_groups": "1", "org.systemd.property.X": "1"}
+    assert steering.keys().isdisjoint(container_annotations(a_container(annotations=steering)))
+    allowed = a_container(annotations=steering, defaults=Defaults(allowed_annotations=("run.oci.keep",)))
+    assert container_annotations(allowed).keys() & steering.keys() == {"run.oci.keep_original_groups"}
