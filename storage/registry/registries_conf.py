@@ -204,7 +204,8 @@ def _parse(data: bytes, source: str) -> Mapping[str, Any]:
         raise BadRegistriesConf(f"{source}: {error}") from error
     if "registries" in document:
         raise BadRegistriesConf(
-            f"{source}: [registries.*] is version 1 of the format; write unqualified-search-registries and [[registry]]"
+            f"{source}: [registries.*] is version 1 of the format; "
+            "write unqualified-search-registries and [[registry]]"
         )
     _refuse_unknown(document, _TOP_KEYS, source)
     helpers = document.get("credential-helpers")

@@ -1,0 +1,210 @@
+"""Images as the rest of Podwright sees them, and the index that finds them by any of their names."""
+
+import contextlib
+import fnmatch
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.errors import FailedPrecondition
+from api.ids import ImageId
+from storage.database import Database
+from storage.digest import Digest
+from storage.layers import LayerRecord
+from storage.manifest import ConfigDocument, ImageConfig, parse_config
+from storage.reference import DOCKER_HUB, InvalidReference, Reference
+from storage.registry.registries_conf import Registries
+
+_SHORTEST_PREFIX = 3
+
+
+class LayersVanished(FailedPrecondition):
+    """Another process removed a layer between its look-up and its use; a further try fetches it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image in the store; names are fully qualified, ``layers`` are chain ids, bottom first."""
+
+    id: ImageId
+    repo_tags: tuple[str, ...]
+    repo_digests: tuple[str, ...]
+    size_bytes: int
+    user: str
+    config: ImageConfig
+    layers: tuple[Digest, ...]
+    created: str | None
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """What a pull or an import commits: documents, layers bottom first, and the names it goes by."""
+
+    config: bytes
+    manifest: bytes
+    layers: tuple[tuple[Digest, LayerRecord], ...]
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+
+    @property
+    def id(self) -> ImageId:
+        """The digest of the config."""
+        return ImageId(str(Digest.of(self.config)))
+
+
+class Catalogue:
+    """The images' rows as an index in memory, read again whenever any process committed something."""
+
+    def __init__(self, database: Database, pinned: Sequence[str]) -> None:
+        self._database = database
+        self._pinned = tuple(pinned)
+        self._version = -1
+        self._configs: dict[str, ConfigDocument] = {}
+        self._images: dict[str, Image] = {}
+        self._names: dict[str, str] = {}
+
+    def images(self) -> list[Image]:
+        """All images, the one pulled first at the front."""
+        self._refresh()
+        return list(self._images.values())
+
+    def find(self, text: str, registries: Registries) -> Image | None:
+        """An image by id (with or without ``sha256:``), name, or a prefix of its id that no other has.
+
+        Names come before prefixes: an image called ``cafe`` is not hidden by an id that begins so.
+        """
+        self._refresh()
+        bare = text.removeprefix("sha256:")
+        if (found := self._images.get(f"sha256:{bare}")) is not None:
+            return found
+        for name in possible_names(text, registries):
+            if name in self._names:
+                return self._images[self._names[name]]
+        matches = [key for key in self._images if key.startswith(f"sha256:{bare}")]
+        if len(bare) >= _SHORTEST_PREFIX and len(matches) == 1:
+            return self._images[matches[0]]
+        return None
+
+    def _refresh(self) -> None:
+        version = self._database.version()
+        if version == self._version:
+            return
+        read = self._database.read
+        tags = _grouped(read("SELECT image_id, name FROM tags ORDER BY name"))
+        digests = _grouped(read("SELECT image_id, name FROM digests ORDER BY rowid"))
+        chains = _grouped(read("SELECT image_id, chain_id FROM image_layers ORDER BY position"))
+        sizes = read("SELECT id, size_bytes FROM images ORDER BY pulled_ns, id")
+        self._images = {
+            str(key): self._image(str(key), int(str(size)), tags, digests, chains) for key, size in sizes
+        }
+        self._configs = {key: self._configs[key] for key in self._images}
+        self._names = {
+            name: image.id
+            for image in self._images.values()
+            for name in (*image.repo_tags, *image.repo_digests)
+        }
+        self._version = version
+
+    def _image(
+        self,
+        key: str,
+        size: int,
+        tags: Mapping[str, list[str]],
+        digests: Mapping[str, list[str]],
+        chains: Mapping[str, list[str]],
+    ) -> Image:
+        if key not in self._configs:
+            [(data,)] = self._database.read("SELECT config FROM images WHERE id = ?", key)
+            assert isinstance(data, bytes), "the schema is strict"
+            self._configs[key] = parse_config(data)
+        document = self._configs[key]
+        names = (*tags.get(key, ()), *digests.get(key, ()))
+        return Image(
+            id=ImageId(key),
+            repo_tags=tuple(tags.get(key, ())),
+            repo_digests=tuple(digests.get(key, ())),
+            size_bytes=size,
+            user=document.config.user,
+            config=document.config,
+            layers=tuple(Digest(chain) for chain in chains.get(key, ())),
+            created=document.created,
+            pinned=is_pinned(names, self._pinned),
+        )
+
+    def commit(self, image: NewImage, trees: Iterable[Path], now_ns: int) -> None:
+        """Enter an image, or give further names to one that is there. Its layers were synced. Blocking.
+
+        Raises:
+            LayersVanished: one of the layers' ``trees`` is gone.
+        """
+        key = image.id
+        size = sum(record.archive_bytes for _, record in image.layers) + len(image.config)
+        with self._database.transaction() as connection:
+            for tree in trees:
+                if not tree.is_dir():
+                    raise LayersVanished(f"layer {tree.parent.name} of {key} was removed meanwhile")
+            connection.execute(
+                "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?)",
+                (key, image.config, image.manifest, size, now_ns),
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO image_layers VALUES (?, ?, ?, ?, ?)",
+                [
+                    (key, position, chain_id.hex, record.disk_bytes, record.inodes)
+                    for position, (chain_id, record) in enumerate(image.layers)
+                ],
+            )
+            for table, names in (("tags", image.tags), ("digests", image.digests)):
+                connection.executemany(
+                    f"INSERT INTO {table} VALUES (?, ?)"
+                    " ON CONFLICT (name) DO UPDATE SET image_id = excluded.image_id",
+                    [(name, key) for name in names],
+                )
+
+    def remove(self, image: Image) -> None:
+        """Forget an image with all its names; one that is gone already is no error. Blocking."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM images WHERE id = ?", (image.id,))
+
+    def disk_usage(self) -> tuple[int, int]:
+        """Bytes and inodes of all layers of all images, shared ones counted once."""
+        [(size, inodes)] = self._database.read(
+            "SELECT coalesce(sum(disk_bytes), 0), coalesce(sum(inodes), 0) FROM"
+            " (SELECT chain_id, max(disk_bytes) AS disk_bytes, max(inodes) AS inodes"
+            "  FROM image_layers GROUP BY chain_id)"
+        )
+        return int(str(size)), int(str(inodes))
+
+
+def _grouped(rows: Iterable[tuple[object, ...]]) -> dict[str, list[str]]:
+    result: defaultdict[str, list[str]] = defaultdict(list)
+    for key, value in rows:
+        result[str(key)].append(str(value))
+    return dict(result)
+
+
+def possible_names(text: str, registries: Registries) -> list[str]:
+    """The full names that a text may stand for, likeliest first; none when it is no reference."""
+    try:
+        reference = Reference.parse(text).with_default_tag()
+    except InvalidReference:
+        return []
+    candidates = [reference]
+    if reference.is_short:
+        candidates = registries.candidates(reference)
+        candidates += [reference.qualified(registry) for registry in (DOCKER_HUB, "localhost")]
+    return list(dict.fromkeys(str(candidate) for candidate in candidates))
+
+
+def is_pinned(names: Iterable[str], patterns: Iterable[str]) -> bool:
+    """True when one of the names matches ``exact``, ``begins*`` or ``*contains*``."""
+    wanted = []
+    for pattern in patterns:
+        if "*" not in pattern:
+            with contextlib.suppress(InvalidReference):
+                reference = Reference.parse(pattern).with_default_tag()
+                pattern = str(reference.qualified(DOCKER_HUB) if reference.is_short else reference)
+        wanted.append(pattern.replace("[", "[[]").replace("?", "[?]"))
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in wanted)

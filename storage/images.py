@@ -1,0 +1,246 @@
+"""The image store: pull, import, list, find and remove.
+
+    <root>/catalogue.db    names and documents (storage/database.py)
+    <root>/open.lock       held shared by every process that has the store open
+    <root>/layers/ ingest/ storage/layers.py
+    <root>/containers/     storage/overlay.py
+
+Rubbish of an earlier life is swept at open, if no other process has the store open.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from api.ids import ImageId
+from host.files import sync_filesystem
+from storage.catalogue import Catalogue, Image, LayersVanished, NewImage
+from storage.database import Database
+from storage.digest import Digest, chain_ids
+from storage.layers import Layers
+from storage.manifest import Platform, this_platform
+from storage.policy import Policy
+from storage.reference import Reference
+from storage.registry.auth import Credentials, default_paths
+from storage.registry.registries_conf import Registries
+from storage.unpack.faults import Limits
+from storage.unpacker import LayerSource, Unpacker
+
+if TYPE_CHECKING:
+    from storage.registry.client import ClientOptions
+
+log = logging.getLogger(__name__)
+
+_COMMIT_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FilesystemUsage:
+    """What a part of the store takes, on the file system that holds ``mountpoint``."""
+
+    mountpoint: Path
+    used_bytes: int
+    inodes_used: int
+    timestamp_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a store behaves; files are read again for every pull, so edits need no restart."""
+
+    registries_conf: Path = Path("/etc/containers/registries.conf")
+    policy_file: Path = Path("/etc/containers/policy.json")
+    auth_files: Sequence[Path] | None = None  # None: the usual places
+    short_names_enforcing: bool = True
+    pinned_images: Sequence[str] = ()
+    limits: Limits = field(default_factory=Limits)
+    parallel_layers: int = 4  # at once in the whole store
+    layers_per_pull: int = 3
+    platform: Platform = field(default_factory=this_platform)
+    client: "ClientOptions | None" = None
+
+
+class Images:
+    """The store; make it with ``open`` and end it with ``close``."""
+
+    def __init__(self, root: Path, options: Options, database: Database, lock: int) -> None:
+        self.root = root
+        self.options = options
+        self.database = database
+        self.layers = Layers(root, database, Unpacker(options.limits), options.parallel_layers)
+        self.catalogue = Catalogue(database, options.pinned_images)
+        self._lock = lock
+        self._pulls: dict[tuple[str, Credentials | None], asyncio.Task[Image]] = {}
+        self._registries = Registries()
+
+    @classmethod
+    async def open(cls, root: Path, options: Options | None = None) -> Self:
+        """Open the store below ``root``, making it if need be.
+
+        Raises:
+            CatalogueTooNew, CatalogueBroken: naming the file and the way out.
+        """
+        options = options or Options()
+        store = await asyncio.to_thread(cls._open, root, options)
+        store._registries = await store.load_registries()
+        return store
+
+    @classmethod
+    def _open(cls, root: Path, options: Options) -> Self:
+        root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        lock = os.open(root / "open.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            alone = _try_exclusive(lock)
+            store = cls(root, options, Database(root / "catalogue.db"), lock)
+            if alone:
+                store.layers.sweep()
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        except BaseException:
+            os.close(lock)
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Cancel the pulls in flight, undo what they made, and close the catalogue."""
+        pulls = list(self._pulls.values())
+        for pull in pulls:
+            pull.cancel()
+        await asyncio.gather(*pulls, return_exceptions=True)
+        self.database.close()
+        os.close(self._lock)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def list(self) -> list[Image]:
+        """All images."""
+        return self.catalogue.images()
+
+    def find(self, text: str) -> Image | None:
+        """An image by id, unique id prefix, tag, name (of ``latest``), digest, or short name."""
+        return self.catalogue.find(text, self._registries)
+
+    def fs_info(self) -> FilesystemUsage:
+        """What all layers take; ``mountpoint`` is the store's root."""
+        used, inodes = self.catalogue.disk_usage()
+        return FilesystemUsage(self.root, used, inodes, time.time_ns())
+
+    async def load_registries(self) -> Registries:
+        """registries.conf as it is now."""
+        return await asyncio.to_thread(
+            Registries.load, self.options.registries_conf, enforcing=self.options.short_names_enforcing
+        )
+
+    # -- changing --------------------------------------------------------------------------------
+
+    async def pull(
+        self,
+        reference: str,
+        credentials: Credentials | None = None,
+        *,
+        auth_files: Sequence[Path] | None = None,
+        policy_file: Path | None = None,
+    ) -> Image:
+        """Have the image that a registry has under ``reference`` now; layers that are here stay here.
+
+        A pull of the same reference with the same credentials joins the one in flight, and a caller that
+        goes away does not end it. ``auth_files`` and ``policy_file`` stand in for the configured ones.
+
+        Raises:
+            InvalidReference, AmbiguousShortName, RegistryBlocked, RejectedByPolicy, SignaturesUnsupported,
+            RegistryError, DigestMismatch, BadManifest, NotAnImage, NoMatchingPlatform, LayerError
+        """
+        key = (reference, credentials)
+        task = self._pulls.get(key)
+        if task is None:
+            from storage.pull import Pull  # aiohttp is large, and many daemons never pull
+
+            self._registries = registries = await self.load_registries()
+            policy = await asyncio.to_thread(Policy.load, policy_file or self.options.policy_file)
+            task = self._pulls.get(key)  # another caller may have come first
+            if task is None:
+                files = auth_files if auth_files is not None else self.options.auth_files
+                paths = default_paths() if files is None else [*files]
+                pull = Pull(self, registries, policy, credentials, paths)
+                task = asyncio.create_task(pull.run(Reference.parse(reference)), name=f"pull {reference}")
+                self._pulls[key] = task
+                task.add_done_callback(lambda done: self._pull_ended(key, done))
+        return await asyncio.shield(task)
+
+    def _pull_ended(self, key: tuple[str, Credentials | None], task: asyncio.Task[Image]) -> None:
+        del self._pulls[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("pull failed reference=%s error=%s", key[0], error)
+
+    async def remove(self, text: str) -> None:
+        """Remove an image with all its names; an unknown one is no error.
+
+        When this returns the image is in no list. Layers that a container's root file system uses stay
+        until that goes.
+        """
+        image = self.find(text)
+        if image is not None:
+            await asyncio.shield(self._remove(image))
+
+    async def _remove(self, image: Image) -> None:
+        await asyncio.to_thread(self.catalogue.remove, image)
+        await self.layers.collect(image.layers)
+
+    async def import_archive(self, path: Path, name: str | None = None) -> Sequence[Image]:
+        """Import a docker save archive or an OCI layout (tar, tar.gz, or directory).
+
+        ``name`` replaces the names in the archive, which must then hold one image.
+
+        Raises:
+            BadArchive, InvalidReference, and what a pull raises for its content.
+        """
+        from storage.importer import import_archive
+
+        return await import_archive(self, path, name)
+
+    async def add(
+        self,
+        config: bytes,
+        manifest: bytes,
+        sources: Sequence[LayerSource],
+        tags: Sequence[Reference],
+        digests: Sequence[Reference] = (),
+    ) -> Image:
+        """Fetch the layers of an image and enter it under its names; all or nothing."""
+        chain = chain_ids(tuple(source.diff_id for source in sources))
+        names = tuple(str(tag) for tag in tags), tuple(dict.fromkeys(str(digest) for digest in digests))
+        for attempt in range(1, _COMMIT_ATTEMPTS + 1):
+            async with self.layers.ensured(sources, self.options.layers_per_pull) as records:
+                new = NewImage(config, manifest, tuple(zip(chain, records, strict=True)), *names)
+                try:
+                    await asyncio.to_thread(self._commit, new, chain)
+                    return self._known(new.id)
+                except LayersVanished:
+                    if attempt == _COMMIT_ATTEMPTS:
+                        raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _commit(self, new: NewImage, chain: Sequence[Digest]) -> None:
+        # One sync for the whole image, before any row says that it is there.
+        sync_filesystem(self.root)
+        self.catalogue.commit(new, [self.layers.tree(chain_id) for chain_id in chain], time.time_ns())
+
+    def _known(self, image_id: ImageId) -> Image:
+        image = self.catalogue.find(image_id, self._registries)
+        if image is None:
+            raise LayersVanished(f"image {image_id} was removed while it was pulled")
+        return image
+
+
+def _try_exclusive(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        return False
+    return True

@@ -1,0 +1,244 @@
+"""Unpacked layers, shared by every image that has them.
+
+    <root>/layers/<chain id hex>/diff         the tree, as overlayfs wants a lower directory
+    <root>/layers/<chain id hex>/layer.json   its sizes (LayerRecord)
+    <root>/ingest/<random>/                   being unpacked, or being removed; rubbish after a crash
+
+A layer appears by one rename and goes by one rename, so a reader sees all of it or nothing. It is needed
+while the catalogue names it or somebody holds a lease on it; ``collect`` takes away the rest. A pull
+leases its layers from the first look until the image is committed.
+"""
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import os
+import secrets
+import stat
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from host.files import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2, remove_tree
+from storage.database import Database, referenced_layers
+from storage.digest import Digest, chain_ids
+from storage.unpacker import LayerSource, Unpacked, Unpacker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRecord:
+    """Sizes of an unpacked layer: of its archive, on disk, and in inodes."""
+
+    archive_bytes: int
+    disk_bytes: int
+    inodes: int
+
+
+class Layers:
+    """The layers below ``root``; ``parallel`` bounds how many are unpacked at once."""
+
+    def __init__(self, root: Path, database: Database, unpacker: Unpacker, parallel: int) -> None:
+        self._layers = root / "layers"
+        self._ingest = root / "ingest"
+        self._database = database
+        self._unpacker = unpacker
+        self._slots = asyncio.Semaphore(parallel)
+        self._leases: Counter[Digest] = Counter()
+        self._locks: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
+        for directory in (self._layers, self._ingest):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def tree(self, chain_id: Digest) -> Path:
+        """The directory to give to overlayfs."""
+        return self._layers / chain_id.hex / "diff"
+
+    def exists(self, chain_id: Digest) -> bool:
+        """True when the whole layer is there."""
+        return self.tree(chain_id).is_dir()
+
+    @contextlib.asynccontextmanager
+    async def ensured(
+        self, sources: Sequence[LayerSource], parallel: int = 3
+    ) -> AsyncIterator[tuple[LayerRecord, ...]]:
+        """Have all layers of an image, bottom first, fetching what is missing; they stay while this is open.
+
+        On an exception, inside too, layers that nothing else needs go again.
+        """
+        chain = chain_ids(tuple(source.diff_id for source in sources))
+        self._leases.update(chain)
+        try:
+            try:
+                yield await self._ensure_all(sources, chain, asyncio.Semaphore(parallel))
+            finally:
+                self._leases.subtract(chain)
+        except BaseException:
+            await asyncio.shield(self.collect(chain))
+            raise
+
+    async def _ensure_all(
+        self, sources: Sequence[LayerSource], chain: tuple[Digest, ...], slots: asyncio.Semaphore
+    ) -> tuple[LayerRecord, ...]:
+        tasks: list[asyncio.Task[LayerRecord]] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                for index, source in enumerate(sources):
+                    below = tasks[-1] if tasks else None
+                    tasks.append(group.create_task(self._ensure(source, chain[: index + 1], below, slots)))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+        return tuple(task.result() for task in tasks)
+
+    async def _ensure(
+        self,
+        source: LayerSource,
+        chain: tuple[Digest, ...],
+        below: asyncio.Task[LayerRecord] | None,
+        slots: asyncio.Semaphore,
+    ) -> LayerRecord:
+        """One layer. Its lock is held while waiting for the one below: locks are taken downwards only."""
+        async with self._lock(chain[-1]):
+            if self.exists(chain[-1]):
+                return await asyncio.to_thread(self._read_record, chain[-1])
+            async with self._scratch() as scratch:
+                async with slots, self._slots:
+                    unpacked = await self._unpacker.unpack(source, scratch / "diff")
+                if below is not None:
+                    await asyncio.shield(below)
+                return await asyncio.to_thread(self._publish, scratch, unpacked, chain)
+
+    def _publish(self, scratch: Path, unpacked: Unpacked, chain: tuple[Digest, ...]) -> LayerRecord:
+        lower = [self.tree(chain_id) for chain_id in chain[:-1]]
+        describe_implied(scratch / "diff", unpacked.implied, lower)
+        record = LayerRecord(unpacked.archive_bytes, unpacked.disk_bytes, unpacked.inodes)
+        (scratch / "layer.json").write_text(json.dumps(asdict(record)))
+        try:
+            scratch.rename(self._layers / chain[-1].hex)
+        except OSError as error:
+            # Another process was faster; its layer is as good as this one.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        return record
+
+    def _read_record(self, chain_id: Digest) -> LayerRecord:
+        return LayerRecord(**json.loads((self._layers / chain_id.hex / "layer.json").read_text()))
+
+    @contextlib.asynccontextmanager
+    async def _scratch(self) -> AsyncIterator[Path]:
+        """A fresh directory below ingest/, removed unless it was renamed away."""
+        scratch = self._ingest / secrets.token_hex(8)
+        (scratch / "diff").mkdir(parents=True)
+        # The archive's own entry for the root decides its mode; without one it is an ordinary directory.
+        (scratch / "diff").chmod(0o755)
+        try:
+            yield scratch
+        finally:
+            await asyncio.shield(asyncio.to_thread(remove_tree, scratch))
+
+    def _lock(self, chain_id: Digest) -> asyncio.Lock:
+        lock = self._locks.get(chain_id)
+        if lock is None:
+            lock = self._locks[chain_id] = asyncio.Lock()
+        return lock
+
+    async def collect(self, chain: Iterable[Digest]) -> None:
+        """Remove those of the layers that neither the catalogue nor a lease needs."""
+        async with contextlib.AsyncExitStack() as stack:
+            doomed = []
+            for chain_id in sorted(set(chain)):  # one order for all who take several locks
+                if self._leases[chain_id] <= 0:
+                    del self._leases[chain_id]
+                    await stack.enter_async_context(self._lock(chain_id))
+                    if self._leases[chain_id] <= 0:
+                        doomed.append(chain_id)
+            trash = await asyncio.to_thread(self._unlink_unreferenced, doomed)
+        await asyncio.to_thread(_remove_all, trash)
+
+    def _unlink_unreferenced(self, doomed: list[Digest]) -> list[Path]:
+        """Move layers to ingest/, in a transaction as those have who check a layer and then refer to it."""
+        trash = []
+        with self._database.transaction() as connection:
+            needed = referenced_layers(connection)
+            for chain_id in doomed:
+                if chain_id.hex not in needed:
+                    target = self._ingest / secrets.token_hex(8)
+                    with contextlib.suppress(FileNotFoundError):
+                        (self._layers / chain_id.hex).rename(target)
+                        trash.append(target)
+        return trash
+
+    def sweep(self) -> None:
+        """Remove rubbish of an earlier life; only while no other process has the store open. Blocking."""
+        with self._database.transaction() as connection:
+            needed = referenced_layers(connection)
+        rubbish = [*self._ingest.iterdir(), *(p for p in self._layers.iterdir() if p.name not in needed)]
+        for path in rubbish:
+            log.info("leftover removed path=%s", path)
+        _remove_all(rubbish)
+
+
+def _remove_all(paths: Iterable[Path]) -> None:
+    for path in paths:
+        remove_tree(path)
+
+
+def describe_implied(tree: Path, implied: Iterable[str], lower: Sequence[Path]) -> None:
+    """Give directories that an archive used and did not describe the owner, mode and time they have below.
+
+    Without this a layer with ``tmp/x`` and no ``tmp/`` would hide the sticky bit of the base's /tmp.
+    ``lower`` is bottom first.
+    """
+    with contextlib.ExitStack() as stack:
+        roots = [_open_root(stack, path) for path in reversed(lower)]
+        top = _open_root(stack, tree)
+        for path in implied:
+            found = _find_directory(roots, path)
+            if found is not None:
+                _describe(top, path, found)
+
+
+def _open_root(stack: contextlib.ExitStack, path: Path) -> int:
+    descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _find_directory(roots: Iterable[int], path: str) -> os.stat_result | None:
+    """What the uppermost layer that knows ``path`` says of it; None when that is no directory."""
+    for root in roots:
+        try:
+            found = _stat_below(root, path)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None  # a whiteout, file or link stands in the way
+        return found if stat.S_ISDIR(found.st_mode) else None
+    return None
+
+
+def _stat_below(root: int, path: str) -> os.stat_result:
+    descriptor = openat2(root, path, os.O_PATH | os.O_NOFOLLOW, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _describe(root: int, path: str, like: os.stat_result) -> None:
+    try:
+        descriptor = openat2(
+            root, path, os.O_RDONLY | os.O_DIRECTORY, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
+        )
+    except OSError:
+        return  # a later entry of the archive replaced it
+    try:
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+        os.utime(descriptor, ns=(like.st_mtime_ns, like.st_mtime_ns))
+    finally:
+        os.close(descriptor)

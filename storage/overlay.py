@@ -1,0 +1,250 @@
+"""Root file systems of containers: an overlay of the image's layers and a directory of the container's own.
+
+    <root>/containers/<id>/upper     what the container wrote
+    <root>/containers/<id>/work      overlayfs's own
+    <root>/containers/<id>/merged    the mount, the root file system
+
+A row of the catalogue comes first and goes last: a directory or mount without one is rubbish of a crash.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.errors import NotFound
+from api.ids import ContainerId
+from host.files import remove_tree
+from host.mounts import (
+    MNT_DETACH,
+    UMOUNT_NOFOLLOW,
+    is_mountpoint,
+    mountpoints_below,
+    overlay,
+    umount_if_mounted,
+)
+from storage.catalogue import Image, LayersVanished
+from storage.database import Database
+from storage.digest import Digest
+from storage.layers import Layers
+
+log = logging.getLogger(__name__)
+
+_USAGE_TTL_S = 10.0
+_SECTOR_BYTES = 512  # the unit of st_blocks
+
+
+class RootfsNotFound(NotFound):
+    """No root file system was prepared for this container."""
+
+
+class ImageNotFound(NotFound):
+    """No image has this name or id."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    taken_at_s: float
+    bytes: int
+    inodes: int
+
+
+class RootfsManager:
+    """Makes and removes root file systems below ``<root>/containers``."""
+
+    def __init__(
+        self, root: Path, database: Database, layers: Layers, *, usage_ttl_s: float = _USAGE_TTL_S
+    ) -> None:
+        self._containers = root / "containers"
+        self._database = database
+        self._layers = layers
+        self._usage_ttl_s = usage_ttl_s
+        self._usage: dict[ContainerId, _Usage] = {}
+        # Container processes in user namespaces of their own pass through on the way to their root.
+        self._containers.mkdir(mode=0o711, parents=True, exist_ok=True)
+
+    def path(self, container_id: ContainerId) -> Path:
+        """Where the root file system is mounted, or would be."""
+        return self._containers / container_id / "merged"
+
+    async def prepare(self, container_id: ContainerId, image: Image) -> Path:
+        """Mount a fresh root file system over the image's layers and return its path.
+
+        Raises:
+            ImageNotFound: the image was removed meanwhile.
+            OSError: the kernel refuses the mount; nothing is left then.
+        """
+        return await asyncio.shield(self._prepare(container_id, image))
+
+    async def _prepare(self, container_id: ContainerId, image: Image) -> Path:
+        try:
+            return await asyncio.to_thread(self._make, container_id, image)
+        except BaseException:
+            await self.remove(container_id)
+            raise
+
+    def _make(self, container_id: ContainerId, image: Image) -> Path:
+        with self._database.transaction() as connection:
+            if connection.execute("SELECT 1 FROM images WHERE id = ?", (image.id,)).fetchone() is None:
+                raise ImageNotFound(f"image {image.id} is not here any more; pull it again")
+            connection.execute("INSERT INTO rootfs VALUES (?, ?)", (container_id, image.id))
+            connection.executemany(
+                "INSERT INTO rootfs_layers VALUES (?, ?, ?)",
+                [(container_id, position, chain.hex) for position, chain in enumerate(image.layers)],
+            )
+        place = self._containers / container_id
+        place.mkdir(mode=0o711)
+        for name in ("upper", "work", "merged"):
+            (place / name).mkdir(mode=0o755)
+            (place / name).chmod(0o755)
+        return self._mount(container_id, image.layers)
+
+    def _mount(self, container_id: ContainerId, chain: Sequence[Digest]) -> Path:
+        place = self._containers / container_id
+        lower = [self._layers.tree(chain_id) for chain_id in reversed(chain)]
+        if not lower:
+            lower = [self._empty()]
+        _copy_root_mode(lower[0], place / "upper")
+        try:
+            overlay(lower, place / "upper", place / "work", place / "merged")
+        except FileNotFoundError as error:
+            raise LayersVanished(f"a layer of {container_id} is gone; pull the image again") from error
+        return place / "merged"
+
+    def _empty(self) -> Path:
+        """The lower directory of an image without layers: overlayfs wants one."""
+        path = self._containers.parent / "empty"
+        path.mkdir(mode=0o755, exist_ok=True)
+        return path
+
+    async def remove(self, container_id: ContainerId) -> None:
+        """Unmount and delete a root file system, and the layers that nothing else needs; idempotent."""
+        await asyncio.shield(self._remove(container_id))
+
+    async def _remove(self, container_id: ContainerId) -> None:
+        chain = await asyncio.to_thread(self._unmake, container_id)
+        self._usage.pop(container_id, None)
+        await self._layers.collect(chain)
+
+    def _unmake(self, container_id: ContainerId) -> list[Digest]:
+        place = self._containers / container_id
+        _unmount(place / "merged")
+        try:
+            remove_tree(place)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EBUSY):
+                raise
+            # Something else was mounted inside, by a plugin or by hand.
+            for path in mountpoints_below(place):
+                _unmount(path)
+            remove_tree(place)
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT chain_id FROM rootfs_layers WHERE container_id = ?", (container_id,)
+            )
+            chain = [Digest(str(row[0])) for row in rows]
+            connection.execute("DELETE FROM rootfs WHERE container_id = ?", (container_id,))
+        return chain
+
+    def known(self) -> set[ContainerId]:
+        """The containers that have a root file system."""
+        return {ContainerId(str(row[0])) for row in self._database.read("SELECT container_id FROM rootfs")}
+
+    async def restore(self) -> None:
+        """After a restart or reboot: sweep what has no row, mount what has one and is not mounted."""
+        await asyncio.to_thread(self._sweep)
+        for container_id in self.known():
+            try:
+                await asyncio.to_thread(self._remount, container_id)
+            except OSError as error:
+                log.warning("rootfs not restored container=%s error=%s", container_id, error)
+
+    def _sweep(self) -> None:
+        with self._database.transaction() as connection:
+            known = {row[0] for row in connection.execute("SELECT container_id FROM rootfs")}
+        for place in self._containers.iterdir():
+            if place.name not in known:
+                log.info("leftover removed path=%s", place)
+                for path in mountpoints_below(place):
+                    _unmount(path)
+                remove_tree(place)
+
+    def _remount(self, container_id: ContainerId) -> None:
+        if is_mountpoint(self.path(container_id)):
+            return
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT chain_id FROM rootfs_layers WHERE container_id = ? ORDER BY position", (container_id,)
+            ).fetchall()
+        self._mount(container_id, [Digest(str(row[0])) for row in rows])
+
+    async def usage(self, container_id: ContainerId) -> tuple[int, int]:
+        """Bytes and inodes that the container itself wrote, at most ``usage_ttl_s`` old.
+
+        Raises:
+            RootfsNotFound: there is none for this container.
+        """
+        known = self._usage.get(container_id)
+        now = time.monotonic()
+        if known is None or now - known.taken_at_s > self._usage_ttl_s:
+            size, inodes = await asyncio.to_thread(self._measure, container_id)
+            known = self._usage[container_id] = _Usage(now, size, inodes)
+        return known.bytes, known.inodes
+
+    def _measure(self, container_id: ContainerId) -> tuple[int, int]:
+        upper = self._containers / container_id / "upper"
+        if not upper.is_dir():
+            raise RootfsNotFound(f"container {container_id} has no root file system")
+        return disk_usage(upper)
+
+
+def disk_usage(directory: Path) -> tuple[int, int]:
+    """Bytes on disk and inodes of a tree, its top included; hard links count once. Blocking.
+
+    Entries that vanish meanwhile are passed over.
+    """
+    size = inodes = 0
+    linked: set[int] = set()
+    pending: list[Path | str] = [directory]
+    top = directory.lstat()
+    size, inodes = top.st_blocks * _SECTOR_BYTES, 1
+    while pending:
+        try:
+            entries = list(os.scandir(pending.pop()))
+        except FileNotFoundError:
+            continue
+        for entry in entries:
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
+            elif found.st_nlink > 1:
+                if found.st_ino in linked:
+                    continue
+                linked.add(found.st_ino)
+            size += found.st_blocks * _SECTOR_BYTES
+            inodes += 1
+    return size, inodes
+
+
+def _copy_root_mode(lower: Path, upper: Path) -> None:
+    """The root directory shows the upper's owner and mode: they must be those of the image."""
+    found = lower.stat()
+    os.chown(upper, found.st_uid, found.st_gid)
+    upper.chmod(found.st_mode & 0o7777)
+
+
+def _unmount(path: Path) -> None:
+    """Unmount, lazily if somebody still looks at it."""
+    try:
+        umount_if_mounted(path)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        umount_if_mounted(path, UMOUNT_NOFOLLOW | MNT_DETACH)

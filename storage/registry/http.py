@@ -1,0 +1,66 @@
+"""Small parts of HTTP that the registry client needs: bounded bodies, error bodies, proxies, TLS."""
+
+import json
+import ssl
+import urllib.request
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+
+
+async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """The body, or None when it is longer than ``limit``."""
+    data = bytearray()
+    async for chunk in response.content.iter_any():
+        data += chunk
+        if len(data) > limit:
+            return None
+    return bytes(data)
+
+
+def json_object(data: bytes | None) -> Mapping[str, Any]:
+    try:
+        document = json.loads(data or b"")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def error_message(data: bytes) -> str:
+    """The words of a registry's error body (distribution-spec, "Error Codes"), or its beginning."""
+    errors = json_object(data).get("errors")
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        code, message = str(errors[0].get("code") or ""), str(errors[0].get("message") or "")
+        return ": ".join(filter(None, (code, message)))[:500]
+    return " ".join(data[:200].decode(errors="replace").split())
+
+
+def proxy_for(target: URL) -> str | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY ask for; never one for the loopback."""
+    host = target.host or ""
+    if host in _LOOPBACK or host.startswith("127."):
+        return None
+    proxy = urllib.request.getproxies().get(target.scheme)
+    if not proxy or urllib.request.proxy_bypass(host):
+        return None
+    return proxy
+
+
+def tls_context(host: str, certs_dirs: Iterable[Path], *, verify: bool) -> ssl.SSLContext:
+    """System roots plus what certs.d/<host> has (containers-certs.d(5)); blocking."""
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    for directory in certs_dirs:
+        place = directory / host
+        for authority in sorted(place.glob("*.crt")):
+            context.load_verify_locations(authority)
+        for certificate in sorted(place.glob("*.cert")):
+            context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    return context
