@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 it failed (the reason is on standard error), 2 wrong usage, 130 interrupted.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -22,11 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     command = import_module(f"cri.cli.{arguments.command}")
     try:
-        return int(command.run(arguments))
+        status = int(command.run(arguments))
+        sys.stdout.flush()
+        return status
     except PodwrightError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone, as "podwright config | head" does
+        # The reader has gone, as in "podwright config | head": nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,3 +41,21 @@ def test_a_bad_configuration_is_told_on_standard_error_with_exit_code_1(
     assert captured.err.startswith("podwright: ")
     assert 'did you mean "log_level"?' in captured.err
     assert "Traceback" not in captured.err
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    program = "import sys; from cri.cli import main; sys.exit(main(['config', '--default']))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    os.close(writer)
+    assert done.returncode == 1
+    assert done.stderr == b""
+
+
+def test_an_error_of_the_system_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "d").mkdir()
+    assert main(["config", "--config", str(tmp_path / "d")]) == 1
+    assert str(tmp_path / "d") in capsys.readouterr().err
