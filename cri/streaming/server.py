@@ -159,6 +159,7 @@ class StreamingServer:
 
     async def _open(self, peer: socket.socket) -> Link:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         context = await asyncio.to_thread(self._tls.current) if self._tls else None
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=READ_BYTES)

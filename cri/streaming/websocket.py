@@ -5,6 +5,7 @@ messages mean. ``receive`` and the calls that send follow the order of their bei
 """
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 from websockets.datastructures import Headers
@@ -13,7 +14,6 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
 from cri.streaming.http_head import Head, Refused
 
@@ -40,8 +40,8 @@ class WebSocket:
     """The server's end."""
 
     def __init__(self, *, largest_message_bytes: int = LARGEST_MESSAGE_BYTES) -> None:
-        self._limit = largest_message_bytes
-        self._protocol = ServerProtocol(max_size=largest_message_bytes)
+        # The core's parser would want the HTTP head first; h11 has read that one.
+        self._protocol = ServerProtocol(state=State.OPEN, max_size=largest_message_bytes)
         self._parts: list[bytes] = []
         self._closed = False
 
@@ -51,16 +51,14 @@ class WebSocket:
         Raises:
             Refused: no WebSocket handshake that RFC 6455 allows.
         """
-        if subprotocol is not None:
-            self._protocol.available_subprotocols = [Subprotocol(subprotocol)]
-        request = Request(head.target, Headers(head.headers), method=head.method)
-        response = self._protocol.accept(request)
-        if response.status_code != 101:
+        # The subprotocol is ours to answer: "SPDY/3.1+portforward.k8s.io" is no token of RFC 6455.
+        offered = [pair for pair in head.headers if pair[0] != "sec-websocket-protocol"]
+        request = Request(head.target, Headers(offered), method=head.method)
+        response = ServerProtocol().accept(request)
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             raise Refused(response.status_code, (response.body or b"").decode(errors="replace").strip())
-        # The answer itself goes out through h11, so the bytes that this makes of it are dropped.
-        self._protocol.send_response(response)
-        self._protocol.data_to_send()
-        return list(response.headers.raw_items())
+        chosen = [("Sec-WebSocket-Protocol", subprotocol)] if subprotocol is not None else []
+        return [*response.headers.raw_items(), *chosen]
 
     def receive(self, data: bytes) -> list[Message | Closed]:
         """Messages that are complete now; nothing after ``Closed``."""
