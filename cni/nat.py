@@ -89,6 +89,7 @@ def hostport_elements(
             elements[_hostport(owner, mapping, address)] = None
         if not wanted or not snat:
             continue
+        elements[Element(f"loops{version}", address.packed + address.packed, b"", owner)] = None
         if version == 4:
             elements[Element("targets4", address.packed, b"", owner)] = None
         for link in links:

@@ -5,6 +5,8 @@
     targets4          pod address               pods with host ports: reachable from 127.0.0.1
     target_links<v>   pod address . interface   flows that came in there and go back there: masqueraded,
                                                 so that the answer takes the same way (a pod's own port)
+    loops<v>          pod address . itself      the same where the bridge itself runs the rules (br_netfilter)
+                                                and the rule cannot see where a packet came in
     masquerade<v>     pod address               what leaves the pod's link gets the host's address
     own_links<v>      pod address . interface   except when it leaves through this one
 
@@ -21,6 +23,8 @@ HOSTPORT_SETS = (
     "targets4",
     "target_links4",
     "target_links6",
+    "loops4",
+    "loops6",
 )
 MASQUERADE_SETS = ("masquerade4", "masquerade6", "own_links4", "own_links6")
 
@@ -33,6 +37,8 @@ table inet podwright {
     set targets4 { type ipv4_addr; }
     set target_links4 { type ipv4_addr . ifname; }
     set target_links6 { type ipv6_addr . ifname; }
+    set loops4 { type ipv4_addr . ipv4_addr; }
+    set loops6 { type ipv6_addr . ipv6_addr; }
     set masquerade4 { type ipv4_addr; }
     set masquerade6 { type ipv6_addr; }
     set own_links4 { type ipv4_addr . ifname; }
@@ -68,6 +74,8 @@ table inet podwright {
         ct status dnat ip saddr 127.0.0.0/8 ip daddr @targets4 masquerade
         ct status dnat ip daddr . iifname @target_links4 masquerade
         ct status dnat ip6 daddr . iifname @target_links6 masquerade
+        ct status dnat ip daddr . ip saddr @loops4 masquerade
+        ct status dnat ip6 daddr . ip6 saddr @loops6 masquerade
         ip saddr . oifname @own_links4 return
         ip6 saddr . oifname @own_links6 return
         ip saddr @masquerade4 ip daddr != 224.0.0.0/4 masquerade

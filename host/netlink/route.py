@@ -21,7 +21,7 @@ IpInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 
@@ -142,7 +142,8 @@ def set_hairpin(index: int, label: str) -> Message:
     """Let a bridge port send a frame back to where it came from."""
     body = _IFINFO.pack(socket.AF_BRIDGE, 0, index, 0, 0)
     body += nested(_IFLA_PROTINFO, attribute(_BRPORT_MODE_HAIRPIN, b"\1"))
-    return Message(RTM_NEWLINK, NLM_F_REQUEST, body, f"set hairpin mode of {label}")
+    # Only SETLINK reaches the bridge: NEWLINK accepts the same bytes and ignores them.
+    return Message(RTM_SETLINK, NLM_F_REQUEST, body, f"set hairpin mode of {label}")
 
 
 def delete_link(name: str) -> Message:

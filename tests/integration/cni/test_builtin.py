@@ -1,6 +1,7 @@
 """The built-in plugins on real interfaces: reachability, host ports, failures, and nothing left behind."""
 
 import asyncio
+import ipaddress
 import socket
 import threading
 import time
@@ -12,6 +13,8 @@ from cni.errors import HostPortTaken, PluginFailed
 from cni.nat import PortMapping
 from cni.pod import PodNetwork
 from host.namespaces import in_namespace
+from host.netlink import route
+from host.netlink.connection import Netlink
 from tests.integration.cni.conftest import Host, Start, links, nft_elements
 
 pytestmark = pytest.mark.root
@@ -69,6 +72,11 @@ class Server:
                 return
 
 
+def set_here(sysctl: str, value: str) -> None:
+    """Write a sysctl of this thread's network namespace."""
+    (Path("/proc/sys") / sysctl).write_text(value)
+
+
 def ask(address: str, port: int, kind: int = socket.SOCK_STREAM) -> str:
     """Connect and read what the server saw as our address."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -109,7 +117,12 @@ async def test_loopback_works_in_the_pod(host: Host, start: Start) -> None:
 
 @pytest.mark.parametrize("plugins", [[PORTMAP], []], ids=["portmap", "own host ports"])
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
-async def test_host_ports(host: Host, start: Start, plugins: list[object], kind: int) -> None:
+@pytest.mark.parametrize("bridge_rules", ["0", "1"], ids=["routed", "br_netfilter"])
+async def test_host_ports(
+    host: Host, start: Start, plugins: list[object], kind: int, bridge_rules: str
+) -> None:
+    for name in ("iptables", "ip6tables"):
+        set_here(f"net/bridge/bridge-nf-call-{name}", bridge_rules)
     host.conflist(host.bridge(hairpinMode=True), *plugins)
     network = await start()
     protocol = "tcp" if kind == socket.SOCK_STREAM else "udp"
@@ -122,10 +135,13 @@ async def test_host_ports(host: Host, start: Start, plugins: list[object], kind:
         assert ask("10.77.0.1", 8080, kind) == "10.77.0.1"
         assert ask("127.0.0.1", 8081, kind) == "10.77.0.1"
         # From the pods by the host's address; the pod itself too.
-        assert in_namespace(two.netns, lambda: ask("10.77.0.1", 8080, kind)) == "10.77.0.1"
+        seen = in_namespace(two.netns, lambda: ask("10.77.0.1", 8080, kind))
+        assert seen == ("10.77.0.3" if bridge_rules == "1" else "10.77.0.1")
         assert in_namespace(one.netns, lambda: ask("10.77.0.1", 8080, kind)) == "10.77.0.1"
     with Server(one.netns, socket.AF_INET6, kind, 80):
-        assert in_namespace(two.netns, lambda: ask("fd00:77::1", 8080, kind)) == "fd00:77::1"
+        seen = in_namespace(two.netns, lambda: ask("fd00:77::1", 8080, kind))
+        assert seen == ("fd00:77::3" if bridge_rules == "1" else "fd00:77::1")
+        assert in_namespace(one.netns, lambda: ask("fd00:77::1", 8080, kind)) == "fd00:77::1"
     await network.detach(one)
     await network.detach(two)
     assert host.left_over() == []
@@ -171,15 +187,44 @@ async def test_what_leaves_the_bridge_is_masqueraded(host: Host, start: Start, t
         assert in_namespace(pod.netns, lambda: ask("192.0.2.2", 80)) == "192.0.2.1"
 
 
-async def test_packets_to_loopback_from_a_pod_are_dropped(host: Host, start: Start) -> None:
+async def test_a_pod_cannot_reach_what_the_host_serves_on_loopback(host: Host, start: Start) -> None:
     host.conflist(host.bridge())
     network = await start()
     pod = host.pod("one", port_mappings=(PortMapping(8080, 80),))
     await network.attach(pod)
-    assert Path("/proc/thread-self/net").exists()
-    assert in_namespace(
-        "/proc/thread-self/ns/net", lambda: Path("/proc/sys/net/ipv4/conf/cni9/route_localnet").read_text()
-    ) in ("1\n", "0\n")
+    assert Path("/proc/sys/net/ipv4/conf/cni9/route_localnet").read_text().strip() == "1"
+
+    def send() -> None:
+        # As root of the pod: route 127.0.0.1 to the bridge instead of lo.
+        set_here("net/ipv4/conf/eth0/route_localnet", "1")
+        with Netlink() as netlink:
+            lo, eth0 = (
+                route.parse_link(netlink.request(route.get_link(name))[0]).index for name in ("lo", "eth0")
+            )
+            netlink.request(route.delete_address(lo, ipaddress.ip_interface("127.0.0.1/8"), "lo"))
+            gateway = ipaddress.ip_address("10.77.0.1")
+            to_host = route.Route(ipaddress.ip_network("127.0.0.1/32"), gateway)
+            netlink.request(route.new_route(eth0, to_host, "eth0"))
+        again()
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as service:
+        service.bind(("127.0.0.1", 7777))
+        service.settimeout(0.3)
+        in_namespace(pod.netns, send)
+        with pytest.raises(TimeoutError):
+            service.recv(10)
+        # The same packet arrives once the guard is away: the test does reach the host.
+        process = await asyncio.create_subprocess_exec("nft", "flush", "chain", "inet", "podwright", "guard")
+        assert await process.wait() == 0
+        in_namespace(pod.netns, again)
+        assert service.recv(10) == b"hello"
+
+
+def again() -> None:
+    """Send once more to what the pod takes for the host's loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind(("10.77.0.2", 0))
+        client.sendto(b"hello", ("127.0.0.1", 7777))
 
 
 async def test_fifty_pods_at_once(host: Host, start: Start) -> None:
