@@ -40,7 +40,7 @@ from host.notify import notify
 from oci import hostview
 from oci.monitor.client import Monitor
 from storage.images import Images, Options
-from storage.overlay import Rootfs
+from storage.overlay import RootfsManager
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             operations=Operations(config.runtime.slow_operation_seconds),
             events=Events(),
             images=images,
-            rootfs=await Rootfs.open(images),
+            rootfs=RootfsManager(config.root, images.database, images.layers),
             network=network,
             handlers=Handlers.find(config),
             monitor=monitor,

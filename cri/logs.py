@@ -52,4 +52,5 @@ def set_up(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[level])
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    for talkative in ("asyncio", "grpc", "aiohttp"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)

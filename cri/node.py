@@ -16,7 +16,7 @@ from host.cgroups import Hierarchy
 from oci.generate.inputs import Defaults, HostView
 from oci.monitor.client import Monitor
 from storage.images import Images
-from storage.overlay import Rootfs
+from storage.overlay import RootfsManager
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Node:
     operations: Operations
     events: Events
     images: Images
-    rootfs: Rootfs
+    rootfs: RootfsManager
     network: Network
     handlers: Handlers
     monitor: Monitor

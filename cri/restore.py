@@ -89,10 +89,11 @@ async def _sweep(node: Node, watched: Collection[str]) -> None:
         if node.containers.find(identifier) is None:
             logger.info("removing the root file system of unknown container %s", identifier[:12])
             await node.rootfs.remove(identifier)
-    for identifier in watched:
-        if node.containers.find(identifier) is None and node.sandboxes.find(identifier) is None:
-            logger.warning("container %s runs without a record: ending it", identifier[:12])
-            await _end_unknown(node, ContainerId(identifier))
+    await node.rootfs.restore()
+    for unknown in watched:
+        if node.containers.find(unknown) is None and node.sandboxes.find(unknown) is None:
+            logger.warning("container %s runs without a record: ending it", unknown[:12])
+            await _end_unknown(node, ContainerId(unknown))
 
 
 async def _end_unknown(node: Node, identifier: ContainerId) -> None:

@@ -14,6 +14,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from api.errors import PodwrightError
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers import create, exec_sync, publish, reopen_log, start, update
 from cri.containers import listing as container_listing
@@ -145,7 +146,7 @@ class Calls:
         code = status_of(error)
         # A NOT_FOUND is everyday news: clients ask for what they just removed.
         level = logging.DEBUG if code is grpc.StatusCode.NOT_FOUND else logging.ERROR
-        trace = error if code is grpc.StatusCode.INTERNAL else None
+        trace = None if isinstance(error, PodwrightError) else error
         took = (time.monotonic() - begun) * 1000
         logger.log(
             level, "rpc=%s code=%s ms=%.1f error=%s", name, code.name, took, message_of(error), exc_info=trace

@@ -5,16 +5,13 @@ import binascii
 import json
 from collections.abc import AsyncIterator
 
-from api.errors import InvalidArgument, NotFound
+from api.errors import InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
 from storage.catalogue import Image
+from storage.overlay import ImageNotFound
 from storage.registry.auth import Credentials
-
-
-class ImageNotFound(NotFound):
-    """The image is not in the store."""
 
 
 class BadAuthConfig(InvalidArgument):
@@ -118,12 +115,12 @@ def _info(image: Image) -> dict[str, str]:
             "Cmd": list(config.cmd),
             "WorkingDir": config.working_dir,
             "User": config.user,
-            "Labels": dict(config.labels),
+            "Labels": dict(config.labels or {}),
             "StopSignal": config.stop_signal,
         },
         "layers": [str(layer) for layer in image.layers],
     }
-    return {"info": json.dumps({"labels": dict(config.labels), "imageSpec": spec})}
+    return {"info": json.dumps({"labels": dict(config.labels or {}), "imageSpec": spec})}
 
 
 async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageResponse:
