@@ -87,7 +87,7 @@ _IMAGE: Mapping[str, str] = {
     "oci_artifact_mount_support": NOT_YET,
 }
 
-_NETWORK: Mapping[str, str] = {"cni_status_grace_period": NOT_YET}
+_NETWORK: Mapping[str, str] = {"cni_status_grace_period": NOT_YET, "plugin_dir": "use plugin_dirs"}
 
 _STATS: Mapping[str, str] = {"stats_collection_period": DEPRECATED, "included_pod_metrics": NOT_YET}
 

@@ -235,3 +235,12 @@ def test_an_override_without_an_equals_sign_is_refused() -> None:
 
 def test_an_override_cannot_inject_further_keys() -> None:
     assert parse_override("root=1\nrunroot=2") == ("root", "1\nrunroot=2")
+
+
+def test_an_existing_crio_conf_loads_with_one_warning() -> None:
+    loaded = load(Path(__file__).with_name("crio.conf"))
+    assert len(loaded.warnings) == 1
+    assert "no effect" in loaded.warnings[0]
+    assert loaded.config.runtime.default_capabilities == ("CHOWN", "KILL")
+    assert loaded.config.runtime.runtimes["crun"].runtime_root == Path("/run/crun")
+    assert loaded.config.runtime.apparmor_profile == "crio-default"
