@@ -102,7 +102,9 @@ class Daemon:
         self.settings = settings or Settings()
         self.state = Path(tempfile.mkdtemp(prefix="podwright-", dir="/var/tmp"))
         self.runroot = Path(tempfile.mkdtemp(prefix="pw-", dir="/run"))
-        self._program = list(program) or [str(Path(sys.executable).parent / "podwright")]
+        # PODWRIGHT names another build to test in place of the one beside this Python.
+        default = os.environ.get("PODWRIGHT") or str(Path(sys.executable).parent / "podwright")
+        self._program = list(program) or [default]
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Client | None = None
         self._write_configuration()
