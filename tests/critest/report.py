@@ -81,16 +81,16 @@ class Verdict:
     lines: tuple[str, ...]
 
 
-def judge(report: Report, expected: Sequence[Skip], left_out: str = "") -> Verdict:
+def judge(report: Report, expected: Sequence[Skip], left_out: str = "", focus: str = "") -> Verdict:
     """Say what happened, spec by spec where it did not pass.
 
     ``left_out`` is the expression that was handed to ginkgo's skip: what it matches was not run on purpose
-    and counts as skipped, with the reason in ``expected``. What a focus leaves out counts as nothing.
+    and counts as skipped, with the reason in ``expected``. What ``focus`` does not find counts as nothing.
     """
     lines: list[str] = []
     passed = [spec for spec in report.specs if spec.outcome is Outcome.PASSED]
     failed = [spec for spec in report.specs if spec.outcome is Outcome.FAILED] + list(report.outside)
-    skipped = [spec for spec in report.specs if spec.outcome is Outcome.SKIPPED and _counts(spec, left_out)]
+    skipped = [spec for spec in report.specs if _was_skipped(spec, left_out, focus)]
     unexpected = 0
     for spec in sorted(skipped, key=lambda spec: spec.name):
         reason = next((skip.reason for skip in expected if skip.matches(spec.name)), None)
@@ -112,5 +112,7 @@ def judge(report: Report, expected: Sequence[Skip], left_out: str = "") -> Verdi
     return Verdict(good=not failed and not unexpected and not nothing, lines=tuple(lines))
 
 
-def _counts(spec: Spec, left_out: str) -> bool:
-    return spec.selected or bool(left_out and re.search(left_out, spec.name))
+def _was_skipped(spec: Spec, left_out: str, focus: str) -> bool:
+    if spec.outcome is not Outcome.SKIPPED:
+        return False
+    return spec.selected or bool(left_out and re.search(left_out, spec.name) and re.search(focus, spec.name))

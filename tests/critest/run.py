@@ -157,7 +157,7 @@ def conduct(request: Request, critest: Path, ginkgo: Path, endpoint: str) -> int
         print(error)
         return 1
     extra = (Skip(request.skip, "left out by SKIP"),) if request.skip else ()
-    verdict = judge(report, (*skips, *extra), left_out)
+    verdict = judge(report, (*skips, *extra), left_out, request.focus)
     if code and verdict.good:
         print(f"critest ended with {code} although no spec failed; the end of {output}:")
         print(output.read_text(errors="replace")[-2000:])
