@@ -54,7 +54,12 @@ class Connection:
         """
         reply: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting[self.post(request, descriptors)] = reply
-        return await reply
+        try:
+            return await reply
+        except asyncio.CancelledError:
+            if reply.done() and not reply.cancelled() and reply.exception() is None:
+                close_all(reply.result().descriptors)  # it had come, but its taker is gone
+            raise
 
     def post(self, request: Request, descriptors: Sequence[int] = ()) -> int:
         """Send a request without waiting; its reply is dropped unless someone registered for the id.

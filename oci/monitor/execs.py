@@ -1,5 +1,6 @@
 """Execs in the monitor: started by the runtime's detached exec, reaped and timed here."""
 
+import os
 from collections.abc import Callable
 
 from host.spawn import exit_code_of, kill_group
@@ -38,7 +39,7 @@ class RunningExec:
             if self.command is not None:
                 self.command.kill()
         elif self._pid in self._children:
-            kill_group(self._pid)
+            _kill_group_of(self._pid)
 
     def _time_is_up(self) -> None:
         self._timed_out = True
@@ -48,3 +49,14 @@ class RunningExec:
         if self._timer is not None:
             self._timer.cancel()
         self._on_exit(self.exec_id, exit_code_of(status), self._timed_out)
+
+
+def _kill_group_of(pid: int) -> None:
+    """SIGKILL to an unreaped process and to its group.
+
+    runc makes the process lead a session; crun leaves it in the group of the exec command, which led one.
+    """
+    group = os.getpgid(pid)
+    if group != os.getpgrp():
+        kill_group(group)
+    kill_group(pid)

@@ -200,13 +200,13 @@ class Workshop:
 
 
 def joined(log: bytes, stream: str = "stdout") -> bytes:
-    text = b""
+    text = []
     assert log.endswith(b"\n") or not log
     for line in log.split(b"\n")[:-1]:
         _, name, tag, content = line.split(b" ", 3)
         if name == stream.encode():
-            text += content + (b"\n" if tag == b"F" else b"")
-    return text
+            text += [content, b"\n"] if tag == b"F" else [content]
+    return b"".join(text)
 
 
 @pytest.fixture(params=["crun", "runc"])
