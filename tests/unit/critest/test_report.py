@@ -144,8 +144,8 @@ def test_what_we_left_out_counts_only_within_the_focus() -> None:
         spec("a [Conformance]", Outcome.SKIPPED, selected=False),
         spec("a", Outcome.SKIPPED, selected=False),
     )
-    judged = verdict(spec("b [Conformance]", Outcome.PASSED), *both, skips=(Skip("a", "why", by_us=True),))
+    judged = verdict(spec("b [Conformance]", Outcome.PASSED), *both, skips=(Skip("^a", "why", by_us=True),))
     assert judged.lines == ("1 passed, 0 failed, 0 skipped",)
     report = Report((spec("b [Conformance]", Outcome.PASSED), *both))
-    judged = judge(report, [Skip("a", "why", by_us=True)], "(a)", r"\[Conformance\]")
+    judged = judge(report, [Skip("^a", "why", by_us=True)], "(^a)", r"\[Conformance\]")
     assert judged.lines == ("skipped: a [Conformance]: why", "1 passed, 0 failed, 1 skipped")
