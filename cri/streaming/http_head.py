@@ -60,10 +60,10 @@ class HeadReader:
         self._head: Head | None = None
 
     def receive(self, data: bytes) -> Head | None:
-        """The request once it is complete; ``b""`` says that the peer has closed.
+        """The request once it is complete.
 
         Raises:
-            Refused: not HTTP, too large, closed too early, or with a body.
+            Refused: not HTTP, too large, or with a body.
         """
         try:
             self._h11.receive_data(data)
@@ -72,7 +72,7 @@ class HeadReader:
                 if event is h11.NEED_DATA:
                     return None
                 if not isinstance(event, h11.Request):
-                    raise Refused(HTTPStatus.BAD_REQUEST, "the connection was closed before a request")
+                    raise Refused(HTTPStatus.BAD_REQUEST, "a request was expected")
                 self._head = Head.from_h11(event)
             return self._without_body(self._head)
         except h11.RemoteProtocolError as error:

@@ -1,0 +1,107 @@
+import pytest
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from cri.streaming.http_head import Head, Refused
+from cri.streaming.websocket import Closed, Message, WebSocket
+
+KEY = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+HANDSHAKE = (
+    ("connection", "Upgrade"),
+    ("upgrade", "websocket"),
+    KEY,
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-protocol", "SPDY/3.1+portforward.k8s.io"),
+)
+
+
+def open_client() -> ClientProtocol:
+    return ClientProtocol(parse_uri("ws://node/"), state=State.OPEN)
+
+
+def sent(client: ClientProtocol) -> bytes:
+    return b"".join(client.data_to_send())
+
+
+def test_the_handshake_is_answered_with_the_protocol_that_was_chosen() -> None:
+    headers = dict(WebSocket().accept(Head("GET", "/", HANDSHAKE), "SPDY/3.1+portforward.k8s.io"))
+    assert headers["Sec-WebSocket-Accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # the example of RFC 6455
+    assert headers["Sec-WebSocket-Protocol"] == "SPDY/3.1+portforward.k8s.io"
+    assert "Sec-WebSocket-Protocol" not in dict(WebSocket().accept(Head("GET", "/", HANDSHAKE), None))
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("POST", HANDSHAKE, 405),
+        ("GET", tuple(pair for pair in HANDSHAKE if pair != KEY), 400),
+        ("GET", (*HANDSHAKE[:3], ("sec-websocket-version", "8")), 400),
+    ],
+)
+def test_a_wrong_handshake_is_refused(method: str, headers: tuple[tuple[str, str], ...], status: int) -> None:
+    with pytest.raises(Refused) as caught:
+        WebSocket().accept(Head(method, "/", headers), None)
+    assert caught.value.status == status
+
+
+def conversation() -> bytes:
+    client = open_client()
+    client.send_binary(b"\0one")
+    client.send_text(b"0two")
+    client.send_binary(b"thr", fin=False)
+    client.send_ping(b"alive?")
+    client.send_continuation(b"", fin=False)
+    client.send_continuation(b"ee", fin=True)
+    client.send_close(1000)
+    return sent(client)
+
+
+BYTES = conversation()
+
+
+@pytest.mark.parametrize("cut", range(len(BYTES) + 1))
+def test_messages_are_whole_however_their_frames_are_cut(cut: int) -> None:
+    server = WebSocket()
+    events = server.receive(BYTES[:cut]) + server.receive(BYTES[cut:])
+    assert events == [Message(b"\0one"), Message(b"0two"), Message(b"three"), Closed(1000, "")]
+
+
+def test_pings_are_answered_and_closes_returned() -> None:
+    server, client = WebSocket(), open_client()
+    client.send_ping(b"alive?")
+    server.receive(sent(client))
+    client.receive_data(server.data_to_send())
+    assert [frame.opcode for frame in client.events_received() if isinstance(frame, Frame)] == [Opcode.PONG]
+    client.send_close(1000)
+    assert server.receive(sent(client)) == [Closed(1000, "")]
+    client.receive_data(server.data_to_send())
+    assert client.close_rcvd is not None
+
+
+def test_the_client_reads_what_the_server_sends_until_it_closes() -> None:
+    server, client = WebSocket(), open_client()
+    client.receive_data(server.send(b"\1out") + server.send(b"1b3V0", text=True) + server.close())
+    frames = [frame for frame in client.events_received() if isinstance(frame, Frame)]
+    assert [(frame.opcode, frame.data) for frame in frames[:2]] == [
+        (Opcode.BINARY, b"\1out"),
+        (Opcode.TEXT, b"1b3V0"),
+    ]
+    assert client.close_rcvd is not None
+    assert client.close_rcvd.code == 1000
+    assert server.send(b"late") == b""
+    assert server.close() == b""
+
+
+def test_a_message_beyond_the_limit_closes() -> None:
+    server, client = WebSocket(largest_message_bytes=10), open_client()
+    client.send_binary(bytes(11))
+    assert [event.code for event in server.receive(sent(client)) if isinstance(event, Closed)] == [1009]
+    assert server.data_to_send()
+
+
+def test_an_unmasked_frame_is_a_protocol_error() -> None:
+    server = WebSocket()
+    assert [event.code for event in server.receive(b"\x82\x01x") if isinstance(event, Closed)] == [1002]
+    assert server.receive(b"\x82\x01x") == []
