@@ -4,6 +4,7 @@ Values are the CRI's and the OCI's: shares for CPU weight, memory plus swap for 
 """
 
 import errno
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from api.errors import FailedPrecondition, InvalidArgument
 
 Directory = Callable[[str], Path | None]
 UNLIMITED = -1
+FILE_SIZE = 65536  # more than any cgroup file has; the kernel hands one over in one read
 V1_NO_LIMIT = 1 << 62  # version 1 shows "unlimited" as a page-rounded 2**63
 
 
@@ -219,9 +221,15 @@ def _text(where: Path | None, name: str) -> str | None:
 def read_text(file: Path) -> str | None:
     """The stripped text, None when the file cannot be read (a cgroup may vanish under us)."""
     try:
-        return file.read_text().strip()
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        return os.read(descriptor, FILE_SIZE).decode().strip()
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def read_number(file: Path) -> int | None:

@@ -93,14 +93,18 @@ def read_in_root(root: Path, name: str, limit: int = FILE_LIMIT) -> bytes:
     except FileNotFoundError:
         return b""
     try:
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
-        descriptor = openat2(directory, name, flags, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+        found = openat2(directory, name, os.O_PATH, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
     except OSError:
         return b""
     finally:
         os.close(directory)
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            return b""
+        with Path(f"/proc/self/fd/{found}").open("rb") as file:
+            return file.read(limit)
+    finally:
+        os.close(found)
 
 
 def _counts_swap(hierarchy: Hierarchy) -> bool:
