@@ -104,12 +104,24 @@ def judge(report: Report, expected: Sequence[Skip], left_out: str = "", focus: s
             lines.append(f"passed although a skip was expected ({stale.reason}): {spec.name}")
     for spec in failed:
         lines.append(f"FAILED: {spec.name}")
-        lines += [f"    {line}" for line in spec.message.splitlines()[:MESSAGE_LINES]]
+        lines += [f"    {line}" for line in essence(spec.message)[:MESSAGE_LINES]]
     nothing = not passed and not failed and not skipped
     if nothing:
         lines.append("no spec ran: does FOCUS match any?")
     lines.append(f"{len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")
     return Verdict(good=not failed and not unexpected and not nothing, lines=tuple(lines))
+
+
+def essence(message: str) -> list[str]:
+    """The message's lines without Go's dumps of nested structures; where it happened stays."""
+    lines: list[str] = []
+    depth = 0
+    for line in message.splitlines():
+        depth += line.count("{") - line.count("}")
+        shown = depth <= 0 and line.strip() not in ("}", "},")
+        if line.strip() and line not in lines and (shown or " at: " in line):
+            lines.append(line)
+    return lines
 
 
 def _was_skipped(spec: Spec, left_out: str, focus: str) -> bool:

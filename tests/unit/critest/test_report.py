@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.critest.expected import Skip
-from tests.critest.report import Outcome, Report, Spec, UnreadableReport, Verdict, judge
+from tests.critest.report import Outcome, Report, Spec, UnreadableReport, Verdict, essence, judge
 
 JUNIT = """<?xml version="1.0" encoding="UTF-8"?>
 <testsuites tests="6" disabled="2" errors="0" failures="1" time="1.5">
@@ -149,3 +149,16 @@ def test_what_we_left_out_counts_only_within_the_focus() -> None:
     report = Report((spec("b [Conformance]", Outcome.PASSED), *both))
     judged = judge(report, [Skip("^a", "why", by_us=True)], "(^a)", r"\[Conformance\]")
     assert judged.lines == ("skipped: a [Conformance]: why", "1 passed, 0 failed, 1 skipped")
+
+
+def test_the_essence_of_a_message_has_no_dumps_and_no_repeats() -> None:
+    message = (
+        "Unexpected error:\n  rpc error: code = Internal desc = no\n  {\n    s: {\n      state: {},\n    },\n"
+        "  }\noccurred\nUnexpected error:\nIn [It] at: pkg/validate/pod.go:7 @ noon"
+    )
+    assert essence(message) == [
+        "Unexpected error:",
+        "  rpc error: code = Internal desc = no",
+        "occurred",
+        "In [It] at: pkg/validate/pod.go:7 @ noon",
+    ]
