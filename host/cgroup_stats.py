@@ -1,7 +1,7 @@
 """Counters of one cgroup, version 1 and 2, read in one pass (the CRI's ContainerStats and KEP-2371's table).
 
-Reading a file costs about 10 us, a whole Stats about 0.1 ms: no descriptors are kept. A cgroup that goes away
-while it is read gives None, not an error.
+Reading a file costs about 20 us, a whole Stats about 0.5 ms on version 1 (17 files): no descriptors are kept,
+many containers are read in a thread. A cgroup that goes away while it is read gives None, not an error.
 """
 
 from collections.abc import Mapping

@@ -18,6 +18,7 @@ from api.ids import ContainerId, SandboxId
 from conf.seccomp import default_profile
 from host.cgroups import Hierarchy
 from host.features import probe
+from host.mounts import make_shared, mount_tmpfs, mountpoints_below, umount
 from oci import hostview, pause
 from oci.generate import container as container_spec
 from oci.generate import pause as pause_spec
@@ -34,6 +35,7 @@ from oci.generate.inputs import (
     NamespaceMode,
     NamespaceOptions,
     PauseInput,
+    Propagation,
     Resources,
     SandboxView,
     SecurityContext,
@@ -61,6 +63,7 @@ APPLETS = (
     "hostname",
     "ps",
     "kill",
+    "mkdir",
 )
 
 
@@ -289,6 +292,37 @@ def test_mounts_masks_devices_and_limits(
     assert {"ro", "nosuid"} <= set(options["/sys"])
     assert "noexec" in options["/data/rw"]
     assert "ro" in options["/data/ro"]
+
+
+def test_mounts_propagate_as_asked_for(
+    runtime: list[str], make: ContainerInput, host: HostView, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    mount_tmpfs(shared)
+    try:
+        make_shared(shared)
+        for name in ("both", "slave", "private"):
+            (shared / name).mkdir()
+        kinds = {
+            "both": Propagation.BIDIRECTIONAL,
+            "slave": Propagation.HOST_TO_CONTAINER,
+            "private": Propagation.PRIVATE,
+        }
+        mounts = tuple(
+            Mount(f"/data/{name}", str(shared / name), propagation=kind) for name, kind in kinds.items()
+        )
+        script = (
+            "for n in both slave private; do mkdir /data/$n/x && mount -t tmpfs t /data/$n/x || exit 9; done"
+        )
+        security = replace(make.security, privileged=True)
+        result = run(runtime, replace(make, mounts=mounts, security=security), host, script, tmp_path)
+        assert result.returncode == 0, result.stderr
+        seen = [path for path in mountpoints_below(shared) if path != shared]
+        assert seen == [shared / "both/x"]
+    finally:
+        for path in mountpoints_below(shared):
+            umount(path)
 
 
 def test_privileged_is_unconfined_and_sees_devices(

@@ -31,7 +31,7 @@ V2_FILES = {
     "memory.events": "low 0\nmax 3\noom 1\noom_kill 1\n",
     "pids.current": "4\n",
     "pids.max": "9\n",
-    "memory.pressure": "some avg10=1.50 avg60=0 avg300=0.10 total=77\nfull avg10=0 avg60=0 avg300=0 total=5\n",
+    "memory.pressure": "some avg10=1.5 avg60=0 avg300=0.1 total=77\nfull avg10=0 avg60=0 avg300=0 total=5\n",
 }
 
 
