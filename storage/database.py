@@ -29,7 +29,8 @@ CREATE TABLE digests (
 ) STRICT;
 CREATE TABLE image_layers (
     image_id TEXT NOT NULL REFERENCES images ON DELETE CASCADE, position INTEGER NOT NULL,
-    chain_id TEXT NOT NULL, disk_bytes INTEGER NOT NULL, inodes INTEGER NOT NULL, PRIMARY KEY (image_id, position)
+    chain_id TEXT NOT NULL, disk_bytes INTEGER NOT NULL, inodes INTEGER NOT NULL,
+    PRIMARY KEY (image_id, position)
 ) STRICT;
 CREATE TABLE rootfs (container_id TEXT PRIMARY KEY, image_id TEXT NOT NULL) STRICT;
 CREATE TABLE rootfs_layers (

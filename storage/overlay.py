@@ -11,12 +11,13 @@ import asyncio
 import errno
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.errors import NotFound
+from api.errors import AlreadyExists, NotFound
 from api.ids import ContainerId
 from host.files import remove_tree
 from host.mounts import (
@@ -40,6 +41,10 @@ _SECTOR_BYTES = 512  # the unit of st_blocks
 
 class RootfsNotFound(NotFound):
     """No root file system was prepared for this container."""
+
+
+class RootfsExists(AlreadyExists):
+    """The container has a root file system already."""
 
 
 class ImageNotFound(NotFound):
@@ -76,6 +81,7 @@ class RootfsManager:
 
         Raises:
             ImageNotFound: the image was removed meanwhile.
+            RootfsExists: the container has one.
             OSError: the kernel refuses the mount; nothing is left then.
         """
         return await asyncio.shield(self._prepare(container_id, image))
@@ -83,6 +89,8 @@ class RootfsManager:
     async def _prepare(self, container_id: ContainerId, image: Image) -> Path:
         try:
             return await asyncio.to_thread(self._make, container_id, image)
+        except RootfsExists:
+            raise  # it is another call's, and stays
         except BaseException:
             await self.remove(container_id)
             raise
@@ -91,7 +99,10 @@ class RootfsManager:
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM images WHERE id = ?", (image.id,)).fetchone() is None:
                 raise ImageNotFound(f"image {image.id} is not here any more; pull it again")
-            connection.execute("INSERT INTO rootfs VALUES (?, ?)", (container_id, image.id))
+            try:
+                connection.execute("INSERT INTO rootfs VALUES (?, ?)", (container_id, image.id))
+            except sqlite3.IntegrityError as error:
+                raise RootfsExists(f"container {container_id} has a root file system already") from error
             connection.executemany(
                 "INSERT INTO rootfs_layers VALUES (?, ?, ?)",
                 [(container_id, position, chain.hex) for position, chain in enumerate(image.layers)],

@@ -116,9 +116,8 @@ class Client:
             DigestMismatch: what came is not what was asked for.
         """
         wanted = reference.digest if isinstance(reference, Reference) else reference
-        name = (
-            str(wanted) if wanted else (reference.tag or "latest" if isinstance(reference, Reference) else "")
-        )
+        tag = (reference.tag or "latest") if isinstance(reference, Reference) else ""
+        name = str(wanted) if wanted else tag
         path = f"/v2/{self._source.repository}/manifests/{name}"
         data, headers = await self._read_whole(path, {"Accept": ", ".join(ACCEPT)}, MANIFEST_LIMIT)
         digest = Digest.of(data)
@@ -153,10 +152,8 @@ class Client:
                         skip -= min(skip, len(chunk))
                         position += len(fresh)
                         if position > descriptor.size:
-                            raise UnexpectedAnswer(
-                                f"blob {descriptor.digest} is longer than the {descriptor.size} bytes promised",
-                                self._answer(),
-                            )
+                            text = f"blob {descriptor.digest} is longer than {descriptor.size} bytes"
+                            raise UnexpectedAnswer(text, self._answer())
                         if fresh:
                             yield fresh
                 return

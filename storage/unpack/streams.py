@@ -35,13 +35,16 @@ class _Inflater(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-def _inflater_factory() -> Callable[[], _Inflater]:
-    """isal inflates about three times as fast as zlib; it is not built for every machine."""
+def _inflaters() -> tuple[Callable[[], _Inflater], tuple[type[Exception], ...]]:
+    """How to begin a gzip member, and the errors that a broken one raises.
+
+    isal inflates about three times as fast as zlib; it is not built for every machine.
+    """
     try:
         from isal import isal_zlib
     except ImportError:
-        return lambda: zlib.decompressobj(31)
-    return lambda: isal_zlib.decompressobj(31)
+        return lambda: zlib.decompressobj(31), (zlib.error,)
+    return lambda: isal_zlib.decompressobj(31), (isal_zlib.error, zlib.error)
 
 
 class Stream:
@@ -126,10 +129,13 @@ class Stream:
 
     def _gzip(self, chunk: bytes) -> Iterator[bytes]:
         """One or more gzip members (parallel compressors write many)."""
-        factory = _inflater_factory()
+        factory, errors = _inflaters()
         inflater = factory()
         while True:
-            data = _inflate(inflater, chunk)
+            try:
+                data = inflater.decompress(chunk, OUTPUT_BYTES)
+            except errors as error:
+                raise LayerFault(Kind.CORRUPT, f"broken gzip stream: {error}") from error
             if data:
                 yield data
             if inflater.eof:
@@ -159,16 +165,6 @@ class Stream:
                 yield data
         except zstandard.ZstdError as error:
             raise LayerFault(Kind.CORRUPT, f"broken zstd stream: {error}") from error
-
-
-def _inflate(inflater: _Inflater, chunk: bytes) -> bytes:
-    try:
-        return inflater.decompress(chunk, OUTPUT_BYTES)
-    except Exception as error:
-        # isal's exception is its own, not derived from zlib's, and isal need not be there to name it.
-        if isinstance(error, zlib.error) or type(error).__module__.startswith("isal"):
-            raise LayerFault(Kind.CORRUPT, f"broken gzip stream: {error}") from error
-        raise
 
 
 class _Rejoined:

@@ -1,0 +1,135 @@
+"""Archives: docker save and OCI layouts, as tar, compressed tar and directory."""
+
+import gzip
+import io
+import json
+import os
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from storage.digest import DigestMismatch
+from storage.images import Images
+from storage.importer import BadArchive
+from tests.integration.storage.conftest import OpenStore, contents
+from tests.integration.storage.support import (
+    OCI_MANIFEST,
+    BuiltImage,
+    Member,
+    build_image,
+    descriptor,
+    sha256,
+    tar_bytes,
+)
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+async def store(open_store: OpenStore) -> AsyncIterator[Images]:
+    async with open_store("127.0.0.1:1") as opened:
+        yield opened
+
+
+def docker_archive(layers: list[bytes], names: list[str]) -> bytes:
+    """What ``docker save`` writes: manifest.json last, a layer that occurs twice as a link."""
+    image = build_image(layers, compress=lambda data: data)
+    members = [Member("config.json", image.config)]
+    paths = []
+    for index, data in enumerate(layers):
+        if data in layers[:index]:
+            target = f"../{layers.index(data)}/layer.tar"
+            members.append(Member(f"{index}/layer.tar", kind=tarfile.SYMTYPE, link=target))
+        else:
+            members.append(Member(f"{index}/layer.tar", data))
+        paths.append(f"{index}/layer.tar")
+    manifest = json.dumps([{"Config": "config.json", "RepoTags": names, "Layers": paths}])
+    return tar_bytes([*members, Member("manifest.json", manifest.encode())])
+
+
+def oci_files(image: BuiltImage, annotations: dict[str, str]) -> dict[str, bytes]:
+    """The files of an OCI layout."""
+    entry = {**descriptor(OCI_MANIFEST, image.manifest), "annotations": annotations}
+    files = {f"blobs/sha256/{digest[7:]}": data for digest, data in image.blobs.items()}
+    return {
+        **files,
+        f"blobs/sha256/{sha256(image.manifest)[7:]}": image.manifest,
+        "oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
+        "index.json": json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode(),
+    }
+
+
+@pytest.mark.parametrize("compress", [lambda data: data, gzip.compress])
+async def test_a_docker_archive_is_imported_under_its_names(
+    store: Images, tmp_path: Path, compress: object
+) -> None:
+    assert callable(compress)
+    layer = tar_bytes([Member("file", os.urandom(10_000))])
+    (tmp_path / "image.tar").write_bytes(
+        compress(docker_archive([layer, layer], ["demo:1", "quay.io/a/b:2"]))
+    )
+    [image] = await store.import_archive(tmp_path / "image.tar")
+    assert image.repo_tags == ("docker.io/library/demo:1", "quay.io/a/b:2")
+    assert store.find("demo:1") == image
+    assert len(image.layers) == 2
+    assert os.listdir(store.root / "ingest") == []
+
+
+async def test_an_oci_layout_is_imported_from_tar_and_directory(store: Images, tmp_path: Path) -> None:
+    built = build_image([tar_bytes([Member("oci", b"1")])])
+    files = oci_files(built, {"org.opencontainers.image.ref.name": "quay.io/team/app:v1"})
+    (tmp_path / "oci.tar").write_bytes(tar_bytes([Member(f"./{name}", data) for name, data in files.items()]))
+    [image] = await store.import_archive(tmp_path / "oci.tar")
+    assert image.repo_tags == ("quay.io/team/app:v1",)
+    assert image.repo_digests == (f"quay.io/team/app@{sha256(built.manifest)}",)
+    for name, data in files.items():
+        path = tmp_path / "layout" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    [again] = await store.import_archive(tmp_path / "layout", "renamed")
+    assert again.id == image.id
+    assert "docker.io/library/renamed:latest" in again.repo_tags
+
+
+async def test_an_image_without_a_name_needs_one(store: Images, tmp_path: Path) -> None:
+    layer = tar_bytes([Member("f", b"1")])
+    (tmp_path / "image.tar").write_bytes(docker_archive([layer], []))
+    with pytest.raises(BadArchive, match="give one with --name"):
+        await store.import_archive(tmp_path / "image.tar")
+    [image] = await store.import_archive(tmp_path / "image.tar", "named")
+    assert image.repo_tags == ("docker.io/library/named:latest",)
+
+
+async def test_damaged_archives_leave_nothing(store: Images, tmp_path: Path) -> None:
+    before = contents(store)
+    path = tmp_path / "archive.tar"
+    path.write_bytes(b"no archive at all")
+    with pytest.raises(BadArchive, match="no tar archive"):
+        await store.import_archive(path)
+    path.write_bytes(tar_bytes([Member("README", b"x")]))
+    with pytest.raises(BadArchive, match=r"neither manifest\.json"):
+        await store.import_archive(path)
+    built = build_image([tar_bytes([Member("f", b"1")])])
+    files = oci_files(built, {})
+    layer = f"blobs/sha256/{built.layer_digests[0][7:]}"
+    files[layer] = files[layer][:-1] + b"!"
+    path.write_bytes(tar_bytes([Member(name, data) for name, data in files.items()]))
+    with pytest.raises(DigestMismatch):
+        await store.import_archive(path, "damaged")
+    path.write_bytes(gzip.compress(docker_archive([tar_bytes([])], ["a:b"]))[:-9])
+    with pytest.raises(BadArchive):
+        await store.import_archive(path)
+    assert contents(store) == before
+
+
+async def test_a_docker_archive_may_leave_out_a_file(store: Images, tmp_path: Path) -> None:
+    buffer = io.BytesIO(docker_archive([tar_bytes([Member("f", b"1")])], ["a:b"]))
+    kept = tmp_path / "kept.tar"
+    with tarfile.open(fileobj=buffer) as source, tarfile.open(kept, "w") as target:
+        for member in source:
+            if member.name != "0/layer.tar":
+                target.addfile(member, source.extractfile(member))
+    with pytest.raises(BadArchive, match=r"there is no file '0/layer\.tar'"):
+        await store.import_archive(kept)

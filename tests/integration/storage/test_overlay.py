@@ -1,0 +1,184 @@
+"""Root file systems: what a container sees, what it leaves, and what a crash or reboot leaves."""
+
+import asyncio
+import os
+import stat
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from api.ids import ContainerId, new_container_id
+from host import mounts
+from storage.catalogue import Image
+from storage.images import Images
+from storage.overlay import ImageNotFound, RootfsExists, RootfsManager, RootfsNotFound, disk_usage
+from tests.integration.storage.conftest import OpenStore, contents
+from tests.integration.storage.support import Member, build_image, tar_bytes
+
+pytestmark = pytest.mark.root
+
+DIRECTORY = tarfile.DIRTYPE
+
+
+async def add(store: Images, layers: list[list[Member]], name: str) -> Image:
+    """Import an image of ``layers`` under ``name``."""
+    built = build_image([tar_bytes(members) for members in layers], label=name)
+    directory = store.root.parent / f"layout-{name}"
+    (directory / "blobs/sha256").mkdir(parents=True)
+    for digest, data in {**built.blobs, "manifest": built.manifest}.items():
+        (directory / "blobs/sha256" / digest.removeprefix("sha256:")).write_bytes(data)
+    manifest = directory / "blobs/sha256/manifest"
+    from tests.integration.storage.support import OCI_MANIFEST, descriptor, sha256
+
+    manifest.rename(manifest.with_name(sha256(built.manifest).removeprefix("sha256:")))
+    import json
+
+    index = {"schemaVersion": 2, "manifests": [descriptor(OCI_MANIFEST, built.manifest)]}
+    (directory / "index.json").write_text(json.dumps(index))
+    [image] = await store.import_archive(directory, f"{name}:latest")
+    return image
+
+
+@pytest.fixture
+async def store(open_store: OpenStore) -> AsyncIterator[Images]:
+    async with open_store("127.0.0.1:1") as opened:
+        yield opened
+
+
+@pytest.fixture
+def rootfs(store: Images) -> RootfsManager:
+    return RootfsManager(store.root, store.database, store.layers, usage_ttl_s=0.0)
+
+
+LAYERS = [
+    [
+        Member("tmp", kind=DIRECTORY, mode=0o1777),
+        Member("etc", kind=DIRECTORY, mode=0o750, uid=5),
+        Member("etc/hidden", b"1"),
+        Member("etc/kept", b"1"),
+        Member("opt", kind=DIRECTORY, mode=0o755),
+        Member("opt/below", b"1"),
+        Member("both", kind=DIRECTORY, mode=0o755),
+        Member("both/below", b"1"),
+    ],
+    [
+        Member("etc/.wh.hidden"),
+        Member("opt/.wh..wh..opq"),
+        Member("opt/above", b"2"),
+        Member("tmp/new", b"2"),
+        Member(".wh.both"),
+        Member("both", kind=DIRECTORY, mode=0o755),
+        Member("both/above", b"2"),
+    ],
+]
+
+
+async def test_whiteouts_hide_and_implied_directories_keep_their_description(
+    store: Images, rootfs: RootfsManager
+) -> None:
+    image = await add(store, LAYERS, "whiteouts")
+    path = await rootfs.prepare(new_container_id(), image)
+    assert sorted(os.listdir(path / "etc")) == ["kept"]
+    assert os.listdir(path / "opt") == ["above"]
+    assert os.listdir(path / "both") == ["above"]
+    assert stat.S_IMODE((path / "tmp").stat().st_mode) == 0o1777
+    assert (stat.S_IMODE((path / "etc").stat().st_mode), (path / "etc").stat().st_uid) == (0o750, 5)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o755
+
+
+async def test_a_root_filesystem_is_writable_its_image_untouched_and_nothing_stays(
+    store: Images, rootfs: RootfsManager
+) -> None:
+    image = await add(store, LAYERS, "writable")
+    before = contents(store)
+    one, two = new_container_id(), new_container_id()
+    first, second = await asyncio.gather(rootfs.prepare(one, image), rootfs.prepare(two, image))
+    (first / "etc/kept").write_text("changed")
+    (first / "new").write_bytes(bytes(100_000))
+    assert (second / "etc/kept").read_text() == "1"
+    size, inodes = await rootfs.usage(one)
+    assert size >= 100_000
+    assert inodes == 4  # the top, etc, etc/kept and new
+    assert rootfs.known() == {one, two}
+    with pytest.raises(RootfsExists):
+        await rootfs.prepare(one, image)
+    assert (first / "new").exists()
+    await asyncio.gather(*(rootfs.remove(container) for container in (one, two, one)))
+    assert contents(store) == {**before, "top": before["top"]}
+    assert rootfs.known() == set()
+    assert mounts.mountpoints_below(store.root) == []
+    with pytest.raises(RootfsNotFound):
+        await rootfs.usage(one)
+
+
+async def test_layers_outlive_their_image_while_a_container_uses_them(
+    store: Images, rootfs: RootfsManager
+) -> None:
+    image = await add(store, LAYERS, "in-use")
+    container = new_container_id()
+    path = await rootfs.prepare(container, image)
+    await store.remove("in-use")
+    assert store.list() == []
+    assert (path / "etc/kept").read_text() == "1"
+    assert contents(store)["layers"] == 2
+    with pytest.raises(ImageNotFound):
+        await rootfs.prepare(new_container_id(), image)
+    await rootfs.remove(container)
+    assert contents(store)["layers"] == 0
+
+
+@pytest.mark.parametrize("count", [1, 200])
+async def test_images_of_many_layers_mount(count: int, store: Images, rootfs: RootfsManager) -> None:
+    layers = [[Member("top", str(index).encode()), Member(f"f{index}")] for index in range(count)]
+    image = await add(store, layers, f"many{count}")
+    path = await rootfs.prepare(new_container_id(), image)
+    assert (path / "top").read_text() == str(count - 1)
+    assert len(os.listdir(path)) == count + 1
+
+
+async def test_an_image_without_layers_has_an_empty_root(store: Images, rootfs: RootfsManager) -> None:
+    image = await add(store, [], "scratch")
+    path = await rootfs.prepare(new_container_id(), image)
+    assert os.listdir(path) == []
+    (path / "file").write_text("x")
+
+
+async def test_after_a_reboot_mounts_return_and_rubbish_goes(store: Images, rootfs: RootfsManager) -> None:
+    image = await add(store, LAYERS, "reboot")
+    container = new_container_id()
+    path = await rootfs.prepare(container, image)
+    (path / "written").write_text("kept")
+    mounts.umount(path)
+    leftover = rootfs.path(ContainerId("leftover"))
+    leftover.mkdir(parents=True)
+    mounts.mount_tmpfs(leftover)
+    again = RootfsManager(store.root, store.database, store.layers)
+    await again.restore()
+    assert (path / "written").read_text() == "kept"
+    assert not leftover.parent.exists()
+    await again.restore()
+    assert len(mounts.mountpoints_below(store.root)) == 1
+
+
+async def test_a_busy_root_filesystem_is_still_removed(store: Images, rootfs: RootfsManager) -> None:
+    image = await add(store, LAYERS, "busy")
+    container = new_container_id()
+    path = await rootfs.prepare(container, image)
+    (path / "inside").mkdir()
+    mounts.mount_tmpfs(path / "inside")
+    with (path / "etc/kept").open() as held:
+        await rootfs.remove(container)
+        assert held.read() == "1"
+    assert rootfs.known() == set()
+    assert not path.parent.exists()
+
+
+def test_hard_links_count_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(8192))
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    (tmp_path / "d").mkdir()
+    size, inodes = disk_usage(tmp_path)
+    assert inodes == 3
+    assert 8192 <= size < 16384 + 8192
