@@ -39,6 +39,8 @@ from oci.runtime import Runtime, RuntimeTimedOut
 log = logging.getLogger(__name__)
 
 _SCRATCH_AGE_S = 600.0  # a file in scratch/ this old belongs to no command any more
+# Requests that run a runtime's command: doing them twice would do something else.
+_ONCE = (protocol.Create, protocol.Start, protocol.Exec, protocol.Shutdown)
 _RESTART_DELAY_S = (0.0, 0.2, 1.0, 5.0)
 
 
@@ -84,6 +86,7 @@ class Monitor:
         monitor = cls(directory)
         become_subreaper()
         await monitor._establish(start=start)
+        monitor._connected.set()
         try:
             await asyncio.to_thread(monitor._sweep_scratch)
             for record in await monitor.list():
@@ -351,13 +354,18 @@ class Monitor:
         self._journal = reply.descriptors[0]
         self._started_pid = pid or self._started_pid
         self._connection = connection
-        self._connected.set()
 
     async def _request(self, request: protocol.Request, descriptors: Sequence[int] = ()) -> Reply:
-        await self._connected.wait()
-        if self._connection is None or (self._closed and not isinstance(request, protocol.Shutdown)):
-            raise MonitorUnavailable("the connection to the monitor is closed")
-        return await self._connection.request(request, descriptors)
+        """Ask the monitor; one that dies meanwhile is asked again once replaced, if that can do no harm."""
+        while True:
+            await self._connected.wait()
+            if self._connection is None or (self._closed and not isinstance(request, protocol.Shutdown)):
+                raise MonitorUnavailable("the connection to the monitor is closed")
+            try:
+                return await self._connection.request(request, descriptors)
+            except MonitorUnavailable:
+                if self._closed or isinstance(request, _ONCE):
+                    raise
 
     def _post(self, request: protocol.Request) -> None:
         """Send without waiting for the reply; a lost connection is fine."""
@@ -366,8 +374,8 @@ class Monitor:
                 self._connection.post(request)
 
     def _lost(self) -> None:
-        if self._closed:
-            return
+        if self._closed or (self._recovery is not None and not self._recovery.done()):
+            return  # a recovery under way sees the loss itself, and goes on
         log.error("monitor lost; starting another containers=%d", len(self._held))
         self._connected.clear()
         self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="monitor-recovery")
@@ -402,6 +410,10 @@ class Monitor:
                 os.close(journal)
         for handle in list(self._handles.values()):
             handle.orphaned()
+        self._connected.set()
+        for record in await self.list():  # if only the connection was lost, exits were told to nobody
+            if record.state == "exited" and record.id in self._held:
+                self._exited(record)
 
     # --- what we hold -----------------------------------------------------------------------------
 
@@ -455,17 +467,20 @@ class Monitor:
     def _event(self, event: Json) -> None:
         match event.get("event"):
             case "exited":
-                record = protocol.parse_record(event["record"])
-                self._release(ContainerId(record.id))
-                self._exits.put_nowait(
-                    Exited(ContainerId(record.id), record.exit_code, record.finished_at_ns, record.oom_killed)
-                )
+                self._exited(protocol.parse_record(event["record"]))
             case "exec_exited":
                 finished = self._execs.get(str(event["exec_id"]))
                 if finished is not None and not finished.done():
                     finished.set_result(ExecFinished(_integer(event, "exit_code"), bool(event["timed_out"])))
             case other:
                 log.warning("unknown event from the monitor event=%r", other)
+
+    def _exited(self, record: Record) -> None:
+        container_id = ContainerId(record.id)
+        self._release(container_id)
+        self._exits.put_nowait(
+            Exited(container_id, record.exit_code, record.finished_at_ns, record.oom_killed)
+        )
 
     def _exec_is_over(self, exec_id: str) -> None:
         self._execs.pop(exec_id, None)

@@ -339,8 +339,10 @@ class Node:
     def _adopt(self, answer: Answer, request: protocol.Adopt, descriptors: list[int]) -> None:
         held = dict(zip(request.streams, descriptors, strict=True))
         record = protocol.parse_record(request.record)
-        if record.id in self._live:
-            raise OSError(f"container {record.id[:13]} exists already")
+        if record.id in self._live or record.id in self._exited:
+            close_all(descriptors)  # only the daemon's connection had been lost
+            answer.done({})
+            return
         journal = held.pop("journal", None)
         log = None if record.log_path is None else LogFile(record.log_path, record.log_size_max)
         container = self._add(record, log, held)
