@@ -212,7 +212,8 @@ class Network:
         return Attachment(result.pod_ips(), names, document)
 
     async def _detach(self, network: NetworkList, call: Call, result: Json | None) -> None:
-        if not _maps_ports(network):
+        # Without a result it is not known what ADD was given: look for host ports then, too.
+        if not _maps_ports(network) and (result is None or "portMappings" in call.capabilities):
             owner = owner_of(call.container_id, call.ifname)
             await self._in_thread(lambda: self._nat.remove(owner, ruleset.HOSTPORT_SETS))
         await Chain(network, self._registry.choose).delete(call, result)

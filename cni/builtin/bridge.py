@@ -105,8 +105,8 @@ class Bridge:
         call = request.call
         # The veth goes first: a lease must not pass to a new pod while the old one can still send from it.
         with Netlink() as netlink:
-            names = [veth_name(call.container_id, call.ifname), *_host_ends(request)]
-            removed = [name for name in names if _delete_link(netlink, name)]
+            names = {veth_name(call.container_id, call.ifname), *_host_ends(request)}
+            removed = [name for name in sorted(names) if _delete_link(netlink, name)]
         if not removed and call.netns:
             in_namespace(call.netns, lambda: _delete_inside(call.ifname))
         if mapping(request.conf, "ipam", request.where).get("type"):

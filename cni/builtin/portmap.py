@@ -41,8 +41,10 @@ class PortMap:
 
     def delete(self, request: Request) -> None:
         """Close the host ports."""
-        owner = owner_of(request.call.container_id, request.call.ifname)
-        self._ports.close(owner, mappings_of(request))
+        mappings = mappings_of(request)
+        if request.previous is not None and not mappings:
+            return  # what ADD was given is known, and it was nothing
+        self._ports.close(owner_of(request.call.container_id, request.call.ifname), mappings)
 
     def collect(self, conf: Json, valid: frozenset[tuple[str, str]]) -> None:
         """Close the host ports of attachments that are not valid."""

@@ -138,9 +138,7 @@ async def start(host: Host) -> AsyncIterator[Start]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def begin(builtin: str = "auto", plugins: Path | None = None, default: str = "") -> Network:
-            network = Network(
-                host.conf_dir, [plugins or host.plugin_dir], host.cache_dir, default, builtin
-            )
+            network = Network(host.conf_dir, [plugins or host.plugin_dir], host.cache_dir, default, builtin)
             await network.start()
             stack.push_async_callback(network.close)
             return network

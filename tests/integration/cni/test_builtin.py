@@ -249,7 +249,9 @@ async def test_fifty_pods_at_once(host: Host, start: Start) -> None:
 
 @pytest.mark.parametrize("position", [0, 1, 2])
 async def test_a_failure_anywhere_undoes_the_rest(host: Host, start: Start, position: int) -> None:
-    host.script("broken", '[ "$CNI_COMMAND" = ADD ] || exit 0\necho \'{"code": 7, "msg": "on purpose"}\'; exit 1')
+    host.script(
+        "broken", '[ "$CNI_COMMAND" = ADD ] || exit 0\necho \'{"code": 7, "msg": "on purpose"}\'; exit 1'
+    )
     plugins: list[object] = [host.bridge(), PORTMAP]
     plugins.insert(position, {"type": "broken"})
     host.conflist(*plugins)
