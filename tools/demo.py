@@ -22,7 +22,10 @@ from tests.harness.images import Entry, Image, Layer
 
 NAME = "localhost/demo/busybox:1"
 STEP_TIMEOUT_S = 60
-SAY = "echo hello from the container; echo and a word on stderr >&2; exec sleep 1000000"
+# The kubelet's: crictl shows the pod's name by them.
+LABELS = {"io.kubernetes.pod.name": "demo", "io.kubernetes.pod.namespace": "default"}
+# As pid 1 of its namespace it must handle SIGTERM itself, or its end would take the grace period.
+SAY = "trap 'exit 0' TERM; echo hello from the container; echo and a word on stderr >&2; sleep 86400 & wait"
 
 
 class DemoFailed(Exception):
@@ -160,7 +163,13 @@ def _busybox(program: Path) -> Iterator[Entry]:
 
 def pod(logs: Path) -> dict[str, object]:
     metadata = {"name": "demo", "namespace": "default", "uid": "demo-1", "attempt": 0}
-    return {"metadata": metadata, "hostname": "demo", "log_directory": str(logs), "linux": {}}
+    return {
+        "metadata": metadata,
+        "hostname": "demo",
+        "log_directory": str(logs),
+        "labels": LABELS,
+        "linux": {},
+    }
 
 
 def container() -> dict[str, object]:
@@ -170,6 +179,7 @@ def container() -> dict[str, object]:
         "image": {"image": NAME},
         "command": ["sh", "-c", SAY],
         "log_path": "hello/0.log",
+        "labels": LABELS,
         "linux": {"security_context": security},
     }
 

@@ -28,6 +28,7 @@ from tests.harness.counts import cgroup_roots
 READY_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 30
 LOG_TAIL = 4000
+NFT_TABLE = ("inet", "podwright")
 PLUGIN_DIRECTORIES = ("/opt/cni/bin", "/usr/lib/cni")
 Value = str | int | bool | Sequence[str]
 
@@ -105,6 +106,8 @@ class Daemon:
         # PODWRIGHT names another build to test in place of the one beside this Python.
         default = os.environ.get("PODWRIGHT") or str(Path(sys.executable).parent / "podwright")
         self._program = list(program) or [default]
+        # The table is kept by design, as the bridge is; one that was here before us is somebody else's.
+        self._makes_table = not _quietly("nft", "list", "table", *NFT_TABLE)
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Client | None = None
         self._write_configuration()
@@ -229,20 +232,20 @@ class Daemon:
         if self._client is not None:
             self._client.close()
             self._client = None
+        forced = []
         if self._process is not None:
-            with contextlib.suppress(DaemonFailed):
+            try:
                 self.stop()
-        forced = [f"killed {line}" for line in _end_processes(self._marks(ids))]
+            except DaemonFailed as error:
+                forced.append(f"killed the daemon: {error}")
+        forced += [f"killed {line}" for line in _end_processes(self._marks(ids))]
         forced += [f"unmounted {path}" for path in _unmount_below(self.state, self.runroot)]
         forced += [f"removed cgroup {path}" for path in _remove_cgroups(ids)]
         for directory in (self.state, self.runroot):
             shutil.rmtree(directory, ignore_errors=True)
-        subprocess.run(
-            ["ip", "link", "delete", self.settings.bridge],
-            capture_output=True,
-            timeout=STOP_TIMEOUT_S,
-            check=False,
-        )
+        _quietly("ip", "link", "delete", self.settings.bridge)
+        if self._makes_table:
+            _quietly("nft", "delete", "table", *NFT_TABLE)
         return forced
 
     def _remove_pods(self) -> list[str]:
@@ -259,6 +262,14 @@ class Daemon:
     def _marks(self, ids: Sequence[str]) -> re.Pattern[str]:
         """What the command line or cgroup of our processes contains."""
         return re.compile("|".join(map(re.escape, [str(self.state), str(self.runroot), *ids])))
+
+
+def _quietly(*argv: str) -> bool:
+    """Run a command whose failure is an answer; whether it succeeded."""
+    if shutil.which(argv[0]) is None:
+        return False
+    done = subprocess.run(argv, capture_output=True, timeout=STOP_TIMEOUT_S, check=False)
+    return done.returncode == 0
 
 
 def _end_processes(marks: re.Pattern[str]) -> Iterator[str]:
@@ -281,7 +292,7 @@ def _unmount_below(*directories: Path) -> Iterator[str]:
     prefixes = tuple(f"{directory}/" for directory in directories)
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for mount in reversed([mount for mount in mounts if mount.startswith(prefixes)]):
-        subprocess.run(["umount", "-l", mount], capture_output=True, timeout=STOP_TIMEOUT_S, check=False)
+        _quietly("umount", "-l", mount)
         yield mount
 
 
