@@ -35,6 +35,7 @@ from oci.monitor.types import (
     UnknownContainer,
 )
 from oci.runtime import Runtime, RuntimeTimedOut
+from oci.states import State
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Monitor:
         try:
             await asyncio.to_thread(monitor._sweep_scratch)
             for record in await monitor.list():
-                if record.state != "exited":
+                if record.state != State.EXITED:
                     await monitor._hold(record)
         except BaseException:
             await monitor.close()
@@ -412,7 +413,7 @@ class Monitor:
             handle.orphaned()
         self._connected.set()
         for record in await self.list():  # if only the connection was lost, exits were told to nobody
-            if record.state == "exited" and record.id in self._held:
+            if record.state == State.EXITED and record.id in self._held:
                 self._exited(record)
 
     # --- what we hold -----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from oci.monitor.logfile import LogFile
 from oci.monitor.output import Sink, Stream
 from oci.monitor.protocol import Record
 from oci.monitor.reactor import READ, Reactor, complain
+from oci.states import Event, State, after
 
 # Others may hold a container's pipe open after its first process (with a shared PID namespace): they are
 # given this long to finish their lines.
@@ -57,6 +58,7 @@ class Container:
         self._stdin = descriptors.get("stdin")
         self._drained = False
         self._exit_code: int | None = None
+        self._starting_at_ns = 0
         self._ended_at_ns = 0
         self._attachments: dict[int, list[Sink]] = {}
         self._numbers = itertools.count(1)
@@ -83,10 +85,15 @@ class Container:
             held["stdin"] = self._stdin
         return {"pidfd": self._pidfd, **held}
 
-    def mark_running(self) -> None:
+    def starting(self) -> None:
+        """The runtime's start begins; the process may run, and end, before that command does."""
+        self._starting_at_ns = time.time_ns()
+
+    def started(self) -> None:
         """The runtime's start has succeeded."""
-        if self.record.state == "created":
-            self.record = self.record._replace(state="running", started_at_ns=time.time_ns())
+        if self.record.state == State.CREATED:
+            state = after(State.CREATED, Event.STARTED)
+            self.record = self.record._replace(state=state, started_at_ns=time.time_ns())
 
     def signal(self, number: int) -> None:
         """Signal the first process.
@@ -219,7 +226,8 @@ class Container:
             return
         self._drained = True
         self.record = self.record._replace(
-            state="exited",
+            state=after(State(self.record.state), Event.ENDED),
+            started_at_ns=self.record.started_at_ns or self._starting_at_ns,
             finished_at_ns=self._ended_at_ns,
             exit_code=self._exit_code,
             oom_killed=oom.kills(self._memory_file) > 0,

@@ -39,8 +39,6 @@ class Chunk(NamedTuple):
 class Journal:
     """The writing side; see the module."""
 
-    __slots__ = ("_map", "_nonce", "_view", "descriptor")
-
     def __init__(self) -> None:
         """Make the shared memory; ``descriptor`` is for handing it to the daemon."""
         self.descriptor = os.memfd_create("podwright-journal", os.MFD_CLOEXEC)

@@ -18,6 +18,7 @@ from oci.monitor.logfile import LogFile
 from oci.monitor.peers import Answer, Listener, Peer
 from oci.monitor.protocol import Record, Request
 from oci.monitor.reactor import Reactor, complain
+from oci.states import State
 
 
 class NotFoundHere(Exception):
@@ -197,7 +198,7 @@ class Node:
         def ended(result: Result, _: float) -> None:
             io.close()
             if result.status == 0:
-                container.mark_running()
+                container.started()
             answer.done({**result.as_reply(), "record": container.record._asdict()})
 
         try:
@@ -214,6 +215,7 @@ class Node:
             answer.failed("failed", str(error))
             return
         io.started()
+        container.starting()
 
     # --- exec -------------------------------------------------------------------------------------
 
@@ -380,7 +382,7 @@ def _new_record(request: protocol.Create, pid: int) -> Record:
         runtime=request.runtime,
         pid=pid,
         start_time=start_time(pid),
-        state="created",
+        state=State.CREATED,
         log_path=request.log_path,
         log_size_max=request.log_size_max,
         terminal=request.console_socket is not None,

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from oci.monitor.logfile import LogFile
+
+
+def test_log_is_appended_and_not_for_everybody(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    for text in (b"one\n", b"two\n"):
+        log = LogFile(str(path), 0)
+        assert log.append(text) == b""
+        log.close()
+    assert path.read_bytes() == b"one\ntwo\n"
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_reopened_log_exists_and_gets_what_comes(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = LogFile(str(path), 0)
+    log.append(b"old\n")
+    path.rename(tmp_path / "old")
+    log.reopen()
+    assert path.read_bytes() == b""
+    log.append(b"new\n")
+    log.close()
+    assert (path.read_bytes(), (tmp_path / "old").read_bytes()) == (b"new\n", b"old\n")
+
+
+def test_failed_reopening_keeps_the_old_file(tmp_path: Path) -> None:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    log = LogFile(str(directory / "log"), 0)
+    directory.rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError):
+        log.reopen()
+    assert log.append(b"kept\n") == b""
+    log.close()
+    assert (tmp_path / "away" / "log").read_bytes() == b"kept\n"
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"")
+    (tmp_path / "log").symlink_to("target")
+    with pytest.raises(OSError, match="symbolic"):
+        LogFile(str(tmp_path / "log"), 0)
+
+
+def test_size_limit_cuts_before_the_line_that_exceeds_it(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = LogFile(str(path), 10)
+    for text in (b"12345\n", b"678\n", b"9\n"):
+        log.make_room(len(text))
+        log.append(text)
+    log.close()
+    assert path.read_bytes() == b"9\n"

@@ -1,0 +1,75 @@
+import os
+
+import pytest
+
+from oci.monitor.reactor import READ, Reactor
+
+
+@pytest.fixture
+def reactor() -> Reactor:
+    return Reactor()
+
+
+def test_timers_run_in_the_order_of_their_times(reactor: Reactor) -> None:
+    seen: list[int] = []
+    reactor.later(0.03, reactor.stop)
+    reactor.later(0.02, lambda: seen.append(2))
+    reactor.later(0.01, lambda: seen.append(1))
+    reactor.later(0.0, lambda: seen.append(9)).cancel()
+    reactor.run()
+    reactor.close()
+    assert seen == [1, 2]
+
+
+def test_one_failing_callback_is_nobody_elses_failure(
+    reactor: Reactor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"x")
+
+    def fail() -> None:
+        os.read(reading, 1)
+        raise ValueError("broken")
+
+    reactor.watch(reading, READ, fail)
+    reactor.later(0.01, reactor.stop)
+    reactor.run()
+    assert "ValueError: broken" in capsys.readouterr().err
+    os.close(reading)
+    os.close(writing)
+    reactor.close()
+
+
+def test_a_watch_ended_by_an_earlier_callback_of_the_round_is_not_called(reactor: Reactor) -> None:
+    pipes = [os.pipe(), os.pipe()]
+    seen: list[int] = []
+
+    def ready(number: int) -> None:
+        seen.append(number)
+        for reading, _ in pipes:
+            reactor.unwatch(reading)
+
+    for number, (reading, writing) in enumerate(pipes):
+        os.write(writing, b"x")
+        reactor.watch(reading, READ, lambda number=number: ready(number))  # type: ignore[misc]
+    reactor.later(0.01, reactor.stop)
+    reactor.run()
+    assert len(seen) == 1
+    for descriptor in (*pipes[0], *pipes[1]):
+        os.close(descriptor)
+    reactor.close()
+
+
+def test_what_is_called_soon_may_call_soon_again_without_starving_timers(reactor: Reactor) -> None:
+    count = 0
+
+    def again() -> None:
+        nonlocal count
+        count += 1
+        reactor.soon(again)
+
+    reactor.soon(again)
+    reactor.later(0.01, reactor.stop)
+    reactor.run()
+    reactor.close()
+    assert count > 1
