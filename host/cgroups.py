@@ -129,6 +129,7 @@ class Hierarchy:
             if not victims:
                 return True
             self._kill_once(path, victims)
+            self._thaw(path)
             time.sleep(min(0.002 * (attempt + 1), 0.02))
         return not self.pids(path)
 
@@ -149,6 +150,13 @@ class Hierarchy:
         finally:
             for handle in handles.values():
                 os.close(handle)
+
+    def _thaw(self, path: str) -> None:
+        """A task in a frozen version 1 cgroup keeps its SIGKILL pending: let it run into it."""
+        freezer = self.directory(path, "freezer")
+        if freezer is not None:
+            for directory in _bottom_up(freezer):
+                _write_if_there(directory / "freezer.state", "THAWED")
 
     def apply(self, path: str, limits: Limits) -> None:
         """Set what ``limits`` names and leave the rest alone (host.cgroup_limits.apply)."""

@@ -70,6 +70,16 @@ def test_kill_leaves_nothing_and_busy_ones_stay(
     assert not hierarchy.exists(TOP)
 
 
+def test_a_frozen_process_dies_too(hierarchy: Hierarchy, sleeper: subprocess.Popen[bytes]) -> None:
+    freezer = hierarchy.directory(POD, "freezer")
+    if freezer is not None:
+        (freezer / "freezer.state").write_text("FROZEN")
+    else:
+        (hierarchy.directories(POD)[0] / "cgroup.freeze").write_text("1")
+    assert hierarchy.kill(TOP)
+    assert hierarchy.pids(POD) == frozenset()
+
+
 def test_limits_up_and_down(hierarchy: Hierarchy) -> None:
     for size in (64 << 20, 128 << 20, 32 << 20):
         hierarchy.apply(POD, Limits(memory_bytes=size, memory_swap_bytes=size))
