@@ -5,7 +5,7 @@ import pytest
 from oci.states import TRANSITIONS, Event, InvalidTransition, State, after
 
 
-@pytest.mark.parametrize(("state", "event"), itertools.product(State, Event))
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(State, Event)))
 def test_only_the_listed_transitions_happen(state: State, event: Event) -> None:
     if (state, event) in TRANSITIONS:
         assert after(state, event) is TRANSITIONS[state, event]
