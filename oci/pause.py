@@ -14,6 +14,7 @@ import struct
 from pathlib import Path
 
 from api.errors import Unimplemented
+from host.files import write_atomic
 
 PROGRAM_PATH = "/pause"
 _BASE = 0x400000
@@ -32,7 +33,7 @@ class NoPauseProgram(Unimplemented):
 def make_rootfs(directory: Path, machine: str) -> None:
     """Make ``directory`` a root file system for pause containers, which may all share it read-only.
 
-    ``machine`` is what uname(2) says. Idempotent.
+    ``machine`` is what uname(2) says. Idempotent, also when several threads do it at once.
 
     Raises:
         NoPauseProgram: neither x86_64 nor aarch64.
@@ -43,10 +44,7 @@ def make_rootfs(directory: Path, machine: str) -> None:
     target = directory / PROGRAM_PATH.lstrip("/")
     if target.is_file() and target.read_bytes() == program:
         return
-    temporary = target.with_name(".pause.new")
-    temporary.write_bytes(program)
-    temporary.chmod(0o555)
-    temporary.replace(target)
+    write_atomic(target, program, 0o555, durable=False)
 
 
 def build(machine: str) -> bytes:

@@ -3,6 +3,7 @@ import signal
 import struct
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def test_the_root_file_system_is_made_once(tmp_path: Path) -> None:
     make_rootfs(tmp_path / "root", "x86_64")
     assert (tmp_path / "root/pause").stat().st_ino == made.st_ino
     assert made.st_mode & 0o777 == 0o555
+    assert sorted(entry.name for entry in (tmp_path / "root").iterdir()) == ["dev", "pause", "proc", "sys"]
+
+
+def test_many_may_make_it_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: make_rootfs(tmp_path / "root", "aarch64"), range(32)))
+    assert (tmp_path / "root/pause").read_bytes() == build("aarch64")
     assert sorted(entry.name for entry in (tmp_path / "root").iterdir()) == ["dev", "pause", "proc", "sys"]
 
 
