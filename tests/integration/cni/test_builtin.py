@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import json
 import socket
 import threading
 import time
@@ -314,4 +315,80 @@ async def test_a_flushed_ruleset_is_made_again(host: Host, start: Start) -> None
         assert ask("127.0.0.1", 8080) == "10.77.0.1"
     await network.detach(one)
     await network.detach(two)
+    assert host.left_over() == []
+
+
+async def test_an_old_udp_flow_follows_the_host_port(host: Host, start: Start) -> None:
+    host.conflist(host.bridge(), PORTMAP)
+    network = await start()
+    mappings = (PortMapping(5353, 53, "udp"),)
+    one, two = host.pod("one", port_mappings=mappings), host.pod("two", port_mappings=mappings)
+    await network.attach(one)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.connect(("10.77.0.1", 5353))
+        with Server(one.netns, socket.AF_INET, socket.SOCK_DGRAM, 53):
+            client.send(b"hello")
+            assert client.recv(100) == b"10.77.0.1"
+        await network.detach(one)
+        await network.attach(two)
+        with Server(two.netns, socket.AF_INET, socket.SOCK_DGRAM, 53):
+            client.send(b"hello")
+            assert client.recv(100) == b"10.77.0.1"
+    await network.detach(two)
+
+
+async def test_the_bridge_keeps_another_address_unless_forced(host: Host, start: Start) -> None:
+    host.conflist(host.bridge())
+    network = await start()
+    await network.attach(host.pod("one"))
+    other = {"type": "host-local", "dataDir": str(host.data_dir), "subnet": "10.99.0.0/24"}
+    host.conflist(host.bridge(ipam=other), name="other")
+    await network.reload()
+    two = host.pod("two")
+    with pytest.raises(PluginFailed, match=r"cni9 has the address 10\.77\.0\.1/24, not 10\.99\.0\.1/24"):
+        await network.attach(two)
+    host.conflist(host.bridge(ipam=other, forceAddress=True), name="other")
+    await network.reload()
+    assert (await network.attach(two)).ips == ("10.99.0.3",)
+
+
+async def test_promiscuous_mode_and_mtu_reach_the_kernel(host: Host, start: Start) -> None:
+    host.conflist(host.bridge(promiscMode=True, mtu=1400))
+    network = await start()
+    pod = host.pod("one")
+    await network.attach(pod)
+
+    def link(name: str) -> route.Link:
+        with Netlink() as netlink:
+            return route.parse_link(netlink.request(route.get_link(name))[0])
+
+    assert link("cni9").flags & route.IFF_PROMISC
+    assert link("cni9").mtu == 1400
+    inside = in_namespace(pod.netns, lambda: link("eth0"))
+    assert (inside.mtu, inside.mac) == (1400, "0a:58:0a:4d:00:02")
+
+
+async def test_a_requested_hardware_address_is_used(host: Host, start: Start) -> None:
+    host.conflist(host.bridge(args={"cni": {"mac": "02:00:00:00:00:09"}}))
+    network = await start()
+    attachment = await network.attach(host.pod("one"))
+    assert "02:00:00:00:00:09" in json.dumps(attachment.result)
+
+
+async def test_check_notices_a_lost_interface(host: Host, start: Start) -> None:
+    host.conflist(host.bridge(), PORTMAP)
+    network = await start()
+    pod = host.pod("one", port_mappings=(PortMapping(8080, 80),))
+    await network.attach(pod)
+    await network.check(pod)
+
+    def lose() -> None:
+        with Netlink() as netlink:
+            netlink.request(route.delete_link("eth0"))
+
+    in_namespace(pod.netns, lose)
+    with pytest.raises(PluginFailed, match="failed on CHECK: find eth0: No such device"):
+        await network.check(pod)
+    await network.detach(pod)
     assert host.left_over() == []

@@ -1,0 +1,128 @@
+"""The choice of a network and its readiness, as configuration files come, go and break."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cni.errors import NetworkNotReady, PluginFailed
+from cni.network import Network
+from cni.pod import PodNetwork
+
+
+def write(directory: Path, name: str, network: str, kind: str = "bridge", **keys: object) -> None:
+    document = {"cniVersion": "1.0.0", "name": network, "plugins": [{"type": kind}], **keys}
+    (directory / name).write_text(json.dumps(document))
+
+
+@contextlib.asynccontextmanager
+async def running(tmp_path: Path, default: str = "") -> AsyncIterator[Network]:
+    plugins = tmp_path / "bin"
+    plugins.mkdir(exist_ok=True)
+    network = Network(tmp_path / "net.d", [plugins], tmp_path / "cache", default)
+    await network.start()
+    try:
+        yield network
+    finally:
+        await network.close()
+
+
+def pod(tmp_path: Path) -> PodNetwork:
+    return PodNetwork("abc", tmp_path / "net", "default", "web", "u")
+
+
+async def test_without_configuration_the_network_is_not_ready(tmp_path: Path) -> None:
+    async with running(tmp_path) as network:
+        ready = network.ready()
+        assert (ready.ok, ready.reason) == (False, "NetworkPluginNotReady")
+        assert "cni config uninitialized" in ready.message
+        with pytest.raises(NetworkNotReady, match="cni config uninitialized"):
+            await network.attach(pod(tmp_path))
+        with pytest.raises(NetworkNotReady):
+            await network.wait_ready(0.01)
+        await network.detach(pod(tmp_path))
+
+
+async def test_a_configuration_that_appears_makes_it_ready(tmp_path: Path) -> None:
+    async with running(tmp_path) as network:
+        waiting = asyncio.create_task(network.wait_ready(20))
+        await asyncio.sleep(0)
+        write(tmp_path / "net.d", "10-pods.conflist", "pods")
+        await waiting
+        assert network.ready().ok
+
+
+async def test_a_broken_file_keeps_its_last_good_content(tmp_path: Path) -> None:
+    async with running(tmp_path) as network:
+        write(tmp_path / "net.d", "10-pods.conflist", "pods")
+        await network.reload()
+        (tmp_path / "net.d" / "10-pods.conflist").write_text("{")
+        await network.reload()
+        ready = network.ready()
+        assert ready.ok
+        assert "last good configuration" in ready.message
+        assert "not JSON" in ready.message
+        (tmp_path / "net.d" / "10-pods.conflist").unlink()
+        await network.reload()
+        assert not network.ready().ok
+
+
+async def test_a_broken_first_file_says_why_there_is_no_network(tmp_path: Path) -> None:
+    async with running(tmp_path) as network:
+        (tmp_path / "net.d" / "10-pods.conflist").write_text('{"name": "pods"}')
+        await network.reload()
+        assert "10-pods.conflist: plugins must list" in network.ready().message
+
+
+@pytest.mark.parametrize(("default", "expected"), [("", "no-such-a"), ("b", "no-such-b")])
+async def test_the_first_or_the_named_network_is_chosen(tmp_path: Path, default: str, expected: str) -> None:
+    async with running(tmp_path, default) as network:
+        write(tmp_path / "net.d", "20-b.conflist", "b", "no-such-b")
+        write(tmp_path / "net.d", "10-a.conflist", "a", "no-such-a")
+        await network.reload()
+        assert f"CNI plugin {expected} is in none of" in network.ready().message
+
+
+async def test_a_missing_named_network_is_not_replaced(tmp_path: Path) -> None:
+    async with running(tmp_path, "wanted") as network:
+        write(tmp_path / "net.d", "10-a.conflist", "a")
+        await network.reload()
+        assert "no CNI configuration for the network 'wanted'" in network.ready().message
+
+
+async def test_a_plugin_that_arrives_makes_it_ready(tmp_path: Path) -> None:
+    async with running(tmp_path) as network:
+        write(tmp_path / "net.d", "10-a.conflist", "a", "late")
+        await network.reload()
+        assert not network.ready().ok
+        waiting = asyncio.create_task(network.wait_ready(20))
+        await asyncio.sleep(0)
+        (tmp_path / "bin" / "late").write_text("#!/bin/sh\n")
+        (tmp_path / "bin" / "late").chmod(0o755)
+        await waiting
+
+
+async def test_status_of_a_plugin_counts_from_1_1(tmp_path: Path) -> None:
+    async with running(tmp_path) as network:
+        path = tmp_path / "bin" / "moody"
+        path.write_text(
+            '#!/bin/sh\ncat >/dev/null\necho \'{"code": 50, "msg": "no addresses left"}\'\nexit 1\n'
+        )
+        path.chmod(0o755)
+        write(tmp_path / "net.d", "10-a.conflist", "a", "moody")
+        await network.reload()
+        assert network.ready().ok
+        write(tmp_path / "net.d", "10-a.conflist", "a", "moody", cniVersion="1.1.0")
+        await network.reload()
+        assert "moody failed on STATUS: no addresses left" in network.ready().message
+
+
+async def test_a_pod_without_namespace_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path) as network:
+        write(tmp_path / "net.d", "10-a.conflist", "a")
+        await network.reload()
+        with pytest.raises(PluginFailed, match="does not exist"):
+            await network.attach(pod(tmp_path))

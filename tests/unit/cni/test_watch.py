@@ -1,0 +1,40 @@
+"""Changes in directories are told once they have settled."""
+
+import asyncio
+from pathlib import Path
+
+from cni.watch import Watch
+
+
+async def test_a_burst_is_told_once(tmp_path: Path) -> None:
+    told = asyncio.Event()
+    count = 0
+
+    def changed() -> None:
+        nonlocal count
+        count += 1
+        told.set()
+
+    watch = Watch([tmp_path, tmp_path / "absent"], changed, quiet_s=0.05)
+    watch.start()
+    try:
+        for number in range(20):
+            (tmp_path / f"{number}.conf").write_text("x")
+        await asyncio.wait_for(told.wait(), 10)
+        assert count == 1
+        told.clear()
+        (tmp_path / "0.conf").rename(tmp_path / "other.conf")
+        await asyncio.wait_for(told.wait(), 10)
+    finally:
+        watch.close()
+
+
+async def test_nothing_is_told_after_close(tmp_path: Path) -> None:
+    calls: list[None] = []
+    watch = Watch([tmp_path], lambda: calls.append(None), quiet_s=0)
+    watch.start()
+    (tmp_path / "x").touch()
+    watch.close()
+    watch.close()
+    await asyncio.sleep(0.01)
+    assert calls == []
