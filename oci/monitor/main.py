@@ -18,6 +18,7 @@ import resource
 import signal
 import sys
 
+from host.memory import keep_freed_memory
 from host.spawn import PR_SET_DUMPABLE, become_subreaper, prctl
 from oci.monitor.node import Node
 from oci.monitor.reactor import Reactor, complain
@@ -61,6 +62,7 @@ def _settle_down() -> None:
     prctl(PR_SET_DUMPABLE, 0)  # a container that gets hold of our /proc entry must not read through it
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    keep_freed_memory(1 << 20)
     os.chdir("/")
     os.umask(0o022)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
