@@ -49,7 +49,7 @@ def default_mounts(container: ContainerInput) -> list[OciMount]:
         _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
         _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
         devpts(),
-        _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
+        _mqueue(container),
         _sysfs(container, access),
         _mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", access),
         shm(container),
@@ -64,10 +64,20 @@ def devpts() -> OciMount:
 
 def _sysfs(container: ContainerInput, access: str) -> OciMount:
     """A user namespace cannot mount sysfs for a network namespace that it does not own: bind the host's."""
-    in_userns = bool(container.sandbox.uid_mappings) or "user" in container.sandbox.namespaces
-    if in_userns and container.security.namespaces.network is NamespaceMode.NODE:
+    if _in_userns(container) and container.security.namespaces.network is NamespaceMode.NODE:
         return _bind("/sys", "/sys", "rprivate", "nosuid", "noexec", "nodev", access)
     return _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", access)
+
+
+def _mqueue(container: ContainerInput) -> OciMount:
+    """Likewise for message queues and the host's IPC namespace."""
+    if _in_userns(container) and container.security.namespaces.ipc is NamespaceMode.NODE:
+        return _bind("/dev/mqueue", "/dev/mqueue", "rprivate", "nosuid", "noexec", "nodev")
+    return _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev")
+
+
+def _in_userns(container: ContainerInput) -> bool:
+    return bool(container.sandbox.uid_mappings) or "user" in container.sandbox.namespaces
 
 
 def shm(container: ContainerInput) -> OciMount:

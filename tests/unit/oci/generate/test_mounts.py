@@ -180,10 +180,13 @@ def test_read_only_configuration_leaves_room_to_write() -> None:
     )
 
 
-def test_sysfs_is_bound_where_a_user_namespace_meets_the_hosts_network() -> None:
+def test_sysfs_and_mqueue_are_bound_where_a_user_namespace_meets_the_hosts() -> None:
     sandbox = replace(SANDBOX, uid_mappings=MAP)
     host = SecurityContext(namespaces=NamespaceOptions(network=NamespaceMode.NODE))
     assert made(a_container(sandbox=sandbox, security=host))["/sys"]["type"] == "bind"
+    host_ipc = SecurityContext(namespaces=NamespaceOptions(ipc=NamespaceMode.NODE))
+    assert made(a_container(sandbox=sandbox, security=host_ipc))["/dev/mqueue"]["type"] == "bind"
+    assert made(a_container(security=host_ipc))["/dev/mqueue"]["type"] == "mqueue"
     assert made(a_container(sandbox=sandbox))["/sys"]["type"] == "sysfs"
 
 
