@@ -187,8 +187,8 @@ class Node:
         self._exited[record.id] = record
         try:
             self._exits.write(record)
-        except OSError:
-            complain(f"cannot write the exit record of {record.id}")
+        except OSError as error:
+            complain(f"cannot write the exit record of {record.id}: {error.strerror}")
         self._listener.broadcast("exited", {"record": record._asdict()})
 
     def _start(self, answer: Answer, request: protocol.Start, _: list[int]) -> None:

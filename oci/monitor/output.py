@@ -174,7 +174,7 @@ class Stream:
             return
         except OSError as error:
             if error.errno != errno.EIO:  # EIO: the last slave of a console is closed
-                complain(f"cannot read {self.name} of {self._container_id}")
+                complain(f"cannot read {self.name} of {self._container_id}: {error.strerror}")
             data = b""
         if not data:
             self.close()

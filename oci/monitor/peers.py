@@ -139,7 +139,7 @@ class Peer:
         try:
             self._handle(answer, request, descriptors)
         except Exception as error:
-            complain(f"{type(request).__name__} failed")
+            complain(f"{type(request).__name__} failed", trace=True)
             answer.failed("failed", f"{type(error).__name__}: {error}")
 
 

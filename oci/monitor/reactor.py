@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import json
 import select
 import sys
 import time
@@ -14,11 +15,11 @@ WRITE = select.EPOLLOUT
 Callback = Callable[[], None]
 
 
-def complain(what: str) -> None:
-    """Report on standard error, the monitor's log file; with the traceback of an exception being handled."""
+def complain(what: str, *, trace: bool = False) -> None:
+    """Report on standard error, the monitor's log file; ``trace`` adds the exception being handled."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    text = f"time={stamp} level=error msg={what!r}\n"
-    if sys.exc_info()[0] is not None:
+    text = f"time={stamp} level=error msg={json.dumps(what)}\n"
+    if trace:
         text += traceback.format_exc()
     try:
         sys.stderr.write(text)
@@ -111,7 +112,7 @@ class Reactor:
         try:
             callback()
         except Exception:
-            complain("callback failed")
+            complain("callback failed", trace=True)
 
     def close(self) -> None:
         """Release the epoll descriptor."""

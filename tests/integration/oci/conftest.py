@@ -246,6 +246,7 @@ async def workshop(rootfs: Path, runtime: CliRuntime) -> AsyncIterator[Workshop]
             complaints = (directory / "monitor.log").read_text()
             if monitor_pid(directory) == pid:  # a test may have ended the first
                 assert descriptor_count(pid) == its
+                assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
             await shop.monitor.shutdown()
             remove_cgroups()
         assert "Traceback" not in complaints, complaints

@@ -138,9 +138,9 @@ async def test_sigterm_does_not_end_a_monitor_with_containers(workshop: Workshop
 
 async def test_many_containers_cost_one_small_process(workshop: Workshop, runtime: CliRuntime) -> None:
     if runtime.name == "runc":
-        pytest.skip("memory does not depend on the runtime; crun makes 100 containers faster")
+        pytest.skip("memory does not depend on the runtime; crun makes 200 containers faster")
     pid = monitor_pid(workshop.directory)
-    ids = [await workshop.run("/bin/sleep", "600") for _ in range(100)]
+    ids = [await workshop.run("/bin/sleep", "600") for _ in range(200)]
     done = await asyncio.gather(
         *(exec_sync(workshop.monitor, one, workshop.runtime, process("/bin/echo", one)) for one in ids)
     )
