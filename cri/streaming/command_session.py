@@ -131,6 +131,10 @@ class CommandSession:
         data = b""
         while True:
             for event in self._protocol.receive(data):
+                if isinstance(event, ClientLeft):
+                    self._answer()
+                    self._gone(event.reason)
+                    return
                 await self._handle(event)
             self._answer()
             await self._link.drain()
@@ -154,9 +158,6 @@ class CommandSession:
             case OutputRefused(channel):
                 if self._side is not None:
                     self._side.refuse(channel)
-            case ClientLeft(reason):
-                self._answer()
-                self._gone(reason)
 
     async def _wait_for_room(self) -> None:
         """Hold the client back; whether it leaves meanwhile must be asked for, as nothing is read."""
@@ -172,5 +173,6 @@ class CommandSession:
         self._link.write(self._protocol.data_to_send())
 
     def _gone(self, reason: str) -> None:
+        """Before the status this ends the session, afterwards it is what is waited for."""
         if not self._finished:
             raise ClientGone(reason)

@@ -73,7 +73,8 @@ class WebSocket:
             if frame.fin:
                 events.append(Message(b"".join(self._parts)))
                 self._parts.clear()
-        if self._protocol.state is not State.OPEN:
+        # Our own close is not the end: the peer may still send until it has seen it.
+        if self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None:
             self._closed = True
             events.append(self._why_closed())
         return events
