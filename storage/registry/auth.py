@@ -127,7 +127,9 @@ def _normalised(auths: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _object(document: Mapping[str, Any], key: str, source: str) -> Mapping[str, Any]:
-    value = document.get(key) or {}
+    value = document.get(key)
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise BadAuthFile(f"{source}: {key} is not an object")
     return value

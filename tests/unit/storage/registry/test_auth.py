@@ -1,0 +1,93 @@
+"""storage/registry/auth: auth.json files."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from storage.registry.auth import (
+    BadAuthFile,
+    CredentialHelperUnsupported,
+    Credentials,
+    decode_auth,
+    default_paths,
+    find,
+    lookup,
+)
+
+
+def entry(user: str, password: str = "p") -> dict[str, str]:
+    return {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+AUTHS = json.dumps(
+    {
+        "auths": {
+            "quay.io": entry("registry"),
+            "quay.io/team": entry("team"),
+            "quay.io/team/app": entry("app", "with:colon"),
+            "https://index.docker.io/v1/": entry("hub"),
+            "token.test": {"identitytoken": "it"},
+            "plain.test": {"username": "u", "password": "p"},
+            "empty.test": {},
+        },
+        "credHelpers": {"helped.test": "ecr-login"},
+    }
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("registry", "repository", "expected"),
+    [
+        ("quay.io", "other/x", Credentials("registry", "p")),
+        ("quay.io", "team/x", Credentials("team", "p")),
+        ("quay.io", "team/app", Credentials("app", "with:colon")),
+        ("quay.io", "teamster/app", Credentials("registry", "p")),
+        ("docker.io", "library/busybox", Credentials("hub", "p")),
+        ("token.test", "a", Credentials(identity_token="it")),
+        ("plain.test", "a", Credentials("u", "p")),
+        ("empty.test", "a", None),
+        ("unknown.test", "a", None),
+    ],
+)
+def test_the_longest_key_wins(registry: str, repository: str, expected: Credentials | None) -> None:
+    assert find(AUTHS, registry, repository, "auth.json") == expected
+
+
+def test_a_helper_is_named() -> None:
+    with pytest.raises(CredentialHelperUnsupported, match="ecr-login"):
+        find(AUTHS, "helped.test", "a", "auth.json")
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b'{"auths": []}', b'{"auths": {"q.io": {"auth": "!"}}}'])
+def test_malformed_files_are_named(data: bytes) -> None:
+    with pytest.raises(BadAuthFile, match="here"):
+        find(data, "q.io", "a", "here")
+
+
+def test_files_are_tried_in_order_and_need_not_be_there(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("{}")
+    (tmp_path / "two").write_bytes(AUTHS)
+    paths = [tmp_path / "zero", tmp_path / "one", tmp_path / "two"]
+    assert lookup(paths, "quay.io", "x") == Credentials("registry", "p")
+    assert lookup(paths[:2], "quay.io", "x") is None
+
+
+def test_default_places() -> None:
+    assert default_paths({"REGISTRY_AUTH_FILE": "/x"}) == [Path("/x")]
+    found = default_paths({"XDG_RUNTIME_DIR": "/run/u", "HOME": "/h", "DOCKER_CONFIG": "/d"})
+    assert found == [
+        Path("/run/u/containers/auth.json"),
+        Path("/h/.config/containers/auth.json"),
+        Path("/d/config.json"),
+    ]
+
+
+def test_secrets_stay_out_of_logs() -> None:
+    assert "hunter2" not in repr(Credentials("u", "hunter2", "hunter2", "hunter2"))
+
+
+def test_auth_needs_a_colon() -> None:
+    with pytest.raises(BadAuthFile):
+        decode_auth(base64.b64encode(b"nocolon").decode(), "x")

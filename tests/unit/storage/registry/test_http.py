@@ -1,0 +1,36 @@
+"""storage/registry/http: error bodies and proxies."""
+
+import pytest
+from yarl import URL
+
+from storage.registry.http import error_message, proxy_for
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'{"errors": [{"code": "DENIED", "message": "no access"}]}', "DENIED: no access"),
+        (b'{"errors": [{"code": "DENIED"}]}', "DENIED"),
+        (b'{"errors": []}', '{"errors": []}'),
+        (b"<html>\n  Bad   Gateway\n", "<html> Bad Gateway"),
+        (b"", ""),
+    ],
+)
+def test_the_registrys_own_words(data: bytes, message: str) -> None:
+    assert error_message(data) == message
+
+
+def test_proxies_come_from_the_environment_and_spare_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv("no_proxy", "internal.test")
+    assert proxy_for(URL("https://quay.io/v2/")) == "http://proxy.test:3128"
+    assert proxy_for(URL("http://quay.io/v2/")) is None
+    for text in (
+        "https://127.0.0.1:5000/",
+        "https://localhost/",
+        "https://[::1]/",
+        "https://a.internal.test/",
+    ):
+        assert proxy_for(URL(text)) is None

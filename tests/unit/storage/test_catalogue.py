@@ -1,0 +1,100 @@
+"""storage/catalogue: names of images, and rows that several connections see."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from storage.catalogue import Catalogue, LayersVanished, NewImage, is_pinned, possible_names
+from storage.database import CatalogueBroken, CatalogueTooNew, Database
+from storage.digest import Digest
+from storage.layers import LayerRecord
+from storage.registry.registries_conf import Registries
+
+REGISTRIES = Registries(search=("registry.test",))
+LAYER = (Digest("ab" * 32), LayerRecord(1000, 4096, 1))
+
+
+def new_image(number: int, *tags: str, digests: tuple[str, ...] = ()) -> NewImage:
+    config = json.dumps({"config": {"User": str(number)}}).encode()
+    return NewImage(config, b"{}", (LAYER,), tags, digests)
+
+
+def test_names_that_a_text_may_stand_for() -> None:
+    assert possible_names("x", REGISTRIES) == [
+        "registry.test/x:latest",
+        "docker.io/library/x:latest",
+        "localhost/x:latest",
+    ]
+    assert possible_names("q.io/x:1", REGISTRIES) == ["q.io/x:1"]
+    assert possible_names("No Reference", REGISTRIES) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "pinned"),
+    [
+        ("registry.k8s.io/pause:3.10", True),
+        ("registry.k8s.io/pause*", True),
+        ("*pause*", True),
+        ("registry.k8s.io/pause", False),
+        ("registry.k8s.io/*", True),
+        ("pause", False),
+        ("*", True),
+        ("[r]egistry*", False),
+    ],
+)
+def test_pinned_patterns(pattern: str, pinned: bool) -> None:
+    assert is_pinned(["registry.k8s.io/pause:3.10"], [pattern]) is pinned
+    assert is_pinned(["docker.io/library/busybox:latest"], ["busybox"])
+
+
+def test_an_image_is_found_by_name_and_by_unique_prefix(tmp_path: Path) -> None:
+    catalogue = Catalogue(Database(tmp_path / "db"), [])
+    for number in range(40):
+        catalogue.commit(new_image(number, f"docker.io/library/i{number}:latest"), [], number)
+    images = catalogue.images()
+    assert [image.user for image in images] == [str(number) for number in range(40)]
+    for image in images:
+        bare = image.id.removeprefix("sha256:")
+        assert catalogue.find(bare[:20], REGISTRIES) == image
+        assert catalogue.find(bare[:2], REGISTRIES) is None
+        assert catalogue.find(f"i{image.user}", REGISTRIES) == image
+
+
+def test_two_connections_see_each_other(tmp_path: Path) -> None:
+    one, two = Catalogue(Database(tmp_path / "db"), []), Catalogue(Database(tmp_path / "db"), [])
+    one.commit(new_image(1, "q.io/a:1", digests=("q.io/a@sha256:" + "0" * 64,)), [], 1)
+    [image] = two.images()
+    assert two.find("q.io/a@sha256:" + "0" * 64, REGISTRIES) == image
+    assert two.disk_usage() == (4096, 1)
+    two.remove(image)
+    two.remove(image)
+    assert one.images() == []
+    assert one.disk_usage() == (0, 0)
+
+
+def test_an_image_is_not_entered_without_its_layers(tmp_path: Path) -> None:
+    catalogue = Catalogue(Database(tmp_path / "db"), [])
+    with pytest.raises(LayersVanished):
+        catalogue.commit(new_image(1, "q.io/a:1"), [tmp_path / "gone/diff"], 1)
+    assert catalogue.images() == []
+
+
+def test_files_that_are_not_ours_say_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_bytes(b"no database at all, but long enough to be looked at" * 20)
+    with pytest.raises(CatalogueBroken, match="remove the file"):
+        Database(tmp_path / "bad")
+    database = Database(tmp_path / "new")
+    with database.transaction() as connection:
+        connection.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(CatalogueTooNew, match="schema 99"):
+        Database(tmp_path / "new")
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path / "db")
+    with pytest.raises(ZeroDivisionError), database.transaction() as connection:
+        connection.execute("INSERT INTO rootfs VALUES ('c', 'i')")
+        raise ZeroDivisionError
+    assert database.read("SELECT * FROM rootfs") == []

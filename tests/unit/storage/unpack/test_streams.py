@@ -1,0 +1,103 @@
+"""storage/unpack/streams: decompression and digests in one pass."""
+
+import gzip
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+import zstandard
+
+from storage.unpack.faults import Kind, LayerFault, Limits
+from storage.unpack.streams import OUTPUT_BYTES, Stream, threaded
+
+DATA = os.urandom(5000) * 600
+FORMS = {
+    "plain": DATA,
+    "gzip": gzip.compress(DATA, 1),
+    "gzip in members": gzip.compress(DATA[:9]) + gzip.compress(b"") + gzip.compress(DATA[9:]),
+    "zstd": zstandard.compress(DATA),
+    "zstd in frames": zstandard.compress(DATA[:9])
+    + b"\x5f\x2a\x4d\x18\x01\0\0\0x"
+    + zstandard.compress(DATA[9:]),
+    "empty": b"",
+    "one output exactly": gzip.compress(bytes(OUTPUT_BYTES)),
+}
+
+
+def stream_of(data: bytes, limits: Limits | None = None) -> Stream:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the descriptor outlives it by dup
+    file.write(data)
+    file.seek(0)
+    descriptor = os.dup(file.fileno())
+    file.close()
+    return Stream(descriptor, limits or Limits())
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("engine", ["isal", "zlib"])
+def test_every_form_gives_its_data_and_both_digests(
+    name: str, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine == "zlib":
+        monkeypatch.setitem(sys.modules, "isal", None)
+    stream = stream_of(FORMS[name])
+    found = b"".join(stream.chunks())
+    expected = {"empty": b"", "one output exactly": bytes(OUTPUT_BYTES)}.get(name, DATA)
+    assert found == expected
+    assert stream.compressed_digest == hashlib.sha256(FORMS[name]).hexdigest()
+    assert stream.archive_digest == hashlib.sha256(expected).hexdigest()
+    assert (stream.compressed_bytes, stream.archive_bytes) == (len(FORMS[name]), len(expected))
+
+
+BROKEN = {
+    "gzip cut": (FORMS["gzip"][:-5], Kind.TRUNCATED),
+    "gzip header only": (FORMS["gzip"][:6], Kind.TRUNCATED),
+    "gzip damaged": (FORMS["gzip"][:2000] + b"\xff" * 50 + FORMS["gzip"][2050:], Kind.CORRUPT),
+    "gzip with garbage": (FORMS["gzip"] + b"garbage", Kind.CORRUPT),
+    "zstd damaged": (FORMS["zstd"][:100] + b"\xff" * 50 + FORMS["zstd"][150:], Kind.CORRUPT),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("engine", ["isal", "zlib"])
+def test_broken_streams_are_faults(name: str, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if engine == "zlib":
+        monkeypatch.setitem(sys.modules, "isal", None)
+    data, kind = BROKEN[name]
+    with pytest.raises(LayerFault) as caught:
+        list(stream_of(data).chunks())
+    assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_limits_on_size_and_ratio(pack: object) -> None:
+    assert callable(pack)
+    bomb = pack(bytes(40 << 20))
+    with pytest.raises(LayerFault, match="bytes uncompressed"):
+        list(stream_of(bomb, Limits(total_bytes=10 << 20)).chunks())
+    with pytest.raises(LayerFault, match="times its size"):
+        list(stream_of(bomb, Limits(ratio=100, ratio_floor_bytes=1 << 20)).chunks())
+
+
+def test_an_abandoned_stream_can_still_be_hashed() -> None:
+    stream = stream_of(FORMS["gzip"])
+    chunks = threaded(stream.chunks())
+    next(chunks)
+    stream.abandon()
+    list(chunks)
+    stream.drain()
+    assert stream.compressed_digest == hashlib.sha256(FORMS["gzip"]).hexdigest()
+
+
+def test_an_exception_crosses_the_thread() -> None:
+    def fail() -> Iterator[bytes]:
+        yield b"one"
+        raise LayerFault(Kind.CORRUPT, "two")
+
+    chunks = threaded(fail())
+    assert next(chunks) == b"one"
+    with pytest.raises(LayerFault, match="two"):
+        next(chunks)
