@@ -90,6 +90,7 @@ class CommandSession:
         self._stdin.discard()
         self._link.write(self._protocol.finish(outcome))
         await self._link.flush()
+        self._link.end()
 
     # ---- the process
 

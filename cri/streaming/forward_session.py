@@ -77,6 +77,7 @@ class ForwardSession:
         logger.debug("port-forward client broke the protocol reason=%r", reason)
         self._link.write(self._protocol.data_to_send())
         await self._link.flush()
+        self._link.end()
         await linger(self._link, self._timeouts.linger_s)
 
     async def _handle(self, event: Event, group: asyncio.TaskGroup) -> None:

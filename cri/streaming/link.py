@@ -35,6 +35,9 @@ class ByteLink(Protocol):
     def congested(self) -> bool:
         """Whether somebody waits in ``drain``."""
 
+    def end(self) -> None:
+        """Say that nothing more will be written, where the transport can; later writes vanish."""
+
     def peer_has_closed(self) -> bool:
         """Whether the client has gone though bytes of its are still unread."""
 
@@ -53,6 +56,7 @@ class Link:
         self._clock = clock
         self._draining = 0
         self._pushed_back = b""
+        self._ended = False
         self.last_activity_s = clock()
         writer.transport.set_write_buffer_limits(high=BUFFER_BYTES)
 
@@ -74,8 +78,14 @@ class Link:
 
     def write(self, data: bytes) -> None:
         """Queue bytes; nothing happens on a closed connection, the reader notices it."""
-        if data and not self._writer.is_closing():
+        if data and not self._ended and not self._writer.is_closing():
             self._writer.write(data)
+
+    def end(self) -> None:
+        """Half-close; under TLS the end is only said by closing."""
+        self._ended = True
+        if self._writer.can_write_eof() and not self._writer.is_closing():
+            self._writer.write_eof()
 
     async def drain(self) -> None:
         """Wait for room; a broken connection has room for everything."""

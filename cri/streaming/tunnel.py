@@ -28,9 +28,10 @@ class Tunnel:
         if data:
             self._link.write(self._socket.send(data))
 
-    def close(self) -> None:
-        """A normal close of the WebSocket."""
+    def end(self) -> None:
+        """A normal close of the WebSocket, after which it carries nothing."""
         self._link.write(self._socket.close())
+        self._link.end()
 
     async def drain(self) -> None:
         """As the link."""

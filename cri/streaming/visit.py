@@ -64,6 +64,7 @@ class Visit:
         """Answer without an upgrade."""
         self._link.write(self._http.refuse(refusal))
         await self._link.flush()
+        self._link.end()
         await linger(self._link, self._timeouts.linger_s)
 
     async def _read_head(self) -> Head | None:
@@ -136,7 +137,7 @@ class Visit:
         self._switch(socket.accept(head, choose(head, transport, [TUNNEL_PROTOCOL])))
         tunnel = Tunnel(self._link, socket)
         await ForwardSession(tunnel, PortForward(), dial, self._timeouts).run()
-        tunnel.close()
+        tunnel.end()
         await self._link.flush()
 
     def _switch(self, headers: list[tuple[str, str]]) -> None:

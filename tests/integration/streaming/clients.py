@@ -48,6 +48,16 @@ async def ask(
     streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], url: str, method: str, *headers: str
 ) -> tuple[int, str]:
     """Send a head and read the answer's: status and text."""
+    try:
+        return await _ask(streams, url, method, *headers)
+    except (OSError, EOFError):
+        streams[1].close()
+        raise
+
+
+async def _ask(
+    streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], url: str, method: str, *headers: str
+) -> tuple[int, str]:
     lines = [f"{method} {urlsplit(url).path} HTTP/1.1", "Host: node", *headers, "", ""]
     streams[1].write("\r\n".join(lines).encode())
     answer = (await streams[0].readuntil(b"\r\n\r\n")).decode()

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,14 +54,15 @@ class DigestingClient(SpdyClient):
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def data(tmp_path: Path) -> Iterator[Path]:
     """A large file that repeats one random MiB."""
     path = tmp_path / "data"
     block = os.urandom(1 << 20)
     with path.open("wb") as file:
         for _ in range(TOTAL_BYTES >> 20):
             file.write(block)
-    return path
+    yield path
+    path.unlink()  # pytest keeps its directories for a while
 
 
 async def test_a_stopped_reader_stops_the_process_and_then_gets_every_byte(

@@ -1,5 +1,7 @@
 import asyncio
 import os
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -97,6 +99,8 @@ async def test_a_refused_port_is_told_and_the_others_go_on(client: SpdyClient) -
 async def test_a_pod_that_breaks_the_connection_is_told(client: SpdyClient) -> None:
     async def slam(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
+        peer = writer.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
     async with pod(slam) as port:
