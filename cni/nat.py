@@ -99,11 +99,22 @@ def hostport_elements(
 
 
 class Nat:
-    """Writes elements; makes the table when it is missing. Blocking: call it off the event loop."""
+    """Writes elements; makes the table when it is missing. Blocking: call it off the event loop.
 
-    def __init__(self, directory: Path = Path("/proc/sys")) -> None:
-        self._sysctls = directory
+    One socket is kept: closing one after a deletion makes the kernel wait for an RCU grace period (10 ms).
+    """
+
+    def __init__(self) -> None:
+        self._opening = threading.Lock()
         self._installing = threading.Lock()
+        self._socket: Netlink | None = None
+
+    def close(self) -> None:
+        """Close the socket; the elements stay."""
+        with self._opening:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
 
     def add(self, owner: str, elements: Sequence[Element]) -> None:
         """Add elements in one transaction; those that ``owner`` has already are replaced.
@@ -112,77 +123,81 @@ class Nat:
             HostPortTaken: another owner has one of the host ports; nothing was added.
             PluginFailed: nft is missing or the kernel has no nftables.
         """
-        with self._netlink() as netlink:
-            for attempt in range(3):
-                try:
-                    nftables.commit(netlink, [nftables.add_element(ruleset.TABLE, item) for item in elements])
-                    return
-                except OSError as error:
-                    if error.errno == errno.ENOENT and attempt < 2:
-                        self._install(netlink)
-                    elif error.errno == errno.EEXIST and attempt < 2:
-                        _make_room(netlink, owner, elements)
-                    else:
-                        raise PluginFailed(f"nftables: {error.strerror}") from error
+        netlink = self._netlink()
+        for attempt in range(3):
+            try:
+                nftables.commit(netlink, [nftables.add_element(ruleset.TABLE, item) for item in elements])
+                return
+            except OSError as error:
+                if error.errno == errno.ENOENT and attempt < 2:
+                    self._install(netlink)
+                elif error.errno == errno.EEXIST and attempt < 2:
+                    _make_room(netlink, owner, elements)
+                else:
+                    raise PluginFailed(f"nftables: {error.strerror}") from error
 
     def remove(self, owner: str, sets: Sequence[str]) -> None:
         """Remove what ``owner`` has in ``sets``; nothing there is fine."""
-        with self._netlink() as netlink:
-            for _ in range(3):
-                try:
-                    mine = [
-                        element
-                        for name in sets
-                        for element in nftables.list_elements(netlink, ruleset.TABLE, name, owner)
-                    ]
-                    nftables.commit(netlink, [nftables.delete_element(ruleset.TABLE, item) for item in mine])
-                    return
-                except OSError as error:
-                    if error.errno in _NO_NFTABLES:
-                        return  # a kernel without nftables holds no elements
-                    if error.errno != errno.ENOENT:  # somebody removed one in between: look again
-                        raise PluginFailed(f"nftables: {error.strerror}") from error
+        netlink = self._netlink()
+        for _ in range(3):
+            try:
+                mine = [
+                    element
+                    for name in sets
+                    for element in nftables.list_elements(netlink, ruleset.TABLE, name, owner)
+                ]
+                nftables.commit(netlink, [nftables.delete_element(ruleset.TABLE, item) for item in mine])
+                return
+            except OSError as error:
+                if error.errno in _NO_NFTABLES:
+                    return  # a kernel without nftables holds no elements
+                if error.errno != errno.ENOENT:  # somebody removed one in between: look again
+                    raise PluginFailed(f"nftables: {error.strerror}") from error
 
     def owners(self, sets: Sequence[str]) -> set[str]:
         """Who has elements in ``sets``."""
-        with self._netlink() as netlink:
-            try:
-                return {
-                    element.comment
-                    for name in sets
-                    for element in nftables.list_elements(netlink, ruleset.TABLE, name)
-                }
-            except OSError as error:
-                if error.errno in _NO_NFTABLES:
-                    return set()
-                raise PluginFailed(f"nftables: {error.strerror}") from error
+        netlink = self._netlink()
+        try:
+            return {
+                element.comment
+                for name in sets
+                for element in nftables.list_elements(netlink, ruleset.TABLE, name)
+            }
+        except OSError as error:
+            if error.errno in _NO_NFTABLES:
+                return set()
+            raise PluginFailed(f"nftables: {error.strerror}") from error
 
     def forget_flows(self, mappings: Sequence[PortMapping]) -> None:
         """Drop tracked UDP flows to these host ports, which would keep the way they had before."""
         ports = {mapping.host_port for mapping in mappings if mapping.protocol == "udp"}
         if not ports:
             return
-        with self._netlink() as netlink:
-            for port in ports:
-                try:
-                    conntrack.forget_udp(netlink, port)
-                except OSError as error:
-                    if error.errno not in _NO_NFTABLES:  # no connection tracking: nothing to forget
-                        raise PluginFailed(f"conntrack: {error.strerror}") from error
+        netlink = self._netlink()
+        for port in ports:
+            try:
+                conntrack.forget_udp(netlink, port)
+            except OSError as error:
+                if error.errno not in _NO_NFTABLES:  # no connection tracking: nothing to forget
+                    raise PluginFailed(f"conntrack: {error.strerror}") from error
 
     def route_localnet(self, link: str) -> None:
         """Let 127.0.0.1 of the host reach pods behind ``link``; the table's guard keeps others out."""
-        path = self._sysctls / "net/ipv4/conf" / link / "route_localnet"
+        path = Path("/proc/sys/net/ipv4/conf") / link / "route_localnet"
         if path.read_text().strip() != "1":
             path.write_text("1")
 
     def _netlink(self) -> Netlink:
-        try:
-            return Netlink(NETLINK_NETFILTER)
-        except OSError as error:
-            raise PluginFailed(
-                f"this kernel has no netfilter netlink, which host ports and ipMasq need: {error.strerror}"
-            ) from error
+        with self._opening:
+            if self._socket is None:
+                try:
+                    self._socket = Netlink(NETLINK_NETFILTER)
+                except OSError as error:
+                    raise PluginFailed(
+                        "this kernel has no netfilter netlink, which host ports and ipMasq need:"
+                        f" {error.strerror}"
+                    ) from error
+            return self._socket
 
     def _install(self, netlink: Netlink) -> None:
         """Make the table. nft(8) is asked only here: once a boot, or after somebody flushed the ruleset."""

@@ -27,8 +27,8 @@ from cni.errors import NetworkNotReady, PluginFailed, PluginTimedOut
 from cni.fields import Json, boolean, mapping
 from cni.hostports import HostPorts, owner_of
 from cni.nat import Nat
-from cni.plugin import Timeouts
-from cni.pod import IFNAME, Attachment, PodNetwork, call_for, host_ports
+from cni.plugin import ExecutedPlugin, Timeouts
+from cni.pod import IFNAME, Attachment, PodNetwork, call_for, call_for_removal, host_ports
 from cni.result import parse
 from cni.watch import Watch
 
@@ -74,6 +74,7 @@ class Network:
         self._problems: Mapping[str, str] = {}
         self._plugin_problem = ""
         self._changed = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self._watch: Watch | None = None
         self._busy: dict[str, tuple[asyncio.Lock, int]] = {}
         self._reloads: set[asyncio.Task[None]] = set()
@@ -94,14 +95,19 @@ class Network:
             task.cancel()
         await asyncio.gather(*self._reloads, return_exceptions=True)
         await asyncio.to_thread(self._executor.shutdown)
+        self._nat.close()
 
     async def reload(self) -> None:
         """Read the configuration directory now; a file that broke keeps its last good content."""
+        async with self._reloading:
+            await self._reload()
+
+    async def _reload(self) -> None:
         found = await asyncio.to_thread(read_directory, self._conf_dir)
         before = self._chosen
         self._chosen = _choose(found, self._default, before)
         self._problems = found.errors
-        self._plugin_problem = await self._missing_plugin()
+        self._plugin_problem = await self._plugin_trouble()
         if before is None or self._chosen is None or before[1].raw != self._chosen[1].raw:
             name = self._chosen[1].name if self._chosen else ""
             _log.info("pod network chosen network=%s errors=%s", name, "; ".join(found.errors.values()))
@@ -158,7 +164,7 @@ class Network:
         Raises:
             PluginFailed, PluginMissing, PluginTimedOut: something is left; detach again.
         """
-        call = await self._in_thread(lambda: call_for(replace(pod, port_mappings=())))
+        call = await self._in_thread(lambda: call_for_removal(pod))
         async with self._alone(pod.sandbox_id):
             entries = await self._in_thread(lambda: self._cache.of_container(pod.sandbox_id))
             for entry in entries:
@@ -169,8 +175,7 @@ class Network:
                 await self._within(self._timeouts.delete_s, "DEL", network, deletion)
             if not entries and self._chosen is not None:
                 network = self._chosen[1]
-                full = replace(call, capabilities=(await self._in_thread(lambda: call_for(pod))).capabilities)
-                await self._within(self._timeouts.delete_s, "DEL", network, self._detach(network, full, None))
+                await self._within(self._timeouts.delete_s, "DEL", network, self._detach(network, call, None))
 
     async def check(self, pod: PodNetwork) -> None:
         """Ask the plugins whether the attachment is still as they made it (CHECK)."""
@@ -249,14 +254,16 @@ class Network:
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function)
 
-    async def _missing_plugin(self) -> str:
-        """Why the chosen list cannot run: a plugin that is missing, or one that says so (STATUS)."""
+    async def _plugin_trouble(self) -> str:
+        """Why the chosen list cannot run: a plugin is missing, too old, or says so itself (STATUS)."""
         if self._chosen is None:
             return ""
         network = self._chosen[1]
         try:
             for conf in network.plugins:
-                await self._in_thread(partial(self._registry.choose, conf))
+                plugin = await self._in_thread(partial(self._registry.choose, conf))
+                if isinstance(plugin, ExecutedPlugin):
+                    await _check_version(plugin, network.cni_version)
             await Chain(network, self._registry.choose).status()
         except PodwrightError as error:
             return f"network {network.name} ({network.source}): {error}"
@@ -294,6 +301,20 @@ def _choose(
         if not default or lists[name].name == default:
             return name, lists[name]
     return None
+
+
+async def _check_version(plugin: ExecutedPlugin, version: str) -> None:
+    """Refuse a plugin that says it does not speak ``version``; one that cannot say is tried at ADD."""
+    try:
+        spoken = await plugin.versions()
+    except PodwrightError as error:
+        _log.warning("CNI plugin does not tell its versions plugin=%s error=%s", plugin.path, error)
+        return
+    if version not in spoken:
+        raise PluginFailed(
+            f"CNI plugin {plugin.kind} ({plugin.path}) does not speak cniVersion {version}, only"
+            f" {', '.join(spoken)}"
+        )
 
 
 def _maps_ports(network: NetworkList) -> bool:

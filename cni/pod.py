@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -65,6 +65,14 @@ def call_for(pod: PodNetwork) -> Call:
     )
     netns = str(pod.netns) if is_pinned(pod.netns) else ""
     return Call(pod.sandbox_id, netns, IFNAME, args, capabilities(pod))
+
+
+def call_for_removal(pod: PodNetwork) -> Call:
+    """The plugin call to detach a pod: wishes that no attach could have met must not stand in the way."""
+    try:
+        return call_for(pod)
+    except NetworkConfigInvalid:
+        return call_for(replace(pod, port_mappings=(), annotations={}))
 
 
 def capabilities(pod: PodNetwork) -> dict[str, object]:

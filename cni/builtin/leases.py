@@ -55,7 +55,7 @@ class Leases:
         temporary = self.directory / f".{address}.tmp"
         temporary.write_bytes(owner)
         temporary.replace(path)
-        (self.directory / f"{_LAST}{position}").write_text(str(address))
+        _overwrite(self.directory / f"{_LAST}{position}", str(address).encode())
         return True
 
     def last(self, position: int) -> str:
@@ -148,6 +148,16 @@ def allocate(
         if leases.reserve(candidate, owner, position):
             return candidate, ranges.ranges.index(one)
     return None
+
+
+def _overwrite(path: Path, content: bytes) -> None:
+    """Replace a small file's content in place: after O_TRUNC ext4 would flush it to disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.pwrite(descriptor, content, 0)
+        os.ftruncate(descriptor, len(content))
+    finally:
+        os.close(descriptor)
 
 
 def _owned(content: bytes, owner: bytes) -> bool:

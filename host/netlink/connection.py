@@ -144,8 +144,9 @@ def _failure(reply: Reply, what: str) -> OSError | None:
     if code >= 0:
         return None
     explanation = ""
-    if reply.type == _NLMSG_ERROR and reply.flags & _NLM_F_ACK_TLVS:
-        # CAP_ACK: behind the code stands only the header of the request, then the attributes.
-        message = attributes(reply.payload, 4 + 16).get(_NLMSGERR_ATTR_MSG)
+    if reply.flags & _NLM_F_ACK_TLVS:
+        # CAP_ACK: of the request only the header stands between the code and the attributes.
+        offset = 4 + 16 if reply.type == _NLMSG_ERROR else 4
+        message = attributes(reply.payload, offset).get(_NLMSGERR_ATTR_MSG)
         explanation = f" ({text(message)})" if message else ""
     return OSError(-code, f"{what}: {os.strerror(-code)}{explanation}")

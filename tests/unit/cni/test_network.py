@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cni.errors import NetworkNotReady, PluginFailed
+from cni.nat import PortMapping
 from cni.network import Network
 from cni.pod import PodNetwork
 
@@ -126,3 +128,23 @@ async def test_a_pod_without_namespace_is_refused(tmp_path: Path) -> None:
         await network.reload()
         with pytest.raises(PluginFailed, match="does not exist"):
             await network.attach(pod(tmp_path))
+
+
+async def test_a_plugin_of_another_version_is_named(tmp_path: Path) -> None:
+    async with running(tmp_path) as network:
+        path = tmp_path / "bin" / "old"
+        path.write_text('#!/bin/sh\ncat >/dev/null\necho \'{"supportedVersions": ["0.3.1", "0.4.0"]}\'\n')
+        path.chmod(0o755)
+        write(tmp_path / "net.d", "10-a.conflist", "a", "old")
+        await network.reload()
+        assert "does not speak cniVersion 1.0.0, only 0.3.1, 0.4.0" in network.ready().message
+
+
+async def test_wishes_that_cannot_be_met_do_not_stop_a_detach(tmp_path: Path) -> None:
+    wrong = replace(
+        pod(tmp_path),
+        port_mappings=(PortMapping(80, 80, "icmp"),),
+        annotations={"kubernetes.io/ingress-bandwidth": "much"},
+    )
+    async with running(tmp_path) as network:
+        await network.detach(wrong)

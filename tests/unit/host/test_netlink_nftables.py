@@ -8,7 +8,7 @@ from pyroute2.netlink.nfnetlink.nftsocket import nft_set_elem_list_msg
 
 from host.netlink import nftables
 from host.netlink.conntrack import flows
-from host.netlink.message import attributes
+from host.netlink.message import Message, attributes
 from host.netlink.nftables import Element
 
 ELEMENT = Element(
@@ -19,7 +19,7 @@ ELEMENT = Element(
 )
 
 
-def decode(message: nftables.Message) -> Any:
+def decode(message: Message) -> Any:
     decoded = nft_set_elem_list_msg(message.encode(3))
     decoded.decode()
     return decoded
