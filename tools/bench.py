@@ -15,12 +15,14 @@ from pathlib import Path
 
 from tests.harness import private
 from tests.harness.cache import PROJECT, cache_root
-from tests.harness.debian import PackagesUnavailable
+from tests.harness.debian import PackagesUnavailable, find, unpacked
 from tests.harness.registry import registry_program
 
 DEFAULT_PLACE = PROJECT.parent / "shared/bench"
 # Runs share the names of cgroups, and would disturb one another's timing.
 LOCK = Path("/var/tmp/podwright-bench.lock")
+# cribench makes its image of /bin/busybox alone: inside the private namespace that is a static one.
+STATIC_BUSYBOX = ("sh", "-c", 'mount --bind "$0" /bin/busybox && exec "$@"')
 DEFAULTS: Mapping[str, Sequence[str]] = {
     "--parts": ("latency,density",),
     "--pods": ("50",),
@@ -38,18 +40,22 @@ def main(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    if missing := [name for name in ("containerd", "cc") if shutil.which(name) is None]:
-        print(f"missing: {', '.join(missing)}: apt-get install containerd gcc libc6-dev", file=sys.stderr)
+    if missing := [name for name in ("containerd", "cc", "busybox") if shutil.which(name) is None]:
+        print(
+            f"missing: {', '.join(missing)}: apt-get install containerd gcc libc6-dev busybox",
+            file=sys.stderr,
+        )
         return 1
     try:
         registry = registry_program()
+        busybox = find(unpacked(["busybox-static"])[0], "busybox")
     except PackagesUnavailable as error:
         print(error, file=sys.stderr)
         return 1
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        line = private.command_line(command(place, registry, arguments))
-        return subprocess.run(line, cwd=PROJECT, check=False).returncode
+        line = [*STATIC_BUSYBOX, str(busybox), *command(place, registry, arguments)]
+        return subprocess.run(private.command_line(line), cwd=PROJECT, check=False).returncode
 
 
 def command(place: Path, registry: Path, arguments: Sequence[str]) -> list[str]:
