@@ -44,7 +44,8 @@ def _inflaters() -> tuple[Callable[[], _Inflater], tuple[type[Exception], ...]]:
         from isal import isal_zlib
     except ImportError:
         return lambda: zlib.decompressobj(31), (zlib.error,)
-    return lambda: isal_zlib.decompressobj(31), (isal_zlib.error, zlib.error)
+    # Its type stub calls the exception an instance.
+    return lambda: isal_zlib.decompressobj(31), (cast(type[Exception], isal_zlib.error), zlib.error)
 
 
 class Stream:

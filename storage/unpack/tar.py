@@ -274,7 +274,7 @@ class Reader:
         size = _decimal(records, b"size", parse_number(header[124:136]))
         if size < 0:
             raise LayerFault(Kind.CORRUPT, f"negative size {size}", shown)
-        if kind is Type.FILE and name.endswith(b"/"):
+        if flag == 0 and name.endswith(b"/"):
             kind = Type.DIRECTORY  # how tar said it before there was a type for it
         mtime = records.get(b"mtime")
         return Entry(

@@ -1,7 +1,6 @@
 """A registry, a store that finds it under the name registry.test, and the count of what a store holds."""
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -12,7 +11,7 @@ from host.mounts import MNT_DETACH, mountpoints_below, umount
 from storage.images import Images, Options
 from storage.registry.client import ClientOptions
 from storage.unpack.faults import Limits
-from tests.integration.storage.support import Registry, running_registry
+from tests.integration.storage.support import Registry, names, running_registry
 
 OpenStore = Callable[..., AbstractAsyncContextManager[Images]]
 
@@ -54,9 +53,9 @@ def open_store(tmp_path: Path) -> Iterator[OpenStore]:
 def contents(store: Images) -> dict[str, int]:
     """How much of everything a store holds: files and directories, layers, rows."""
     result = {
-        "layers": len(os.listdir(store.root / "layers")),
-        "ingest": len(os.listdir(store.root / "ingest")),
-        "top": len([name for name in os.listdir(store.root) if not name.startswith("catalogue.db-")]),
+        "layers": len(names(store.root / "layers")),
+        "ingest": len(names(store.root / "ingest")),
+        "top": len([name for name in names(store.root) if not name.startswith("catalogue.db-")]),
     }
     for table in ("images", "tags", "digests", "image_layers", "rootfs", "rootfs_layers"):
         [(count,)] = store.database.read(f"SELECT count(*) FROM {table}")

@@ -102,6 +102,11 @@ def descriptor(media_type: str, data: bytes) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": sha256(data), "size": len(data)}
 
 
+def names(directory: Path) -> list[str]:
+    """What a directory holds, sorted."""
+    return sorted(path.name for path in directory.iterdir())
+
+
 def free_port() -> int:
     """A port of the loopback that was free just now."""
     with socket.socket() as listener:

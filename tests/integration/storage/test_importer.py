@@ -20,6 +20,7 @@ from tests.integration.storage.support import (
     Member,
     build_image,
     descriptor,
+    names,
     sha256,
     tar_bytes,
 )
@@ -74,7 +75,7 @@ async def test_a_docker_archive_is_imported_under_its_names(
     assert image.repo_tags == ("docker.io/library/demo:1", "quay.io/a/b:2")
     assert store.find("demo:1") == image
     assert len(image.layers) == 2
-    assert os.listdir(store.root / "ingest") == []
+    assert names(store.root / "ingest") == []
 
 
 async def test_an_oci_layout_is_imported_from_tar_and_directory(store: Images, tmp_path: Path) -> None:

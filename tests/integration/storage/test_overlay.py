@@ -1,7 +1,7 @@
 """Root file systems: what a container sees, what it leaves, and what a crash or reboot leaves."""
 
 import asyncio
-import os
+import json
 import stat
 import tarfile
 from collections.abc import AsyncIterator
@@ -15,7 +15,15 @@ from storage.catalogue import Image
 from storage.images import Images
 from storage.overlay import ImageNotFound, RootfsExists, RootfsManager, RootfsNotFound, disk_usage
 from tests.integration.storage.conftest import OpenStore, contents
-from tests.integration.storage.support import Member, build_image, tar_bytes
+from tests.integration.storage.support import (
+    OCI_MANIFEST,
+    Member,
+    build_image,
+    descriptor,
+    names,
+    sha256,
+    tar_bytes,
+)
 
 pytestmark = pytest.mark.root
 
@@ -30,11 +38,7 @@ async def add(store: Images, layers: list[list[Member]], name: str) -> Image:
     for digest, data in {**built.blobs, "manifest": built.manifest}.items():
         (directory / "blobs/sha256" / digest.removeprefix("sha256:")).write_bytes(data)
     manifest = directory / "blobs/sha256/manifest"
-    from tests.integration.storage.support import OCI_MANIFEST, descriptor, sha256
-
     manifest.rename(manifest.with_name(sha256(built.manifest).removeprefix("sha256:")))
-    import json
-
     index = {"schemaVersion": 2, "manifests": [descriptor(OCI_MANIFEST, built.manifest)]}
     (directory / "index.json").write_text(json.dumps(index))
     [image] = await store.import_archive(directory, f"{name}:latest")
@@ -80,9 +84,9 @@ async def test_whiteouts_hide_and_implied_directories_keep_their_description(
 ) -> None:
     image = await add(store, LAYERS, "whiteouts")
     path = await rootfs.prepare(new_container_id(), image)
-    assert sorted(os.listdir(path / "etc")) == ["kept"]
-    assert os.listdir(path / "opt") == ["above"]
-    assert os.listdir(path / "both") == ["above"]
+    assert names(path / "etc") == ["kept"]
+    assert names(path / "opt") == ["above"]
+    assert names(path / "both") == ["above"]
     assert stat.S_IMODE((path / "tmp").stat().st_mode) == 0o1777
     assert (stat.S_IMODE((path / "etc").stat().st_mode), (path / "etc").stat().st_uid) == (0o750, 5)
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
@@ -135,13 +139,13 @@ async def test_images_of_many_layers_mount(count: int, store: Images, rootfs: Ro
     image = await add(store, layers, f"many{count}")
     path = await rootfs.prepare(new_container_id(), image)
     assert (path / "top").read_text() == str(count - 1)
-    assert len(os.listdir(path)) == count + 1
+    assert len(names(path)) == count + 1
 
 
 async def test_an_image_without_layers_has_an_empty_root(store: Images, rootfs: RootfsManager) -> None:
     image = await add(store, [], "scratch")
     path = await rootfs.prepare(new_container_id(), image)
-    assert os.listdir(path) == []
+    assert names(path) == []
     (path / "file").write_text("x")
 
 

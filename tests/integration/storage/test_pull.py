@@ -27,6 +27,7 @@ from tests.integration.storage.support import (
     build_image,
     cutting_proxy,
     descriptor,
+    names,
     running_registry,
     sha256,
     tar_bytes,
@@ -455,7 +456,7 @@ async def test_closing_the_store_undoes_a_pull_in_flight(registry: Registry, ope
     registry.push("team/closing", "v1", build_image([tar_bytes([Member("c", os.urandom(4_000_000))])]))
     async with open_store(registry.host) as store:
         task = asyncio.create_task(store.pull("registry.test/team/closing:v1"))
-        while not os.listdir(store.root / "ingest"):
+        while not names(store.root / "ingest"):
             await asyncio.sleep(0.001)
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -94,7 +94,12 @@ def test_files_that_are_not_ours_say_the_way_out(tmp_path: Path) -> None:
 
 def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
     database = Database(tmp_path / "db")
-    with pytest.raises(ZeroDivisionError), database.transaction() as connection:
-        connection.execute("INSERT INTO rootfs VALUES ('c', 'i')")
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO rootfs VALUES ('c', 'i')")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert database.read("SELECT * FROM rootfs") == []

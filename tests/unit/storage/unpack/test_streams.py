@@ -57,7 +57,7 @@ BROKEN = {
     "gzip header only": (FORMS["gzip"][:6], Kind.TRUNCATED),
     "gzip damaged": (FORMS["gzip"][:2000] + b"\xff" * 50 + FORMS["gzip"][2050:], Kind.CORRUPT),
     "gzip with garbage": (FORMS["gzip"] + b"garbage", Kind.CORRUPT),
-    "zstd damaged": (FORMS["zstd"][:100] + b"\xff" * 50 + FORMS["zstd"][150:], Kind.CORRUPT),
+    "zstd damaged": (FORMS["zstd"][:5] + b"\xff" * 50 + FORMS["zstd"][55:], Kind.CORRUPT),
 }
 
 

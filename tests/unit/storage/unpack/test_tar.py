@@ -23,7 +23,7 @@ def header(name: bytes = b"file", *, flag: bytes = b"0", size: int = 0, **fields
     block[100:108] = b"0000644\0"
     block[108:116] = fields.get("uid", b"0000001\0")
     block[116:124] = b"0000002\0"
-    block[124:136] = fields.get("size", f"{size:011o}\0".encode())
+    block[124:136] = fields.get("raw_size", f"{size:011o}\0".encode())
     block[136:148] = fields.get("mtime", b"00000000007\0")
     block[156:157] = flag
     link = fields.get("link", b"")
@@ -141,8 +141,8 @@ def test_every_usual_ending(end: bytes) -> None:
         (header() + END + b"garbage", Kind.CORRUPT),
         (header() + bytes(BLOCK) + header(), Kind.CORRUPT),
         (header(size=1) + padded(b"x") + b"\xff" * BLOCK, Kind.CORRUPT),
-        (header(size=b"zzzzzzzzzzz\0"), Kind.CORRUPT),
-        (header(size=b"\xff" * 12) + END, Kind.CORRUPT),
+        (header(raw_size=b"zzzzzzzzzzz\0"), Kind.CORRUPT),
+        (header(raw_size=b"\xff" * 12) + END, Kind.CORRUPT),
         (header(uid=b"0o17   \0"), Kind.CORRUPT),
         (extended(b"x", b"5 a=b\n") + header(), Kind.CORRUPT),
         (extended(b"x", pax(uid=b"-1")) + header(), Kind.CORRUPT),
@@ -170,7 +170,7 @@ def test_the_number_of_entries_is_bounded() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        (b"0000644\0", 0o644), (b"   644 \0", 0o644), (b"\0" * 8, 0), (b"        ", 0), (b"7777777", 0o7777777),
+        (b"0000644\0", 0o644), (b"   644 \0", 0o644), (b"\0" * 8, 0), (b" " * 8, 0), (b"7777777", 0o7777777),
         (b"\x80\0\0\0\0\0\0\x01\0\0\0\0", 1 << 32), (b"\xff" * 12, -1),
     ],
 )  # fmt: skip
@@ -214,9 +214,8 @@ def test_what_tarfile_writes_is_read(files: list[tuple[str, bytes]], kind: int, 
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     found = entries(buffer.getvalue(), chunk=chunk)
-    # tarfile strips what is after the last slash of a file's name no more than we do.
-    assert [(entry.name, entry.size) for entry in found if entry.type is Type.FILE] == [
-        (name.encode(), len(data)) for name, data in files if not name.endswith("/")
+    assert [(entry.name, entry.size) for entry in found] == [
+        (name.encode(), len(data)) for name, data in files
     ]
 
 
@@ -224,9 +223,10 @@ def test_what_tarfile_writes_is_read(files: list[tuple[str, bytes]], kind: int, 
 @given(st.binary(max_size=2000) | st.builds(lambda data: header() + data, st.binary(max_size=1500)))
 def test_any_bytes_are_entries_or_a_fault(data: bytes) -> None:
     try:
-        entries(data)
-    except LayerFault as fault:
-        assert fault.kind in (Kind.CORRUPT, Kind.TRUNCATED, Kind.TOO_LARGE, Kind.UNSUPPORTED)
+        found = entries(data)
+    except LayerFault:
+        return
+    assert all(entry.size >= 0 for entry in found)
 
 
 @given(st.lists(st.binary(max_size=50), max_size=20), st.lists(st.integers(0, 60), max_size=20))
