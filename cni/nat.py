@@ -81,6 +81,9 @@ def hostport_elements(
 
     A host IP chooses its family. Without ``snat`` a pod cannot reach itself by its host port, nor can
     the host by 127.0.0.1.
+
+    Raises:
+        NetworkConfigInvalid: one host port leads to two container ports.
     """
     elements: dict[Element, None] = {}
     for version, address in _first_by_version(addresses).items():
@@ -95,6 +98,11 @@ def hostport_elements(
         for link in links:
             key = address.packed + _link(link)
             elements[Element(f"target_links{version}", key, b"", owner)] = None
+    keys: set[tuple[str, bytes]] = set()
+    for element in elements:
+        if (element.set, element.key) in keys:
+            raise NetworkConfigInvalid(f"{_describe(element)} is mapped to two container ports of one pod")
+        keys.add((element.set, element.key))
     return list(elements)
 
 

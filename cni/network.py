@@ -152,7 +152,7 @@ class Network:
         if self._chosen is None:
             raise NetworkNotReady(self.ready().message)
         network = self._chosen[1]
-        call = await self._in_thread(lambda: call_for(pod))
+        call = call_for(pod)
         if not call.netns:
             raise PluginFailed(f"the network namespace {pod.netns} does not exist")
         async with self._alone(pod.sandbox_id):
@@ -164,7 +164,7 @@ class Network:
         Raises:
             PluginFailed, PluginMissing, PluginTimedOut: something is left; detach again.
         """
-        call = await self._in_thread(lambda: call_for_removal(pod))
+        call = call_for_removal(pod)
         async with self._alone(pod.sandbox_id):
             entries = await self._in_thread(lambda: self._cache.of_container(pod.sandbox_id))
             for entry in entries:

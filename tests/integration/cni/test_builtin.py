@@ -363,6 +363,7 @@ async def test_promiscuous_mode_and_mtu_reach_the_kernel(host: Host, start: Star
         with Netlink() as netlink:
             return route.parse_link(netlink.request(route.get_link(name))[0])
 
+    assert link("cni9").kind == "bridge"
     assert link("cni9").flags & route.IFF_PROMISC
     assert link("cni9").mtu == 1400
     inside = in_namespace(pod.netns, lambda: link("eth0"))
@@ -390,5 +391,25 @@ async def test_check_notices_a_lost_interface(host: Host, start: Start) -> None:
     in_namespace(pod.netns, lose)
     with pytest.raises(PluginFailed, match="failed on CHECK: find eth0: No such device"):
         await network.check(pod)
+    await network.detach(pod)
+    assert host.left_over() == []
+
+
+async def test_crio_s_own_bridge_network_works(host: Host, start: Start) -> None:
+    # The keys of CRI-O's contrib/cni/11-crio-ipv4-bridge.conflist with its IPv6 range.
+    ipam = {
+        "type": "host-local",
+        "dataDir": str(host.data_dir),
+        "routes": [{"dst": "0.0.0.0/0"}, {"dst": "1100:200::1/24"}],
+        "ranges": [[{"subnet": "10.85.0.0/16"}], [{"subnet": "1100:200::/24"}]],
+    }
+    host.conflist(host.bridge(ipam=ipam, hairpinMode=True), name="crio")
+    network = await start()
+    pod = host.pod("one", port_mappings=(PortMapping(12000, 80),))
+    assert (await network.attach(pod)).ips == ("10.85.0.2", "1100:200::2")
+    with Server(pod.netns, socket.AF_INET, socket.SOCK_STREAM, 80):
+        assert ask("127.0.0.1", 12000) == "10.85.0.1"
+    with Server(pod.netns, socket.AF_INET6, socket.SOCK_STREAM, 80):
+        assert ask("1100:200::2", 80) == "1100:200::1"
     await network.detach(pod)
     assert host.left_over() == []

@@ -98,3 +98,14 @@ def test_protocols_are_read_in_any_case() -> None:
 def test_wrong_mappings_are_refused(mapping: PortMapping, message: str) -> None:
     with pytest.raises(NetworkConfigInvalid, match=message):
         checked(mapping)
+
+
+def test_a_mapping_that_is_given_twice_counts_once() -> None:
+    assert hostport_elements("me", [PortMapping(1, 2)] * 2, [V4], []) == hostport_elements(
+        "me", [PortMapping(1, 2)], [V4], []
+    )
+
+
+def test_one_host_port_leads_to_one_container_port() -> None:
+    with pytest.raises(NetworkConfigInvalid, match="host port 1/tcp is mapped to two container ports"):
+        hostport_elements("me", [PortMapping(1, 2), PortMapping(1, 3)], [V4], [])

@@ -42,10 +42,14 @@ def registry(executor: Executor, directory: Path, mode: str, *binaries: str) -> 
         ("auto", {"type": "host-local"}, BuiltinPlugin),
         ("auto", {"type": "portmap"}, BuiltinPlugin),
         ("always", {"type": "tuning"}, ExecutedPlugin),
+        ("auto", {"type": "portmap", "backend": "nftables", "snat": False}, BuiltinPlugin),
+        ("auto", {"type": "portmap", "backend": "iptables"}, ExecutedPlugin),
+        ("auto", {"type": "portmap", "conditionsV4": ["!", "-d", "192.0.2.0/24"]}, ExecutedPlugin),
+        ("auto", {"type": "bridge", "ipam": {"type": "dhcp"}}, ExecutedPlugin),
     ],
 )
 def test_the_choice(tmp_path: Path, executor: Executor, mode: str, conf: Json, kind: type) -> None:
-    one = registry(executor, tmp_path, mode, "bridge", "tuning")
+    one = registry(executor, tmp_path, mode, "bridge", "tuning", "portmap")
     assert isinstance(one.choose(conf), kind)
 
 
