@@ -11,19 +11,19 @@ import itertools
 import json
 import logging
 import os
-import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from api.ids import ContainerId
 from host.fds import close_all
-from host.spawn import become_subreaper, pidfd_exit_code
+from host.spawn import become_subreaper
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection, Reply
 from oci.monitor.handles import Attachment, ExecHandle
+from oci.monitor.holdings import Holdings
 from oci.monitor.protocol import Json, Record
+from oci.monitor.scratch import Scratch
 from oci.monitor.types import (
     CreateContainer,
     Created,
@@ -39,22 +39,9 @@ from oci.states import State
 
 log = logging.getLogger(__name__)
 
-_SCRATCH_AGE_S = 600.0  # a file in scratch/ this old belongs to no command any more
 # Requests that run a runtime's command: doing them twice would do something else.
 _ONCE = (protocol.Create, protocol.Start, protocol.Exec, protocol.Shutdown)
 _RESTART_DELAY_S = (0.0, 0.2, 1.0, 5.0)
-
-
-@dataclass(slots=True)
-class _Held:
-    """Our duplicates of a live container's descriptors, by name, and its record as far as we know it."""
-
-    record: Record
-    streams: dict[str, int] = field(default_factory=dict)
-
-    def close(self) -> None:
-        close_all(self.streams.values())
-        self.streams.clear()
 
 
 class Monitor:
@@ -68,11 +55,11 @@ class Monitor:
         self._recovery: asyncio.Task[None] | None = None
         self._started_pid: int | None = None
         self._journal: int | None = None
-        self._held: dict[ContainerId, _Held] = {}
+        self._holdings = Holdings()
+        self._scratch = Scratch(directory / "scratch")
         self._execs: dict[str, asyncio.Future[ExecFinished]] = {}
         self._handles: dict[str, ExecHandle] = {}
         self._exits: asyncio.Queue[Exited] = asyncio.Queue()
-        self._numbers = itertools.count(1)
         self._closed = False
 
     @classmethod
@@ -89,7 +76,7 @@ class Monitor:
         await monitor._establish(start=start)
         monitor._connected.set()
         try:
-            await asyncio.to_thread(monitor._sweep_scratch)
+            await asyncio.to_thread(monitor._scratch.sweep)
             for record in await monitor.list():
                 if record.state != State.EXITED:
                     await monitor._hold(record)
@@ -106,10 +93,7 @@ class Monitor:
             await asyncio.gather(self._recovery, return_exceptions=True)
         if self._connection is not None:
             self._connection.close()
-        for held in self._held.values():
-            self._unwatch(held)
-            held.close()
-        self._held.clear()
+        self._holdings.close()
         if self._journal is not None:
             os.close(self._journal)
             self._journal = None
@@ -143,7 +127,7 @@ class Monitor:
             RuntimeTimedOut: after ``spec.timeout_s``; the runtime is killed.
             MonitorFailed: the log cannot be opened, or the id is in use.
         """
-        with self._scratch("log", "pid", "tty") as (runtime_log, pid_file, console):
+        with self._scratch.files("log", "pid", "tty") as (runtime_log, pid_file, console):
             socket_path = console if spec.terminal else None
             argv = spec.runtime.create_command(
                 spec.id, spec.bundle, pid_file, runtime_log, socket_path, no_pivot=spec.no_pivot
@@ -164,7 +148,7 @@ class Monitor:
             reply = await self._request(request)
         _raise_failure(reply.result, spec.runtime, "create", spec.id, spec.timeout_s)
         record = protocol.parse_record(reply.result["record"])
-        self._keep(record, reply)
+        self._holdings.keep(record, reply.result["streams"], reply.descriptors)
         return Created(record.pid, record.start_time)
 
     async def start(self, container_id: ContainerId, runtime: Runtime, timeout_s: float = 60.0) -> None:
@@ -175,12 +159,11 @@ class Monitor:
             ContainerGone: the runtime does not know it.
             RuntimeTimedOut: after ``timeout_s``.
         """
-        with self._scratch("log") as (runtime_log,):
+        with self._scratch.files("log") as (runtime_log,):
             argv = runtime.start_command(container_id, runtime_log)
             reply = await self._request(protocol.Start(container_id, argv, runtime_log, timeout_s))
         _raise_failure(reply.result, runtime, "start", container_id, timeout_s)
-        if container_id in self._held:
-            self._held[container_id].record = protocol.parse_record(reply.result["record"])
+        self._holdings.update(protocol.parse_record(reply.result["record"]))
 
     async def signal(self, container_id: ContainerId, signo: int) -> None:
         """Send a signal to the container's first process, safe against pid reuse.
@@ -217,11 +200,16 @@ class Monitor:
         terminal = bool(process.get("terminal"))
         given = {} if terminal else {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         descriptors = {name: number for name, number in given.items() if number is not None}
-        exec_id = self._name()
+        exec_id = self._scratch.name()
         finished: asyncio.Future[ExecFinished] = asyncio.get_running_loop().create_future()
         self._execs[exec_id] = finished
         try:
-            with self._scratch("log", "pid", "tty", "json") as (runtime_log, pid_file, console, process_file):
+            with self._scratch.files("log", "pid", "tty", "json") as (
+                runtime_log,
+                pid_file,
+                console,
+                process_file,
+            ):
                 content = json.dumps(runtime.prepare_process(process)).encode()
                 Path(process_file).write_bytes(content)  # /run is memory: microseconds
                 socket_path = console if terminal else None
@@ -295,7 +283,7 @@ class Monitor:
 
     async def close_stdin(self, container_id: ContainerId) -> None:
         """Close the container's stdin for good, here and in the monitor."""
-        self._drop_stdin(container_id)
+        self._holdings.drop_stdin(container_id)
         await self._request(protocol.CloseStdin(container_id))
 
     async def resize(self, container_id: ContainerId, width: int, height: int) -> None:
@@ -377,7 +365,7 @@ class Monitor:
     def _lost(self) -> None:
         if self._closed or (self._recovery is not None and not self._recovery.done()):
             return  # a recovery under way sees the loss itself, and goes on
-        log.error("monitor lost; starting another containers=%d", len(self._held))
+        log.error("monitor lost; starting another containers=%d", len(self._holdings))
         self._connected.clear()
         self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="monitor-recovery")
 
@@ -399,13 +387,13 @@ class Monitor:
         try:
             await self._establish(start=True)
             assert self._connection is not None
-            for held in list(self._held.values()):
+            for held in self._holdings.all():
                 streams = dict(held.streams)
                 if journal is not None:
                     streams["journal"] = journal  # holds what was between a pipe and a log
                 request = protocol.Adopt(held.record._asdict(), list(streams))
                 await self._connection.request(request, list(streams.values()))
-                self._watch(held)
+                self._holdings.watch(held, lambda name, code: self._post(protocol.Reaped(name, code)))
         finally:
             if journal is not None:
                 os.close(journal)
@@ -413,57 +401,22 @@ class Monitor:
             handle.orphaned()
         self._connected.set()
         for record in await self.list():  # if only the connection was lost, exits were told to nobody
-            if record.state == State.EXITED and record.id in self._held:
+            if record.state == State.EXITED and record.id in self._holdings:
                 self._exited(record)
 
     # --- what we hold -----------------------------------------------------------------------------
-
-    def _keep(self, record: Record, reply: Reply) -> None:
-        names = reply.result.get("streams")
-        assert isinstance(names, list)
-        container_id = ContainerId(record.id)
-        self._release(container_id)
-        self._held[container_id] = _Held(record, dict(zip(names, reply.descriptors, strict=True)))
 
     async def _hold(self, record: Record) -> None:
         """Fetch duplicates of a live container's descriptors; it may end meanwhile."""
         with contextlib.suppress(NotLive, UnknownContainer):
             reply = await self._request(protocol.Handles(record.id))
-            self._keep(record, reply)
-
-    def _release(self, container_id: ContainerId) -> None:
-        held = self._held.pop(container_id, None)
-        if held is not None:
-            self._unwatch(held)
-            held.close()
-
-    def _drop_stdin(self, container_id: ContainerId) -> None:
-        held = self._held.get(container_id)
-        if held is not None and "stdin" in held.streams:
-            os.close(held.streams.pop("stdin"))
-
-    def _watch(self, held: _Held) -> None:
-        """An orphan of a dead monitor may have become our child: reap it and tell its code."""
-        pidfd = held.streams["pidfd"]
-        loop = asyncio.get_running_loop()
-
-        def ended() -> None:
-            loop.remove_reader(pidfd)
-            code = pidfd_exit_code(pidfd)
-            if code is not None:
-                self._post(protocol.Reaped(held.record.id, code))
-
-        loop.add_reader(pidfd, ended)
-
-    def _unwatch(self, held: _Held) -> None:
-        if "pidfd" in held.streams:
-            asyncio.get_running_loop().remove_reader(held.streams["pidfd"])
+            self._holdings.keep(record, reply.result["streams"], reply.descriptors)
 
     async def _detach(self, container_id: ContainerId, number: int) -> None:
         with contextlib.suppress(MonitorUnavailable, NotLive, UnknownContainer):
             reply = await self._request(protocol.Detach(container_id, number))
             if reply.result.get("stdin_closed"):
-                self._drop_stdin(container_id)
+                self._holdings.drop_stdin(container_id)
 
     def _event(self, event: Json) -> None:
         match event.get("event"):
@@ -478,7 +431,7 @@ class Monitor:
 
     def _exited(self, record: Record) -> None:
         container_id = ContainerId(record.id)
-        self._release(container_id)
+        self._holdings.release(container_id)
         self._exits.put_nowait(
             Exited(container_id, record.exit_code, record.finished_at_ns, record.oom_killed)
         )
@@ -486,33 +439,6 @@ class Monitor:
     def _exec_is_over(self, exec_id: str) -> None:
         self._execs.pop(exec_id, None)
         self._handles.pop(exec_id, None)
-
-    # --- scratch files ----------------------------------------------------------------------------
-
-    def _name(self) -> str:
-        return f"{os.getpid()}-{next(self._numbers)}"
-
-    @contextlib.contextmanager
-    def _scratch(self, *suffixes: str) -> Iterator[tuple[str, ...]]:
-        """Paths for one runtime command's files; removed when it is over.
-
-        The names are short: a console socket's path has 107 bytes at most.
-        """
-        name = self._name()
-        paths = tuple(f"{self.directory}/scratch/{name}.{suffix}" for suffix in suffixes)
-        try:
-            yield paths
-        finally:
-            for path in paths:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
-
-    def _sweep_scratch(self) -> None:
-        """Remove what commands of a daemon that died have left."""
-        for path in (self.directory / "scratch").iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < time.time() - _SCRATCH_AGE_S:
-                    path.unlink()
 
 
 def _integer(result: Mapping[str, object], key: str) -> int:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from oci.cli import CliRuntime
 from oci.monitor.client import Monitor
 from oci.monitor.exec_sync import exec_sync
 from tests.integration.oci.conftest import Workshop, end, monitor_pid, process
@@ -60,11 +59,12 @@ async def all_exit(workshop: Workshop, ids: list[str]) -> dict[str, int | None]:
 async def test_exit_while_no_monitor_lives_is_learnt_from_the_kernel(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sh", "-c", "read x; echo last; exit 23", stdin=True)
     async with await workshop.monitor.attach(container_id, stdin=True) as attachment:
+        records = await workshop.monitor.list()
         pid = monitor_pid(workshop.directory)
         os.kill(pid, signal.SIGSTOP)  # it reaps nothing from here on
         assert attachment.stdin is not None
         os.write(attachment.stdin, b"go\n")
-        (init,) = [held.record.pid for held in workshop.monitor._held.values()]
+        (init,) = [record.pid for record in records]
         while b"\nState:\tZ" not in Path(f"/proc/{init}/status").read_bytes():
             await asyncio.sleep(0.01)
         end(pid)
@@ -136,9 +136,8 @@ async def test_sigterm_does_not_end_a_monitor_with_containers(workshop: Workshop
     assert monitor_pid(workshop.directory) == pid
 
 
-async def test_many_containers_cost_one_small_process(workshop: Workshop, runtime: CliRuntime) -> None:
-    if runtime.name == "runc":
-        pytest.skip("memory does not depend on the runtime; crun makes 200 containers faster")
+@pytest.mark.parametrize("runtime", ["crun"], indirect=True)  # the monitor's memory does not depend on it
+async def test_many_containers_cost_one_small_process(workshop: Workshop) -> None:
     pid = monitor_pid(workshop.directory)
     ids = [await workshop.run("/bin/sleep", "600") for _ in range(200)]
     done = await asyncio.gather(
