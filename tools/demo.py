@@ -21,7 +21,29 @@ from tests.harness.daemon import Daemon, DaemonFailed, Settings
 from tests.harness.images import Entry, Image, Layer
 
 NAME = "localhost/demo/busybox:1"
+COMMANDS = (
+    "sh",
+    "echo",
+    "sleep",
+    "ip",
+    "ps",
+    "cat",
+    "ls",
+    "dd",
+    "hostname",
+    "true",
+    "kill",
+    "id",
+    "touch",
+    "seq",
+    "head",
+    "grep",
+    "nc",
+    "wget",
+)
 STEP_TIMEOUT_S = 60
+# Cgroups of others come and go on the machine: only those with our ids count.
+NOTHING = re.compile("(?!)")
 # The kubelet's: crictl shows the pod's name by them.
 LABELS = {"io.kubernetes.pod.name": "demo", "io.kubernetes.pod.namespace": "default"}
 # As pid 1 of its namespace it must handle SIGTERM itself, or its end would take the grace period.
@@ -40,17 +62,18 @@ def main() -> int:
         return 1
     if not (os.environ.get(private.INSIDE) or os.environ.get("DEMO_HOST")):
         return private.main([sys.executable, "-m", "tools.demo"])
-    before = Counts.take()
+    before = Counts.take(cgroups=NOTHING)
     started = time.monotonic()
     daemon = Daemon(Settings(handler="", bridge="pw-demo0", subnet="10.88.0.0/24"))
+    ids = NOTHING
     try:
-        show(daemon, crictl)
+        ids = re.compile("|".join(show(daemon, crictl)))
     except (DemoFailed, DaemonFailed, subprocess.TimeoutExpired) as error:
         print(f"\nThe demo failed: {error}\n\nWhat the daemon said, {daemon.log_tail()}", file=sys.stderr)
         return 1
     finally:
         forced = daemon.teardown()
-    left = forced + before.left_over(Counts.take())
+    left = forced + before.left_over(Counts.take(cgroups=ids))
     if left:
         print("\nThis was left behind, which is a bug:\n  " + "\n  ".join(left), file=sys.stderr)
         return 1
@@ -60,8 +83,8 @@ def main() -> int:
     return 0
 
 
-def show(daemon: Daemon, crictl: Path) -> None:
-    """All steps, in order."""
+def show(daemon: Daemon, crictl: Path) -> tuple[str, str]:
+    """All steps, in order; the ids of the sandbox and the container that were."""
     archive = daemon.state / "busybox.tar"
     say("Build an image from this machine's busybox, and import it")
     busybox_image().write_docker_archive(archive, NAME)
@@ -108,6 +131,7 @@ def show(daemon: Daemon, crictl: Path) -> None:
     if cri("pods", "-q") or cri("ps", "-a", "-q"):
         raise DemoFailed("the pod is still listed after its removal")
     print("    no pod and no container is listed")
+    return sandbox, created
 
 
 class Crictl:
@@ -152,7 +176,7 @@ def _busybox(program: Path) -> Iterator[Entry]:
     for directory in ("bin", "dev", "etc", "proc", "sys", "root", "tmp"):
         yield Entry(directory)
     yield Entry("bin/busybox", program.read_bytes())
-    for command in ("sh", "echo", "sleep", "ip", "ps", "cat", "ls"):
+    for command in COMMANDS:
         yield Entry(f"bin/{command}", link="bin/busybox", hard=True)
     listed = subprocess.run(["ldd", program], capture_output=True, text=True, timeout=10, check=False).stdout
     for library in sorted(set(re.findall(r"(/\S+) \(0x", listed))):
