@@ -147,4 +147,5 @@ async def test_many_containers_cost_one_small_process(workshop: Workshop) -> Non
     fields = dict(
         line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     )
-    assert int(fields["Pss"].split()[0]) < 12 * 1024
+    # What is its own; how much of the interpreter's file pages it shares depends on who else runs one.
+    assert int(fields["Anonymous"].split()[0]) < 10 * 1024
