@@ -53,11 +53,12 @@ class CatalogueBroken(Internal):
 
 
 class Database:
-    """Two connections: one for reads on the caller's thread, one for transactions on any thread."""
+    """Two connections, each usable from any thread: readers do not wait for a transaction."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._read_lock = threading.Lock()
         try:
             self._writer = self._connect()
             self._migrate()
@@ -103,15 +104,18 @@ class Database:
 
     def version(self) -> int:
         """A number that changes whenever anything was committed, by whatever process."""
-        return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
+        with self._read_lock:
+            return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
 
     def read(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
-        """The rows of a query, on the reading connection (one thread at a time)."""
-        return self._reader.execute(statement, parameters).fetchall()
+        """The rows of a query, on the reading connection."""
+        with self._read_lock:
+            return self._reader.execute(statement, parameters).fetchall()
 
     def close(self) -> None:
         """Close both connections."""
-        self._reader.close()
+        with self._read_lock:
+            self._reader.close()
         with self._lock:
             self._writer.close()
 

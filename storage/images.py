@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from api.ids import ImageId
 from host.files import sync_filesystem
@@ -28,12 +28,10 @@ from storage.manifest import Platform, this_platform
 from storage.policy import Policy
 from storage.reference import Reference
 from storage.registry.auth import Credentials, default_paths
+from storage.registry.options import ClientOptions
 from storage.registry.registries_conf import Registries
 from storage.unpack.faults import Limits
 from storage.unpacker import LayerSource, Unpacker
-
-if TYPE_CHECKING:
-    from storage.registry.client import ClientOptions
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +61,8 @@ class Options:
     parallel_layers: int = 4  # at once in the whole store
     layers_per_pull: int = 3
     platform: Platform = field(default_factory=this_platform)
-    client: "ClientOptions | None" = None
+    client: ClientOptions = field(default_factory=ClientOptions)
+    unpack_stall_timeout_s: float = 300.0
 
 
 class Images:
@@ -73,7 +72,8 @@ class Images:
         self.root = root
         self.options = options
         self.database = database
-        self.layers = Layers(root, database, Unpacker(options.limits), options.parallel_layers)
+        unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s)
+        self.layers = Layers(root, database, unpacker, options.parallel_layers)
         self.catalogue = Catalogue(database, options.pinned_images)
         self._lock = lock
         self._pulls: dict[tuple[str, Credentials | None], asyncio.Task[Image]] = {}

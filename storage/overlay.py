@@ -84,7 +84,15 @@ class RootfsManager:
             RootfsExists: the container has one.
             OSError: the kernel refuses the mount; nothing is left then.
         """
-        return await asyncio.shield(self._prepare(container_id, image))
+        preparing = asyncio.ensure_future(self._prepare(container_id, image))
+        try:
+            return await asyncio.shield(preparing)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped: what it makes is taken away, as nobody will hear of it.
+            await asyncio.wait({preparing})
+            if preparing.exception() is None:
+                await self.remove(container_id)
+            raise
 
     async def _prepare(self, container_id: ContainerId, image: Image) -> Path:
         try:

@@ -20,7 +20,7 @@ from storage.manifest import (
 from storage.policy import Policy
 from storage.reference import Reference
 from storage.registry.auth import Credentials, lookup
-from storage.registry.client import Client, ClientOptions, Served
+from storage.registry.client import Client, Served
 from storage.registry.errors import RegistryError
 from storage.registry.registries_conf import PullSource, Registries
 from storage.unpacker import LayerSource
@@ -47,7 +47,7 @@ class Pull:
         self._policy = policy
         self._credentials = credentials
         self._auth_files = auth_files
-        self._client_options = images.options.client or ClientOptions()
+        self._client_options = images.options.client
 
     async def run(self, reference: Reference) -> Image:
         """Pull from the first place that has the image; the last place's error is raised."""

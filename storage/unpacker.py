@@ -11,7 +11,7 @@ import importlib.util
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,10 +108,11 @@ class Unpacked:
 
 
 class Unpacker:
-    """Runs unpack processes."""
+    """Runs unpack processes; one that takes no byte, or does not end, for ``stall_timeout_s`` is killed."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, stall_timeout_s: float = 300.0) -> None:
         self._limits = limits
+        self._stall_timeout_s = stall_timeout_s
         self._module_path = _module_path()
 
     async def unpack(self, source: LayerSource, directory: Path) -> Unpacked:
@@ -131,10 +132,14 @@ class Unpacker:
             async with asyncio.TaskGroup() as group:
                 answer = group.create_task(_read_all(process.stdout))
                 trouble = group.create_task(_read_all(process.stderr))
-                group.create_task(_feed(process, source.open()))
+                group.create_task(_feed(process, source.open(), self._stall_timeout_s))
             await process.wait()
         except BaseExceptionGroup as errors:
-            raise _first(errors) from errors
+            first = _first(errors)
+            if isinstance(first, _Stalled):
+                text = f"the unpack process did nothing for {self._stall_timeout_s:g} s: is the disk stuck?"
+                raise UnpackFailed(source.name, text) from errors
+            raise first from errors
         finally:
             await _reap(process)
         return _judge(source, _decode(source, answer.result(), trouble.result(), process.returncode))
@@ -150,7 +155,14 @@ def _module_path() -> list[str]:
     return list(dict.fromkeys(places))
 
 
-async def _feed(process: asyncio.subprocess.Process, chunks: AsyncIterator[bytes]) -> None:
+class _Stalled(Exception):
+    """The process neither takes input nor ends."""
+
+
+async def _feed(
+    process: asyncio.subprocess.Process, chunks: AsyncIterator[bytes], stall_timeout_s: float
+) -> None:
+    """Write the layer to the process's stdin and wait for its end."""
     assert process.stdin is not None, "started with a pipe"
     pipe = process.stdin.get_extra_info("pipe")
     with contextlib.suppress(OSError):  # a lower limit on pipes only makes it slower
@@ -159,8 +171,17 @@ async def _feed(process: asyncio.subprocess.Process, chunks: AsyncIterator[bytes
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it gave up: its answer says why
             async for chunk in chunks:
                 process.stdin.write(chunk)
-                await process.stdin.drain()
+                await _bounded(process.stdin.drain(), stall_timeout_s)
     process.stdin.close()
+    await _bounded(process.wait(), stall_timeout_s)
+
+
+async def _bounded(step: Awaitable[object], timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await step
+    except TimeoutError as error:
+        raise _Stalled from error
 
 
 async def _read_all(stream: asyncio.StreamReader | None) -> bytes:

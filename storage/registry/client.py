@@ -13,7 +13,6 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -36,6 +35,7 @@ from storage.registry.errors import (
     UnexpectedAnswer,
 )
 from storage.registry.http import error_message, json_object, proxy_for, read_bounded, tls_context
+from storage.registry.options import ClientOptions
 from storage.registry.registries_conf import PullSource
 
 log = logging.getLogger(__name__)
@@ -47,18 +47,6 @@ _REDIRECTS = 5
 _MESSAGE_LIMIT = 64 << 10
 _TOKEN_LIMIT = 1 << 20
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-
-
-@dataclass(frozen=True, slots=True)
-class ClientOptions:
-    """Bounds of a conversation, in seconds and counts."""
-
-    connect_timeout_s: float = 10.0
-    stall_timeout_s: float = 60.0  # without a byte
-    attempts: int = 5  # without progress between them
-    backoff_s: float = 0.25  # of the first retry; doubled each time, and randomised
-    backoff_limit_s: float = 10.0
-    certs_dirs: tuple[Path, ...] = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
 
 @dataclass(frozen=True, slots=True)

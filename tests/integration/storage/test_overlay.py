@@ -179,6 +179,23 @@ async def test_a_busy_root_filesystem_is_still_removed(store: Images, rootfs: Ro
     assert not path.parent.exists()
 
 
+async def test_a_caller_that_goes_away_leaves_no_root_filesystem(
+    store: Images, rootfs: RootfsManager
+) -> None:
+    image = await add(store, LAYERS, "cancelled")
+    before = contents(store)
+    container = new_container_id()
+    task = asyncio.create_task(rootfs.prepare(container, image))
+    while not rootfs.known():
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert rootfs.known() == set()
+    assert contents(store) == before
+    assert mounts.mountpoints_below(store.root) == []
+
+
 def test_hard_links_count_once(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(8192))
     (tmp_path / "b").hardlink_to(tmp_path / "a")

@@ -1,0 +1,16 @@
+"""Bounds of conversations with registries; apart from the client, which loads a large library."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Bounds of a conversation, in seconds and counts."""
+
+    connect_timeout_s: float = 10.0
+    stall_timeout_s: float = 60.0  # without a byte
+    attempts: int = 5  # without progress between them
+    backoff_s: float = 0.25  # of the first retry; doubled each time, and randomised
+    backoff_limit_s: float = 10.0
+    certs_dirs: tuple[Path, ...] = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
