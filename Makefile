@@ -22,6 +22,7 @@ lint: setup ## ruff, mypy --strict, import-linter
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check --quiet . || { .venv/bin/ruff format --check .; exit 1; }
 	@.venv/bin/mypy
+	@.venv/bin/mypy tools/*.py
 	@.venv/bin/lint-imports --no-logo
 
 unit: setup ## Tests without root
