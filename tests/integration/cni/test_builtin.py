@@ -140,6 +140,7 @@ async def test_host_ports(
         assert seen == ("10.77.0.3" if bridge_rules == "1" else "10.77.0.1")
         assert in_namespace(one.netns, lambda: ask("10.77.0.1", 8080, kind)) == "10.77.0.1"
     with Server(one.netns, socket.AF_INET6, kind, 80):
+        assert ask("fd00:77::1", 8080, kind) == "fd00:77::1"
         seen = in_namespace(two.netns, lambda: ask("fd00:77::1", 8080, kind))
         assert seen == ("fd00:77::3" if bridge_rules == "1" else "fd00:77::1")
         assert in_namespace(one.netns, lambda: ask("fd00:77::1", 8080, kind)) == "fd00:77::1"
@@ -412,4 +413,32 @@ async def test_crio_s_own_bridge_network_works(host: Host, start: Start) -> None
     with Server(pod.netns, socket.AF_INET6, socket.SOCK_STREAM, 80):
         assert ask("1100:200::2", 80) == "1100:200::1"
     await network.detach(pod)
+    assert host.left_over() == []
+
+
+@pytest.mark.parametrize("plugins", [[PORTMAP], []], ids=["portmap", "own host ports"])
+async def test_detach_needs_no_cache(host: Host, start: Start, plugins: list[object]) -> None:
+    # What a crash leaves that came after the plugins and before the result was stored.
+    host.conflist(host.bridge(), *plugins)
+    network = await start()
+    pod = host.pod("one", port_mappings=(PortMapping(8080, 80),))
+    await network.attach(pod)
+    for path in host.cache_dir.glob("results/*"):
+        path.unlink()
+    assert len(host.left_over()) > 5
+    await network.detach(pod)
+    assert host.left_over() == []
+
+
+async def test_a_pod_that_was_given_up_is_undone(host: Host, start: Start) -> None:
+    host.script("slow", '[ "$CNI_COMMAND" = ADD ] && exec sleep 60\nexit 0')
+    host.conflist(host.bridge(), PORTMAP, {"type": "slow"})
+    network = await start()
+    pod = host.pod("one", port_mappings=(PortMapping(8080, 80),))
+    attaching = asyncio.create_task(network.attach(pod))
+    while not any(element.set == "hostports4" for element in nft_elements()):
+        await asyncio.sleep(0.01)
+    attaching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attaching
     assert host.left_over() == []
