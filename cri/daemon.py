@@ -26,6 +26,7 @@ from cri.containers.record import Container
 from cri.defaults import container_defaults
 from cri.events import Events
 from cri.handlers import Handlers
+from cri.image_options import image_options
 from cri.node import Node
 from cri.operations import Operations
 from cri.paths import Paths
@@ -37,9 +38,9 @@ from cri.store import Store
 from host import features
 from host.cgroups import Hierarchy
 from host.notify import notify
-from oci import hostview
+from oci import hostview, pause
 from oci.monitor.client import Monitor
-from storage.images import Images, Options
+from storage.images import Images
 from storage.overlay import RootfsManager
 
 logger = logging.getLogger(__name__)
@@ -67,13 +68,13 @@ def _lock(runroot: Path) -> int:
 async def build(config: Config) -> AsyncIterator[Node]:
     """The parts of a daemon, connected and restored."""
     paths = Paths(config.runroot)
-    for directory in (paths.runroot, paths.sandboxes, paths.containers):
+    for directory in (paths.runroot, paths.sandboxes, paths.containers, paths.runtimes):
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         stack.callback(os.close, _lock(paths.runroot))
         records = Records(paths.records)
         stack.callback(records.close)
-        images = await Images.open(config.root, _image_options(config))
+        images = await Images.open(config.root, image_options(config))
         stack.push_async_callback(images.close)
         network = _network(config)
         await network.start()
@@ -92,26 +93,16 @@ async def build(config: Config) -> AsyncIterator[Node]:
             images=images,
             rootfs=RootfsManager(config.root, images.database, images.layers),
             network=network,
-            handlers=Handlers.find(config),
+            handlers=Handlers.find(config, paths.runtimes),
             monitor=monitor,
             cgroups=hierarchy,
             host=hostview.gather(hierarchy, features.probe(config.root)),
             defaults=container_defaults(config),
         )
+        await asyncio.to_thread(pause.make_rootfs, paths.pause_rootfs, os.uname().machine)
         await restore(node)
         await network.collect([sandbox.id for sandbox in node.sandboxes])
         yield node
-
-
-def _image_options(config: Config) -> Options:
-    image = config.image
-    pause = (image.pause_image,) if image.pause_image else ()
-    return Options(
-        registries_conf=image.registries_conf,
-        auth_files=(image.global_auth_file,) if image.global_auth_file else None,
-        short_names_enforcing=image.short_name_mode == "enforcing",
-        pinned_images=(*image.pinned_images, *pause),
-    )
 
 
 def _network(config: Config) -> Network:

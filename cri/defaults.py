@@ -1,11 +1,12 @@
 """What the configuration adds to every container, as spec generation takes it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from conf.schema import Config
 from conf.seccomp import default_profile, load_profile
-from oci.generate.inputs import Defaults, Device, Ulimit
+from oci.generate.inputs import Defaults, Device, ProfileType, SecurityContext, Ulimit
 
 
 def container_defaults(config: Config) -> Defaults:
@@ -40,3 +41,16 @@ def _timezone_file(name: str) -> str:
     if not name:
         return ""
     return "/etc/localtime" if name == "Local" else f"/usr/share/zoneinfo/{name}"
+
+
+def with_localhost_profile(defaults: Defaults, security: SecurityContext) -> Defaults:
+    """Beside the defaults the profile file that a request names: read for it alone, since it may change.
+
+    Raises:
+        BadSeccompProfile: the file cannot be used.
+    """
+    profile = security.seccomp
+    if profile is None or profile.type is not ProfileType.LOCALHOST or security.privileged:
+        return defaults
+    path = profile.localhost_ref
+    return replace(defaults, localhost_seccomp={path: load_profile(Path(path))})

@@ -28,14 +28,14 @@ class Handlers:
         self._default = default
 
     @classmethod
-    def find(cls, config: Config) -> "Handlers":
-        """Look up the configured runtimes and, beside them, crun and runc on PATH.
+    def find(cls, config: Config, root: Path) -> "Handlers":
+        """Look up the configured runtimes and, beside them, crun and runc on PATH; state goes below ``root``.
 
         One that is missing is left out with a warning; only a missing default fails a request, and
         Status then says so.
         """
         found: dict[str, CliRuntime] = {}
-        root, timeout_s = config.runroot / "runtimes", config.runtime.runtime_command_timeout_s
+        timeout_s = config.runtime.runtime_command_timeout_s
         for name, table in config.runtime.runtimes.items():
             _try(found, name, str(table.runtime_path or ""), table.runtime_root or root / name, timeout_s)
         for name in PREFERRED:
@@ -88,6 +88,7 @@ def _try(
 ) -> None:
     try:
         found[name] = CliRuntime.find(name, path, root, timeout_s=timeout_s)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
     except RuntimeMissing as error:
         if not quiet:
             logger.warning("handler %s left out: %s", name, error)

@@ -25,10 +25,13 @@ class Step:
     name: str
     started: float
     ended: float | None = None
+    failed: bool = False
 
     def describe(self, now: float) -> str:
+        """``network 3.1 ms``, with what is special about it in parentheses."""
         took = (now if self.ended is None else self.ended) - self.started
-        return f"{self.name} {took * 1000:.1f} ms" + (" (running)" if self.ended is None else "")
+        remark = " (failed)" if self.failed else " (running)" if self.ended is None else ""
+        return f"{self.name} {took * 1000:.1f} ms{remark}"
 
 
 @dataclass(slots=True)
@@ -46,9 +49,13 @@ class Operation:
         """Time the block under ``name``; names are words an operator understands."""
         step = Step(name, time.monotonic())
         self.steps.append(step)
-        yield
-        # A step that raised stays open: the description then shows where the verb ended.
-        step.ended = time.monotonic()
+        try:
+            yield
+        except BaseException:
+            step.failed = True
+            raise
+        finally:
+            step.ended = time.monotonic()
 
     def seconds(self) -> float:
         return (time.monotonic() if self.ended is None else self.ended) - self.started
@@ -62,16 +69,25 @@ class Operation:
 Work = Callable[[Operation], Awaitable[T]]
 
 
+@dataclass(slots=True)
+class _Entry:
+    """A running operation, and how many callers still wait for it."""
+
+    operation: Operation
+    task: asyncio.Task[Any]
+    waiting: int = 0
+
+
 class Operations:
     """The running operations of the daemon, by key."""
 
     def __init__(self, slow_seconds: float) -> None:
         self._slow_seconds = slow_seconds
-        self._running: dict[str, tuple[Operation, asyncio.Task[Any]]] = {}
+        self._running: dict[str, _Entry] = {}
 
     def running(self) -> list[Operation]:
         """What runs now, oldest first."""
-        return [operation for operation, _ in self._running.values()]
+        return [entry.operation for entry in self._running.values()]
 
     def verbs_on(self, subject: str) -> set[str]:
         """The verbs that are at work on ``subject``."""
@@ -87,11 +103,14 @@ class Operations:
         if entry is None:
             operation = Operation(verb, subject)
             task = asyncio.create_task(self._carry_out(operation, work), name=key)
-            self._running[key] = (operation, task)
-            task.add_done_callback(lambda done: self._finished(key, operation, done))
-        else:
-            task = entry[1]
-        result: T = await asyncio.shield(task)
+            entry = self._running[key] = _Entry(operation, task)
+            task.add_done_callback(lambda _: self._finished(key))
+        entry.waiting += 1
+        try:
+            result: T = await asyncio.shield(entry.task)
+        except asyncio.CancelledError:
+            entry.waiting -= 1
+            raise
         return result
 
     async def _carry_out(self, operation: Operation, work: Work[T]) -> T:
@@ -104,24 +123,21 @@ class Operations:
         finally:
             operation.ended = time.monotonic()
 
-    def _finished(self, key: str, operation: Operation, task: asyncio.Task[Any]) -> None:
-        del self._running[key]
-        if task.cancelled():
-            logger.warning("%s cut short: %s", key, operation.describe_steps())
-        elif (error := task.exception()) is not None:
-            logger.error(
-                "%s failed after %.0f ms: %s [%s]",
-                key,
-                operation.seconds() * 1000,
-                error,
-                operation.describe_steps(),
-            )
+    def _finished(self, key: str) -> None:
+        entry = self._running.pop(key)
+        operation, steps = entry.operation, entry.operation.describe_steps()
+        if entry.task.cancelled():
+            logger.warning("%s cut short: %s", key, steps)
+        elif (error := entry.task.exception()) is not None:
+            # Who waits hears of it, and logs it; otherwise this is the only word about it.
+            level = logging.DEBUG if entry.waiting else logging.ERROR
+            logger.log(level, "%s failed: %s [%s]", key, error, steps)
         elif operation.seconds() >= self._slow_seconds:
-            logger.warning("%s was slow, %.1f s: %s", key, operation.seconds(), operation.describe_steps())
+            logger.warning("%s was slow, %.1f s: %s", key, operation.seconds(), steps)
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for what runs; what is not done in time is cancelled, and undoes itself."""
-        tasks = [task for _, task in self._running.values()]
+        tasks = [entry.task for entry in self._running.values()]
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=timeout_s)

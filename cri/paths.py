@@ -2,7 +2,9 @@
 
 <runroot>/records.sqlite
 <runroot>/sandboxes/<id>/  resolv.conf hostname shm/ ns/{net,ipc,uts} pause/config.json
-<runroot>/containers/<id>/ config.json passwd group process-*.json (the bundle)
+<runroot>/containers/<id>/ config.json passwd group (the bundle)
+    <runroot>/runtimes/<handler>/   each runtime's own state
+    <runroot>/pause/           root file system of the built-in pause program
 """
 
 from dataclasses import dataclass
@@ -28,6 +30,10 @@ class Paths:
     @property
     def containers(self) -> Path:
         return self.runroot / "containers"
+
+    @property
+    def runtimes(self) -> Path:
+        return self.runroot / "runtimes"
 
     @property
     def pause_rootfs(self) -> Path:

@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("--default", action="store_true", help="a commented sample with every option instead")
     _add_configuration(config)
     _add_configuration(commands.add_parser("check", help="examine this host and say what will work"))
+    _add_configuration(commands.add_parser("ops", help="show what the running daemon is doing now"))
     version = commands.add_parser("version", help="print the version")
     version.add_argument("--json", action="store_true", help="as JSON, with what it runs on")
     _add_image(commands.add_parser("image", help="work on the image store"))

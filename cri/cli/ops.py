@@ -22,7 +22,9 @@ def run(arguments: argparse.Namespace) -> int:
     listen = load_configuration(arguments).config.api.listen
     running = _running(str(listen))
     for operation in running:
-        print(f"{operation['seconds']:8.1f} s  {operation['verb']} {operation['subject']}: {operation['steps']}")
+        print(
+            f"{operation['seconds']:8.1f} s  {operation['verb']} {operation['subject']}: {operation['steps']}"
+        )
     if not running:
         print("nothing is running")
     return 0

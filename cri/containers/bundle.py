@@ -6,15 +6,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
-from conf.seccomp import load_profile
 from cri import translate
 from cri.containers import mounts
 from cri.containers.record import Container
+from cri.defaults import with_localhost_profile
 from cri.node import Node
 from cri.sandboxes import cgroup, files
 from cri.sandboxes.record import Sandbox
@@ -23,10 +22,8 @@ from oci.generate import identity
 from oci.generate.container import generate
 from oci.generate.inputs import (
     ContainerInput,
-    Defaults,
     Identity,
     ImageDefaults,
-    ProfileType,
     SandboxView,
     SecurityContext,
 )
@@ -110,19 +107,10 @@ def _input(
         tty=config.tty,
         security=security,
         resources=translate.resources(config.linux.resources) if config.linux.HasField("resources") else None,
-        defaults=_with_localhost_profile(node.defaults, security),
+        defaults=with_localhost_profile(node.defaults, security),
         passwd_file=account_files.get("passwd"),
         group_file=account_files.get("group"),
     )
-
-
-def _with_localhost_profile(defaults: Defaults, security: SecurityContext) -> Defaults:
-    """The profile file that the request names, read for it alone: it may change between containers."""
-    profile = security.seccomp
-    if profile is None or profile.type is not ProfileType.LOCALHOST or security.privileged:
-        return defaults
-    path = profile.localhost_ref
-    return replace(defaults, localhost_seccomp={path: load_profile(Path(path))})
 
 
 def _sandbox_view(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> SandboxView:

@@ -36,13 +36,15 @@ async def _remove(node: Node, operation: Operation, container: Container) -> Non
 async def release(node: Node, container: Container, operation: Operation) -> None:
     """Give back what a container holds. Every step may be repeated: this is also the undo of
     CreateContainer and the repair after a crash."""
-    with operation.step("runtime delete"):
-        await node.handlers.get(container.handler).delete(container.id, force=True)
-        if container.cgroup_path:
-            await asyncio.to_thread(node.cgroups.remove, container.cgroup_path)
+    bundle = node.paths.container(container.id)
+    if (bundle / "config.json").exists():  # else the runtime never heard of it
+        with operation.step("runtime delete"):
+            await node.handlers.get(container.handler).delete(container.id, force=True)
+            if container.cgroup_path:
+                await asyncio.to_thread(node.cgroups.remove, container.cgroup_path)
     with operation.step("file system release"):
         await node.rootfs.remove(container.id)
-        await asyncio.to_thread(remove_tree, node.paths.container(container.id))
+        await asyncio.to_thread(remove_tree, bundle)
     with operation.step("monitor forget"):
         await node.monitor.forget(container.id)
     node.records.delete(KIND, container.id)

@@ -8,7 +8,6 @@ for it or the runtime keeps its sandbox in it (gVisor). The program is built in;
 import asyncio
 import contextlib
 import json
-import os
 import shlex
 import signal
 from pathlib import Path
@@ -16,14 +15,15 @@ from pathlib import Path
 from api.ids import ContainerId
 from api.runtime.v1 import api_pb2 as pb
 from cri import translate
+from cri.defaults import with_localhost_profile
 from cri.node import Node
 from cri.sandboxes.cgroup import pause_cgroup
 from cri.sandboxes.record import Sandbox
-from oci import pause as program
 from oci.cli import Kind
 from oci.generate import pause as spec
 from oci.generate.inputs import PauseInput
 from oci.monitor.types import CreateContainer, NotLive, UnknownContainer
+from oci.pause import PROGRAM_PATH
 
 # For a process that only waits; more means that the kernel cannot end it.
 KILL_PATIENCE_S = 30.0
@@ -53,8 +53,7 @@ async def _program(node: Node, sandbox: Sandbox) -> tuple[Path, tuple[str, ...]]
     """The root file system and the command: built in, or from the configured image."""
     reference = node.config.image.pause_image
     if not reference:
-        await asyncio.to_thread(program.make_rootfs, node.paths.pause_rootfs, os.uname().machine)
-        return node.paths.pause_rootfs, ("/pause",)
+        return node.paths.pause_rootfs, (PROGRAM_PATH,)
     image = node.images.find(reference) or await node.images.pull(reference)
     rootfs = await node.rootfs.prepare(ContainerId(sandbox.id), image)
     command = tuple(shlex.split(node.config.image.pause_command))
@@ -65,14 +64,15 @@ def _write_bundle(
     node: Node, sandbox: Sandbox, bundle: Path, rootfs: Path, arguments: tuple[str, ...]
 ) -> None:
     bundle.mkdir(mode=0o700)
+    security = translate.sandbox_security_context(sandbox.config.linux.security_context)
     described = PauseInput(
         id=sandbox.id,
         rootfs=rootfs,
         cgroups_path=pause_cgroup(sandbox),
         args=arguments,
         namespaces=sandbox.oci_namespaces(),
-        security=translate.sandbox_security_context(sandbox.config.linux.security_context),
-        defaults=node.defaults,
+        security=security,
+        defaults=with_localhost_profile(node.defaults, security),
         annotations=dict(sandbox.config.annotations),
     )
     (bundle / "config.json").write_text(json.dumps(spec.generate(described, node.host)))

@@ -9,10 +9,6 @@ from cri.operations import Operation
 from cri.sandboxes.record import KIND, Phase, Sandbox
 from cri.sandboxes.release import shut_down
 
-# What containers get before SIGKILL when a sandbox is stopped under them; the kubelet stops
-# them itself with their own grace periods before.
-GRACE_S = 10.0
-
 
 async def stop_pod_sandbox(node: Node, request: pb.StopPodSandboxRequest) -> pb.StopPodSandboxResponse:
     """Stop a sandbox; one that is stopped or not there is fine."""
@@ -31,7 +27,8 @@ async def _stop(node: Node, operation: Operation, sandbox: Sandbox) -> None:
     running = [item for item in node.containers if item.sandbox_id == sandbox.id and item.alive]
     if running:
         with operation.step(f"stop {len(running)} containers"):
-            await asyncio.gather(*(stop(node, container, GRACE_S) for container in running))
+            # By force, as api.proto has it: the kubelet has given them their grace periods before.
+            await asyncio.gather(*(stop(node, container, 0) for container in running))
     await shut_down(node, sandbox, operation)
     if sandbox.phase is not Phase.STOPPED:
         sandbox.phase = Phase.STOPPED

@@ -61,7 +61,7 @@ def _info(node: Node) -> dict[str, str]:
     ]
     config = {
         "stateDir": str(node.paths.runroot),
-        "root": node.config.root,
+        "root": str(node.config.root),
         "podwright": differences(node.config),
     }
     return {

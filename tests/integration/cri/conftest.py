@@ -1,17 +1,24 @@
 """A daemon for a module's tests, with a busybox image imported; afterwards nothing of it may be left."""
 
+import re
+import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from api.runtime.v1 import api_pb2 as pb
+from host.cgroups import Hierarchy
+from tests.harness import client as client_module
 from tests.harness.client import Client
 from tests.harness.counts import Counts
 from tests.harness.daemon import Daemon, Settings
 from tools.demo import busybox_image
 
 IMAGE = "localhost/test/busybox:1"
+# Of this run alone: other daemons on the machine are not our business.
+CGROUP = f"/podwright-test-{secrets.token_hex(4)}"
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +27,12 @@ def daemon() -> Iterator[Daemon]:
     with_image = Daemon(Settings())
     import_busybox(with_image)
     with_image.start()
+    # What the first pod makes stays: the bridge, the firewall tables, the cgroup that all pods share.
+    client = with_image.client
+    client.remove_pod(client.run_pod(pod_config("first")))
     yield with_image
     forced = with_image.teardown()
+    Hierarchy.detect().remove(CGROUP)
     assert forced == []
 
 
@@ -32,6 +43,27 @@ def import_busybox(daemon: Daemon) -> None:
     subprocess.run(daemon.command("image import", str(archive)), check=True, timeout=60, capture_output=True)
 
 
+def pod_config(
+    name: str, *, log_directory: Path | None = None, host_network: bool = False
+) -> pb.PodSandboxConfig:
+    """A pod in the cgroup of these tests."""
+    return client_module.pod_config(
+        name, log_directory=log_directory, host_network=host_network, cgroup_parent=CGROUP
+    )
+
+
+def take_counts(daemon: Daemon) -> Counts:
+    """The machine, and what the daemon keeps for pods."""
+    directories = [daemon.runroot, daemon.state / "root", daemon.state / "ipam"]
+    return Counts.take(directories, cgroups=re.compile(CGROUP))
+
+
+def left_over(before: Counts, daemon: Daemon) -> list[str]:
+    """What is there now and was not before, but for a daemon that was started anew."""
+    found = before.left_over(take_counts(daemon))
+    return [line for line in found if not (line.startswith("process:") and " serve --config" in line)]
+
+
 @pytest.fixture
 def client(daemon: Daemon) -> Client:
     return daemon.client
@@ -40,10 +72,9 @@ def client(daemon: Daemon) -> Client:
 @pytest.fixture
 def nothing_left(daemon: Daemon) -> Iterator[None]:
     """The test removes its pods; then the machine must be as it was."""
-    before = Counts.take([daemon.runroot])
+    before = take_counts(daemon)
     yield
-    after = Counts.take([daemon.runroot])
-    assert before.left_over(after) == [], daemon.log_tail()
+    assert left_over(before, daemon) == [], daemon.log_tail()
 
 
 @pytest.fixture

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
-from tests.harness.client import Client, container_config, eventually, pod_config
-from tests.harness.counts import Counts
+from tests.harness.client import Client, container_config, eventually
 from tests.harness.daemon import Daemon
-from tests.integration.cri.conftest import IMAGE
+from tests.integration.cri.conftest import IMAGE, left_over, pod_config, take_counts
 
 pytestmark = pytest.mark.root
 
 PODS = 20
-COUNT = "i=0; while :; do echo line $i; i=$((i+1)); usleep 5000; done"
-END_ON_SIGN = "until [ -e /sign/end ]; do usleep 20000; done; exit 7"
+COUNT = "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.01; done"
+END_ON_SIGN = "until [ -e /sign/end ]; do sleep 0.02; done; exit 7"
 
 
 def _start(client: Client, logs: Path, name: str, script: str, *mounts: pb.Mount) -> tuple[str, str]:
@@ -36,7 +35,7 @@ def _numbers(log: Path) -> list[int]:
 def test_twenty_pods_outlive_a_killed_daemon(
     daemon: Daemon, client: Client, logs: Path, tmp_path: Path
 ) -> None:
-    before = Counts.take([daemon.runroot])
+    before = take_counts(daemon)
     sign = tmp_path / "sign"
     sign.mkdir()
     counting = [_start(client, logs, f"crash-{number}", COUNT) for number in range(PODS - 1)]
@@ -71,7 +70,7 @@ def test_twenty_pods_outlive_a_killed_daemon(
         assert numbers == list(range(len(numbers))), f"{path} has a gap or a repeat"
         assert len(numbers) > count, f"{path} did not grow while the daemon was away"
     client.remove_all()
-    assert before.left_over(Counts.take([daemon.runroot])) == [], daemon.log_tail()
+    assert left_over(before, daemon) == [], daemon.log_tail()
 
 
 def _pid(client: Client, container: str) -> int:

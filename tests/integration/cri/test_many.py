@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
-from tests.harness.client import Client, container_config, pod_config
-from tests.harness.counts import Counts
+from tests.harness.client import Client, container_config
 from tests.harness.daemon import Daemon
-from tests.integration.cri.conftest import IMAGE
+from tests.integration.cri.conftest import IMAGE, left_over, pod_config, take_counts
 
 pytestmark = pytest.mark.root
 
@@ -33,12 +32,11 @@ def _end(client: Client, pod: str) -> None:
 
 def test_a_hundred_pods_come_and_go(daemon: Daemon, client: Client, logs: Path) -> None:
     _end(client, _start(client, logs, PODS))  # the bridge, the tables and the caches are there from now on
-    directories = [daemon.runroot, daemon.state / "root", daemon.state / "ipam"]
-    before = Counts.take(directories)
+    before = take_counts(daemon)
     with ThreadPoolExecutor(AT_ONCE) as workers:
         pods = list(workers.map(lambda number: _start(client, logs, number), range(PODS)))
         assert len({client.pod(pod).network.ip for pod in pods}) == PODS
         list(workers.map(lambda pod: _end(client, pod), pods))
-    assert before.left_over(Counts.take(directories)) == [], daemon.log_tail()
+    assert left_over(before, daemon) == [], daemon.log_tail()
     assert client.pods() == []
     assert client.containers() == []

@@ -6,8 +6,8 @@ import grpc
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
-from tests.harness.client import Client, container_config, pod_config
-from tests.integration.cri.conftest import IMAGE
+from tests.harness.client import Client, container_config
+from tests.integration.cri.conftest import IMAGE, pod_config
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 

@@ -7,8 +7,8 @@ import grpc
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
-from tests.harness.client import Client, container_config, eventually, pod_config
-from tests.integration.cri.conftest import IMAGE
+from tests.harness.client import Client, container_config, eventually
+from tests.integration.cri.conftest import IMAGE, pod_config
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 

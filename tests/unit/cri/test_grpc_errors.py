@@ -31,8 +31,8 @@ def test_each_category_has_its_status(error: Exception, code: grpc.StatusCode) -
 
 def test_every_category_is_mapped() -> None:
     for category in errors.PodwrightError.__subclasses__():
-        expected = grpc.StatusCode.INTERNAL if category is errors.Internal else None
-        assert (status_of(category("x")) is grpc.StatusCode.INTERNAL) == (expected is not None)
+        if category.__module__ == errors.__name__ and category is not errors.Internal:
+            assert status_of(category("x")) is not grpc.StatusCode.INTERNAL, category
 
 
 def test_an_unforeseen_error_names_its_type() -> None:

@@ -74,7 +74,7 @@ async def test_a_failure_says_which_step_it_was_in() -> None:
     text = message_of(caught.value)
     assert text.startswith("no such bridge [namespaces ")
     assert "network " in text
-    assert text.endswith("(running)]")
+    assert text.endswith("(failed)]")
 
 
 async def test_drain_cancels_what_is_late_so_that_it_undoes_itself() -> None:
