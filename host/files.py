@@ -8,7 +8,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import secrets
 import stat
 import struct
 from pathlib import Path
@@ -51,7 +50,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = 
 
     With ``durable`` the content is on disk before the name is, and the name before this returns.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -153,7 +152,7 @@ def _empty_directory(top: int, directory: int, depth: int, shown: Path) -> bool:
         if not is_directory:
             os.unlink(name, dir_fd=directory)
         elif depth >= _FLATTEN_DEPTH:
-            os.rename(name, f".flat-{secrets.token_hex(8)}", src_dir_fd=directory, dst_dir_fd=top)
+            os.rename(name, f".flat-{os.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=top)
             moved = True
         else:
             child = _open_child(directory, name, shown)
