@@ -121,7 +121,8 @@ class Daemon:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.teardown()
+        for line in self.teardown():
+            print(f"left behind by the daemon: {line}", file=sys.stderr)
 
     def _write_configuration(self) -> None:
         for directory in ("conf.d", "net.d", "ipam", "log"):
