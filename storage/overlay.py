@@ -25,9 +25,9 @@ from host.mounts import (
     UMOUNT_NOFOLLOW,
     is_mountpoint,
     mountpoints_below,
-    overlay,
     umount_if_mounted,
 )
+from host.overlayfs import overlay
 from storage.catalogue import Image, LayersVanished
 from storage.database import Database
 from storage.digest import Digest

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from host import mounts
+from host import mounts, overlayfs
 
 pytestmark = pytest.mark.root
 
@@ -41,7 +41,7 @@ def overlay_directories(scratch: Path) -> tuple[Path, Path, Path]:
 def test_an_overlay_shows_the_uppermost_of_many_layers(scratch: Path, count: int) -> None:
     layers = make_layers(scratch, count)
     upper, work, merged = overlay_directories(scratch)
-    mounts.overlay(layers[::-1], upper, work, merged)
+    overlayfs.overlay(layers[::-1], upper, work, merged)
     assert (merged / "top").read_text() == str(count - 1)
     assert (merged / "file0").exists()
     (merged / "new").write_text("n")
@@ -55,7 +55,7 @@ def test_an_overlay_shows_the_uppermost_of_many_layers(scratch: Path, count: int
 def test_the_mount2_path_gives_the_same_overlay(scratch: Path, count: int) -> None:
     layers = make_layers(scratch, count)
     upper, work, merged = overlay_directories(scratch)
-    mounts._overlay_by_options(layers[::-1], upper, work, merged, (), mounts.MOUNT_ATTR_NODEV)
+    overlayfs._overlay_by_options(layers[::-1], upper, work, merged, (), mounts.MOUNT_ATTR_NODEV)
     assert (merged / "top").read_text() == str(count - 1)
     assert len(list(merged.glob("file*"))) == count
 
@@ -63,7 +63,7 @@ def test_the_mount2_path_gives_the_same_overlay(scratch: Path, count: int) -> No
 def test_an_overlay_error_carries_the_kernels_words(scratch: Path) -> None:
     upper, work, merged = overlay_directories(scratch)
     with pytest.raises(OSError, match=r"no-such-layer|resolve"):
-        mounts.overlay([scratch / "no-such-layer"], upper, work, merged)
+        overlayfs.overlay([scratch / "no-such-layer"], upper, work, merged)
     assert not mounts.is_mountpoint(merged)
 
 
