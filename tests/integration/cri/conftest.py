@@ -27,7 +27,8 @@ def daemon() -> Iterator[Daemon]:
     with_image = Daemon(Settings())
     import_busybox(with_image)
     with_image.start()
-    # What the first pod makes stays: the bridge, the firewall tables, the cgroup that all pods share.
+    Hierarchy.detect().create(CGROUP)  # as the kubelet does for its pods
+    # What the first pod makes stays: the bridge, the firewall tables.
     client = with_image.client
     client.remove_pod(client.run_pod(pod_config("first")))
     yield with_image

@@ -89,7 +89,7 @@ def test_exec_gives_streams_and_exit_code_apart(client: Client, logs: Path) -> N
     assert b"4321" not in client.exec(container, "ps").stdout
     with pytest.raises(grpc.RpcError) as missing:
         client.exec(container, "no-such-program")
-    assert "no-such-program" in missing.value.details()
+    assert "no-such-program" in str(missing.value.details())
     client.stop_pod(pod)
     client.remove_pod(pod)
 
