@@ -101,6 +101,9 @@ class CommandSession:
             self._side = await asyncio.shield(self._starting)
         except PodwrightError as error:
             return Failed(str(error))
+        except Exception as error:
+            logger.exception("starting a streamed process failed")
+            return Failed(f"the process could not be started: {error}")
         if self._size is not None:
             self._resized.set()
         return await (self._side.run_attached if self._attached else self._side.run)(self._stdin)
@@ -112,11 +115,10 @@ class CommandSession:
     async def _let_go(self) -> None:
         if self._starting is None:
             return
-        try:
-            side = await self._starting
-        except PodwrightError:
+        await asyncio.wait([self._starting])
+        if self._starting.cancelled() or self._starting.exception() is not None:
             return  # the client was told, or is not there to be
-        await side.close()
+        await self._starting.result().close()
 
     async def _follow_size(self) -> None:
         """Only the latest size counts; one that came before the process waits for it."""

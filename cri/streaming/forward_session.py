@@ -14,6 +14,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from api.errors import PodwrightError
 from cri.streaming.descriptors import read_some, write_all
@@ -23,6 +24,10 @@ from cri.streaming.portforward import Aborted, Ended, Event, Left, PortForward, 
 from cri.streaming.timeouts import Timeouts
 
 logger = logging.getLogger(__name__)
+
+
+# Shared by the connections of one client: the more there are, the less each may hold.
+_ALL_BUFFERS_BYTES: Final = 8 * 1024 * 1024
 
 
 def _inflow() -> Inflow:
@@ -87,6 +92,7 @@ class ForwardSession:
                 forward.task = group.create_task(self._forward(key, port, forward))
             case Received(key, data):
                 inflow = self._forwards.setdefault(key, _Forward()).inflow
+                inflow.limit_bytes = min(BUFFER_BYTES, _ALL_BUFFERS_BYTES // len(self._forwards))
                 inflow.put(data)
                 await self._wait_for_room(key, inflow)
             case Ended(key):

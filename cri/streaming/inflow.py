@@ -9,10 +9,10 @@ from collections import deque
 
 
 class Inflow:
-    """One producer, one consumer."""
+    """One producer, one consumer. ``limit_bytes`` may be changed; it counts from the next piece on."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
+        self.limit_bytes = limit_bytes
         self._pieces: deque[bytes] = deque()
         self._size = 0
         self._ended = False
@@ -34,7 +34,7 @@ class Inflow:
     @property
     def full(self) -> bool:
         """Whether the producer has to wait."""
-        return self._size > self._limit
+        return self._size > self.limit_bytes
 
     async def room(self) -> None:
         """Return once there is room."""

@@ -85,7 +85,8 @@ class Link:
         """Half-close; under TLS the end is only said by closing."""
         self._ended = True
         if self._writer.can_write_eof() and not self._writer.is_closing():
-            self._writer.write_eof()
+            with suppress(OSError):  # the client has closed already
+                self._writer.write_eof()
 
     async def drain(self) -> None:
         """Wait for room; a broken connection has room for everything."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from api.errors import PodwrightError
 from cri.streaming.backend import Session
@@ -83,11 +84,16 @@ class ProcessSide:
     # ---- copying
 
     def _begin(self, group: asyncio.TaskGroup, stdin: Inflow) -> asyncio.Task[None]:
-        outputs = {Channel.STDERR: self._stdio.stderr, Channel.STDOUT: self._stdio.tty or self._stdio.stdout}
+        stdout = self._stdio.stdout if self._stdio.tty is None else self._stdio.tty
+        outputs = {Channel.STDERR: self._stdio.stderr, Channel.STDOUT: stdout}
         for channel, fd in outputs.items():
             if fd is not None:
                 self._pumps[channel] = group.create_task(self._pump(fd, channel))
-        return group.create_task(self._feed(stdin))
+                self._pumps[channel].add_done_callback(partial(self._close_pipe, fd))
+        feeder = group.create_task(self._feed(stdin))
+        if self._stdio.stdin is not None:
+            feeder.add_done_callback(partial(self._close_pipe, self._stdio.stdin))
+        return feeder
 
     async def _pump(self, fd: int, channel: Channel) -> None:
         try:
@@ -97,8 +103,6 @@ class ProcessSide:
                 await self._link.drain()
         except OSError as error:
             logger.warning("reading output failed channel=%s error=%s", channel, error)
-        finally:
-            self._close_pipe(fd)
 
     async def _feed(self, stdin: Inflow) -> None:
         """Input to the process; its end closes a pipe, while a terminal ends by what is typed."""
@@ -113,13 +117,15 @@ class ProcessSide:
             logger.debug("the process takes no more input error=%s", error)
         finally:
             stdin.discard()
-            self._close_pipe(fd)
 
     async def _outcome(self) -> Outcome:
         try:
             return Exited(await self._session.wait())
         except PodwrightError as error:
             return Failed(str(error))
+        except Exception as error:
+            logger.exception("waiting for a streamed process failed")
+            return Failed(f"the process was lost: {error}")
 
     async def _last_output(self) -> None:
         pending = {pump for pump in self._pumps.values() if not pump.done()}
@@ -131,7 +137,8 @@ class ProcessSide:
         for pump in pending:
             pump.cancel()
 
-    def _close_pipe(self, fd: int) -> None:
+    def _close_pipe(self, fd: int, _: asyncio.Task[None]) -> None:
+        """What a copying task leaves behind, also one that was cancelled before its first step."""
         if fd != self._stdio.tty:  # shared by both directions, closed at the very end
             self._close_fd(fd)
 

@@ -27,6 +27,14 @@ from cri.streaming.visit import Visit
 logger = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
+# Small frames go out at once; a client that has vanished without a word is noticed within minutes.
+_SOCKET_OPTIONS: Final = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 8),
+)
 _PAUSE_WITHOUT_DESCRIPTORS_S: Final = 1.0
 
 
@@ -158,8 +166,8 @@ class StreamingServer:
             await link.close(self._timeouts.linger_s)
 
     async def _open(self, peer: socket.socket) -> Link:
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for level, option, value in _SOCKET_OPTIONS:
+            peer.setsockopt(level, option, value)
         context = await asyncio.to_thread(self._tls.current) if self._tls else None
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=READ_BYTES)

@@ -51,12 +51,9 @@ class Visit:
     async def run(self) -> None:
         """Return when the client was served or refused; the caller closes the link."""
         try:
-            async with asyncio.timeout(self._timeouts.head_s):
-                head = await self._read_head()
+            head = await self._head()
             if head is not None:
                 await self._serve(head)
-        except TimeoutError:
-            logger.debug("streaming client sent no request in time")
         except Refused as refusal:
             await self.refuse(refusal)
 
@@ -66,6 +63,14 @@ class Visit:
         await self._link.flush()
         self._link.end()
         await linger(self._link, self._timeouts.linger_s)
+
+    async def _head(self) -> Head | None:
+        try:
+            async with asyncio.timeout(self._timeouts.head_s):
+                return await self._read_head()
+        except TimeoutError:
+            logger.debug("streaming client sent no request in time")
+            return None
 
     async def _read_head(self) -> Head | None:
         """The request; None when the client closed without a word, as health checks do."""
