@@ -51,10 +51,11 @@ class WebSocket:
         Raises:
             Refused: no WebSocket handshake that RFC 6455 allows.
         """
+        if head.method != "GET":
+            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "a WebSocket begins with GET", (("Allow", "GET"),))
         # The subprotocol is ours to answer: "SPDY/3.1+portforward.k8s.io" is no token of RFC 6455.
         offered = [pair for pair in head.headers if pair[0] != "sec-websocket-protocol"]
-        request = Request(head.target, Headers(offered), method=head.method)
-        response = ServerProtocol().accept(request)
+        response = ServerProtocol().accept(Request(head.target, Headers(offered)))
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             raise Refused(response.status_code, (response.body or b"").decode(errors="replace").strip())
         chosen = [("Sec-WebSocket-Protocol", subprotocol)] if subprotocol is not None else []

@@ -79,20 +79,24 @@ def resize(pieces: Sequence[bytes]) -> object:
 
 
 def _joined(events: Iterable[object]) -> list[object]:
-    """Events, with neighbouring pieces of one stream's data made one."""
+    """Events, with neighbouring pieces of one stream's data made one and its end told apart."""
     whole: list[object] = []
     for event in events:
         key, data = _data_of(event)
-        if key is not None and whole and isinstance(whole[-1], tuple) and whole[-1][0] == key:
+        if key is None:
+            whole.append(event)
+        elif whole and isinstance(whole[-1], tuple) and whole[-1][0] == key:
             whole[-1] = (key, whole[-1][1] + data)
-        else:
-            whole.append((key, data) if key is not None else event)
+        elif data:
+            whole.append((key, data))
+        if isinstance(event, DataReceived) and event.ended:
+            whole.append(f"stream {event.stream_id} ended")
     return whole
 
 
 def _data_of(event: object) -> tuple[object, bytes]:
     match event:
-        case DataReceived(stream_id, data, ended) if not ended:
+        case DataReceived(stream_id, data):
             return stream_id, data
         case StdinReceived(data):
             return "stdin", data

@@ -69,6 +69,8 @@ class LocalBackend:
         await self.start_gate.wait()
         if container_id == "missing":
             raise NotFound(f"container {container_id} is not there")
+        if container_id == "broken":
+            raise KeyError("a defect of the backend")
         session = LocalSession(*(_spawn_on_terminal(command) if streams.tty else _spawn(command, streams)))
         self.sessions.append(session)
         return session

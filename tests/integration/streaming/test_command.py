@@ -88,6 +88,16 @@ async def test_a_command_that_cannot_start_is_told_in_the_status(server: Streami
     assert "container missing is not there" in status["message"]
 
 
+async def test_a_defect_of_the_backend_is_told_in_the_status_too(
+    server: StreamingServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = server.exec_url(ExecRequest.checked("broken", ["sh"], OUTPUTS))
+    status = json.loads((await run_spdy(url, OUTPUTS))["error"])
+    assert status["reason"] == "InternalError"
+    assert "could not be started" in status["message"]
+    assert "a defect of the backend" in caplog.text
+
+
 async def test_all_output_comes_before_the_status(server: StreamingServer) -> None:
     url = server.exec_url(shell("head -c 3000000 /dev/zero; head -c 2000000 /dev/zero >&2; exit 1", OUTPUTS))
     got = await run_spdy(url, OUTPUTS)
