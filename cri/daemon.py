@@ -40,6 +40,7 @@ from host.cgroups import Hierarchy
 from host.notify import notify
 from oci import hostview, pause
 from oci.monitor.client import Monitor
+from oci.precompiled import Filters
 from storage.images import Images
 from storage.overlay import RootfsManager
 
@@ -98,6 +99,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             cgroups=hierarchy,
             host=hostview.gather(hierarchy, features.probe(config.root)),
             defaults=container_defaults(config),
+            filters=Filters(),
         )
         await asyncio.to_thread(pause.make_rootfs, paths.pause_rootfs, os.uname().machine)
         await restore(node)

@@ -71,6 +71,10 @@ class Handlers:
             recursive_readonly=True, idmapped_mounts=kind is Kind.CRUN, is_vm=kind is Kind.RUNSC
         )
 
+    def takes_compiled_filters(self, name: str) -> bool:
+        """Whether the runtime loads seccomp programs that are compiled ahead (oci.precompiled)."""
+        return self.get(name).kind is Kind.CRUN
+
     def names(self) -> list[str]:
         return sorted(self._runtimes)
 

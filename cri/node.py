@@ -15,6 +15,7 @@ from cri.store import Store
 from host.cgroups import Hierarchy
 from oci.generate.inputs import Defaults, HostView
 from oci.monitor.client import Monitor
+from oci.precompiled import Filters
 from storage.images import Images
 from storage.overlay import RootfsManager
 
@@ -38,3 +39,4 @@ class Node:
     cgroups: Hierarchy
     host: HostView
     defaults: Defaults
+    filters: Filters

@@ -4,13 +4,12 @@
                          passwd, group  only when the image's lack the container's user or group
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
-from cri import translate
+from cri import spec_file, translate
 from cri.containers import mounts
 from cri.containers.record import Container
 from cri.defaults import with_localhost_profile
@@ -50,7 +49,7 @@ def write(
     document = generate(
         described, node.host, node.handlers.view(container.handler), hostview.observe(described)
     )
-    (directory / "config.json").write_text(json.dumps(document))
+    spec_file.write(node, container.handler, directory, document)
     return who.uid, who.gid, who.additional_gids
 
 
@@ -146,6 +145,5 @@ def _target_pid(node: Node, sandbox: Sandbox, options: pb.NamespaceOption) -> in
 
 def process_of(node: Node, container: Container) -> Mapping[str, object]:
     """The process object that the container was created with."""
-    document = json.loads((node.paths.container(container.id) / "config.json").read_bytes())
-    process: Mapping[str, object] = document["process"]
+    process: Mapping[str, object] = spec_file.read(node.paths.container(container.id))["process"]
     return process

@@ -7,14 +7,13 @@ for it or the runtime keeps its sandbox in it (gVisor). The program is built in;
 
 import asyncio
 import contextlib
-import json
 import shlex
 import signal
 from pathlib import Path
 
 from api.ids import ContainerId
 from api.runtime.v1 import api_pb2 as pb
-from cri import translate
+from cri import spec_file, translate
 from cri.defaults import with_localhost_profile
 from cri.node import Node
 from cri.sandboxes.cgroup import pause_cgroup
@@ -24,9 +23,6 @@ from oci.generate import pause as spec
 from oci.generate.inputs import PauseInput
 from oci.monitor.types import CreateContainer, NotLive, UnknownContainer
 from oci.pause import PROGRAM_PATH
-
-# For a process that only waits; more means that the kernel cannot end it.
-KILL_PATIENCE_S = 30.0
 
 
 def needed(node: Node, sandbox: Sandbox) -> bool:
@@ -75,7 +71,7 @@ def _write_bundle(
         defaults=with_localhost_profile(node.defaults, security),
         annotations=dict(sandbox.config.annotations),
     )
-    (bundle / "config.json").write_text(json.dumps(spec.generate(described, node.host)))
+    spec_file.write(node, sandbox.handler, bundle, spec.generate(described, node.host))
 
 
 async def end(node: Node, sandbox: Sandbox) -> None:
@@ -83,7 +79,7 @@ async def end(node: Node, sandbox: Sandbox) -> None:
     identifier = ContainerId(sandbox.id)
     with contextlib.suppress(UnknownContainer, NotLive):
         await node.monitor.signal(identifier, signal.SIGKILL)
-        await asyncio.wait_for(sandbox.pause_exited.wait(), KILL_PATIENCE_S)
+        await asyncio.wait_for(sandbox.pause_exited.wait(), node.config.runtime.ctr_stop_timeout)
     if not (node.paths.sandbox(sandbox.id) / "pause").exists():
         return
     await node.handlers.get(sandbox.handler).delete(sandbox.id, force=True)
