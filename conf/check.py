@@ -20,8 +20,6 @@ _MAY_BE_ZERO = frozenset(
     {
         "crio.api.stream_idle_timeout",
         "crio.image.pull_progress_timeout",
-        "crio.stats.collection_period",
-        "crio.runtime.ctr_stop_timeout",
         "crio.runtime.slow_operation_seconds",
     }
 )
@@ -146,7 +144,5 @@ def _warnings(config: Config) -> Iterator[Remark]:
     if str(config.api.listen).endswith("run/crio/crio.sock"):
         text = "for a socket of this name the kubelet asks cAdvisor for statistics, which then finds none"
         yield Remark("crio.api.listen", text)
-    if config.metrics.enable_metrics:
-        yield Remark("crio.metrics.enable_metrics", "metrics are not served yet")
     if config.api.stream_tls_ca and not config.api.stream_enable_tls:
         yield Remark("crio.api.stream_tls_ca", "has no effect without stream_enable_tls")

@@ -167,7 +167,10 @@ class RuntimeTable:
     timezone: str = option("", 'Time zone of containers: empty for none, "Local" for the node\'s, or a name.')
     enable_pod_events: bool = option(False, "Serve GetContainerEvents.")
     ctr_stop_timeout: Seconds = option(
-        Seconds(30.0), "Grace period where a stop comes without one, as when a sandbox is stopped.", unit="s"
+        Seconds(30.0),
+        "How long processes may outlive SIGKILL before their stop fails: they then sleep in the kernel.",
+        unit="s",
+        reload=True,
     )
     log_level: LogLevel = option("info", "Least severe messages to log.", reload=True)
     log_format: Literal["text", "json"] = option("text", "Form of the log: key=value text or JSON.", own=True)
@@ -181,13 +184,16 @@ class RuntimeTable:
         Seconds(60.0), "Time for any command of an OCI runtime other than create.", unit="s", own=True
     )
     monitor_timeout_s: Seconds = option(
-        Seconds(10.0),
+        Seconds(30.0),
         "Time for the monitor to start and to answer what needs no runtime.",
         unit="s",
         own=True,
     )
-    undo_timeout_s: Seconds = option(
-        Seconds(60.0), "Time for each step that undoes a failed request.", unit="s", own=True
+    drain_timeout_s: Seconds = option(
+        Seconds(20.0),
+        "How long running requests may go on when the daemon is told to end; then they are undone.",
+        unit="s",
+        own=True,
     )
 
 
@@ -218,13 +224,16 @@ class ImageTable:
         (), "Registries, as host[:port], that are spoken to without verified TLS or over plain HTTP."
     )
     pull_progress_timeout: Seconds = option(
-        Seconds(0.0), "Give a pull up that receives nothing for this time; 0 means never.", unit="s"
+        Seconds(60.0),
+        "A connection to a registry that brings nothing for this time is begun anew, a few times; "
+        "0 means never.",
+        unit="s",
     )
     registries_conf: Path = option(
         Path("/etc/containers/registries.conf"), "Mirrors, blocked registries and search list.", reload=True
     )
-    registries_conf_dir: Path = option(
-        Path("/etc/containers/registries.conf.d"), "Drop-in directory of registries_conf.", reload=True
+    registries_conf_dir: Path | None = option(
+        None, "Drop-in directory of registries_conf; when empty, its path with .d added.", reload=True
     )
 
 
@@ -259,22 +268,15 @@ class NetworkTable:
 class MetricsTable:
     """[crio.metrics]: the Prometheus endpoint."""
 
-    enable_metrics: bool = option(False, "Serve metrics. Not supported yet.")
-    metrics_collectors: tuple[str, ...] = option((), "Names of the collectors; empty: all.")
+    enable_metrics: bool = option(False, "Serve metrics over HTTP, or over TLS where metrics_cert is set.")
+    metrics_collectors: tuple[str, ...] = option(
+        (), "Names of the metrics to serve, with or without container_runtime_crio_; empty: all."
+    )
     metrics_host: str = option("127.0.0.1", "Address of the metrics server.")
     metrics_port: Port = option(Port(9090), "Port of the metrics server.")
     metrics_socket: Path | None = option(None, "Unix socket that serves the metrics too.")
     metrics_cert: Path | None = option(None, "Certificate of the metrics server, PEM.")
     metrics_key: Path | None = option(None, "Key of the metrics server's certificate, PEM.")
-
-
-@dataclass(frozen=True, slots=True)
-class StatsTable:
-    """[crio.stats]: container statistics."""
-
-    collection_period: Seconds = option(
-        Seconds(0.0), "Collect statistics at this interval; 0 means when they are asked for.", unit="s"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,4 +295,3 @@ class Config:
     image: ImageTable = field(default_factory=ImageTable)
     network: NetworkTable = field(default_factory=NetworkTable)
     metrics: MetricsTable = field(default_factory=MetricsTable)
-    stats: StatsTable = field(default_factory=StatsTable)

@@ -89,8 +89,6 @@ _IMAGE: Mapping[str, str] = {
 
 _NETWORK: Mapping[str, str] = {"cni_status_grace_period": NOT_YET, "plugin_dir": "use plugin_dirs"}
 
-_STATS: Mapping[str, str] = {"stats_collection_period": DEPRECATED, "included_pod_metrics": NOT_YET}
-
 UNSUPPORTED: Mapping[tuple[str, ...], Mapping[str, str]] = {
     (): _CRIO,
     ("api",): _API,
@@ -99,7 +97,7 @@ UNSUPPORTED: Mapping[tuple[str, ...], Mapping[str, str]] = {
     ("runtime", "workloads"): {ANY_KEY: NOT_YET},
     ("image",): _IMAGE,
     ("network",): _NETWORK,
-    ("stats",): _STATS,
+    ("stats",): {ANY_KEY: "statistics are read when they are asked for"},
     ("checkpoint_restore",): {ANY_KEY: NOT_YET},
     ("tracing",): {ANY_KEY: NOT_YET},
     ("nri",): {ANY_KEY: NOT_YET},

@@ -2,6 +2,7 @@
 
 from conf.schema import Config
 from storage.images import Options
+from storage.registry.options import ClientOptions
 
 
 def image_options(config: Config) -> Options:
@@ -10,7 +11,10 @@ def image_options(config: Config) -> Options:
     pause = (image.pause_image,) if image.pause_image else ()
     return Options(
         registries_conf=image.registries_conf,
+        registries_conf_dir=image.registries_conf_dir,
+        insecure_registries=image.insecure_registries,
         auth_files=(image.global_auth_file,) if image.global_auth_file else None,
         short_names_enforcing=image.short_name_mode == "enforcing",
         pinned_images=(*image.pinned_images, *pause),
+        client=ClientOptions(stall_timeout_s=image.pull_progress_timeout),
     )

@@ -53,6 +53,8 @@ class Options:
     """How a store behaves; files are read again for every pull, so edits need no restart."""
 
     registries_conf: Path = Path("/etc/containers/registries.conf")
+    registries_conf_dir: Path | None = None  # None: registries_conf with .d added
+    insecure_registries: Sequence[str] = ()
     policy_file: Path = Path("/etc/containers/policy.json")
     auth_files: Sequence[Path] | None = None  # None: the usual places
     short_names_enforcing: bool = True
@@ -133,7 +135,11 @@ class Images:
     async def load_registries(self) -> Registries:
         """registries.conf as it is now."""
         return await asyncio.to_thread(
-            Registries.load, self.options.registries_conf, enforcing=self.options.short_names_enforcing
+            Registries.load,
+            self.options.registries_conf,
+            self.options.registries_conf_dir,
+            enforcing=self.options.short_names_enforcing,
+            insecure=self.options.insecure_registries,
         )
 
     # -- changing --------------------------------------------------------------------------------

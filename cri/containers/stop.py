@@ -10,9 +10,6 @@ from cri.containers.record import Container
 from cri.node import Node
 from cri.operations import Operation
 
-# How long the kernel may take to end what got SIGKILL; more means a process in uninterruptible sleep.
-KILL_PATIENCE_S = 30.0
-
 
 class WillNotDie(DeadlineExceeded):
     """Processes outlive SIGKILL."""
@@ -30,7 +27,7 @@ async def stop(node: Node, container: Container, grace_s: float) -> None:
     """End a container's processes; returns when its exit is on record.
 
     Raises:
-        WillNotDie: they outlived SIGKILL for KILL_PATIENCE_S.
+        WillNotDie: they outlived SIGKILL for ctr_stop_timeout.
     """
     if not container.alive:
         return
@@ -76,10 +73,11 @@ async def _kill(node: Node, container: Container) -> None:
     await node.monitor.signal(container.id, signal.SIGKILL)
     if container.cgroup_path:
         await asyncio.to_thread(node.cgroups.kill, container.cgroup_path)
+    patience_s = node.config.runtime.ctr_stop_timeout
     try:
-        await asyncio.wait_for(container.exited.wait(), KILL_PATIENCE_S)
+        await asyncio.wait_for(container.exited.wait(), patience_s)
     except TimeoutError:
         raise WillNotDie(
-            f"container {container.id[:12]} has not ended {KILL_PATIENCE_S:g} s after SIGKILL: probably a "
+            f"container {container.id[:12]} has not ended {patience_s:g} s after SIGKILL: probably a "
             f"process of it is in uninterruptible sleep; look at /proc/{container.pid}/stack"
         ) from None

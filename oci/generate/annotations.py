@@ -23,7 +23,7 @@ def container_annotations(container: ContainerInput) -> dict[str, str]:
         "io.kubernetes.cri-o.SandboxID": sandbox.id,
     }
     kept = allowed(container.annotations, container.defaults.allowed_annotations)
-    return kept | {name: value for name, value in ours.items() if value}
+    return {**container.defaults.annotations, **kept} | {name: value for name, value in ours.items() if value}
 
 
 def pause_annotations(pause: PauseInput) -> dict[str, str]:
@@ -34,7 +34,8 @@ def pause_annotations(pause: PauseInput) -> dict[str, str]:
         "io.kubernetes.cri-o.ContainerType": "sandbox",
         "io.kubernetes.cri-o.SandboxID": pause.id,
     }
-    return allowed(pause.annotations, pause.defaults.allowed_annotations) | ours
+    kept = allowed(pause.annotations, pause.defaults.allowed_annotations)
+    return {**pause.defaults.annotations, **kept} | ours
 
 
 def allowed(annotations: Mapping[str, str], prefixes: Sequence[str]) -> dict[str, str]:

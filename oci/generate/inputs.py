@@ -245,7 +245,8 @@ class Defaults:
 
     ``seccomp_profile`` is the parsed JSON of RuntimeDefault (conf.seccomp); the privileged one likewise.
     ``apparmor_profile`` is the name of the loaded default profile, "" or "unconfined" for none.
-    ``allowed_annotations`` are prefixes of annotations that steer the OCI runtime and may pass.
+    ``allowed_annotations`` are prefixes of annotations that steer the OCI runtime and may pass;
+    ``annotations`` hold where the request does not give others under the same names.
     ``localhost_seccomp`` holds the parsed files of Localhost profiles by path: the caller reads, we judge.
     """
 
@@ -264,6 +265,7 @@ class Defaults:
     apparmor_profile: str = ""
     timezone_file: str = ""
     allowed_annotations: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -47,9 +47,10 @@ _RESTART_DELAY_S = (0.0, 0.2, 1.0, 5.0)
 class Monitor:
     """A connection to the node's monitor that outlives the monitor. Made by :meth:`connect`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, timeout_s: float = launch.TIMEOUT_S) -> None:
         """Prepare for ``directory``; nothing happens before :meth:`connect`."""
         self.directory = directory
+        self._timeout_s = timeout_s
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
         self._recovery: asyncio.Task[None] | None = None
@@ -63,15 +64,19 @@ class Monitor:
         self._closed = False
 
     @classmethod
-    async def connect(cls, directory: Path, *, start: bool = True) -> Self:
+    async def connect(
+        cls, directory: Path, *, start: bool = True, timeout_s: float = launch.TIMEOUT_S
+    ) -> Self:
         """Connect to the monitor of ``directory``, starting one if there is none and ``start`` allows it.
+
+        ``timeout_s`` bounds the start, and each request that runs no command of a runtime.
 
         The calling process becomes a subreaper, so that containers whose monitor dies come to it.
 
         Raises:
             MonitorUnavailable: it cannot be reached or started, or speaks another version.
         """
-        monitor = cls(directory)
+        monitor = cls(directory, timeout_s)
         become_subreaper()
         await monitor._establish(start=start)
         monitor._connected.set()
@@ -324,10 +329,11 @@ class Monitor:
 
     async def _establish(self, *, start: bool) -> None:
         """Connect, greet, and take the journal."""
-        sock, pid = await launch.connect(self.directory, start=start)
+        sock, pid = await launch.connect(self.directory, start=start, timeout_s=self._timeout_s)
         connection = Connection(sock, self._event, self._lost)
         try:
-            reply = await connection.request(protocol.Hello(protocol.VERSION, events=True))
+            hello = protocol.Hello(protocol.VERSION, events=True)
+            reply = await self._in_time(hello, connection.request(hello))
             close_all(reply.descriptors[1:])
             if reply.result.get("version") != protocol.VERSION:
                 close_all(reply.descriptors)
@@ -346,6 +352,20 @@ class Monitor:
 
     async def _request(self, request: protocol.Request, descriptors: Sequence[int] = ()) -> Reply:
         """Ask the monitor; one that dies meanwhile is asked again once replaced, if that can do no harm."""
+        if isinstance(request, _ONCE):
+            return await self._repeated(request, descriptors)  # the runtime's command has a time of its own
+        return await self._in_time(request, self._repeated(request, descriptors))
+
+    async def _in_time(self, request: protocol.Request, reply: Awaitable[Reply]) -> Reply:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await reply
+        except TimeoutError:
+            raise MonitorUnavailable(
+                f"the monitor has not answered {type(request).__name__} within {self._timeout_s:g} s"
+            ) from None
+
+    async def _repeated(self, request: protocol.Request, descriptors: Sequence[int]) -> Reply:
         while True:
             await self._connected.wait()
             if self._connection is None or (self._closed and not isinstance(request, protocol.Shutdown)):
@@ -392,7 +412,7 @@ class Monitor:
                 if journal is not None:
                     streams["journal"] = journal  # holds what was between a pipe and a log
                 request = protocol.Adopt(held.record._asdict(), list(streams))
-                await self._connection.request(request, list(streams.values()))
+                await self._in_time(request, self._connection.request(request, list(streams.values())))
                 self._holdings.watch(held, lambda name, code: self._post(protocol.Reaped(name, code)))
         finally:
             if journal is not None:

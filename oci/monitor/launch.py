@@ -7,16 +7,18 @@ import socket
 import sys
 from pathlib import Path
 
-from host.spawn import CommandNotStarted, spawn
+from host.spawn import CommandNotStarted, kill_group, spawn
 from oci.monitor.types import MonitorUnavailable
 
 # A whole interpreter on a loaded machine: generous, for without a monitor nothing works.
-START_TIMEOUT_S = 30.0
+TIMEOUT_S = 30.0
 _ROOT = Path(__file__).resolve().parents[2]
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from oci.monitor.main import main; main()"
 
 
-async def connect(directory: Path, *, start: bool) -> tuple[socket.socket, int | None]:
+async def connect(
+    directory: Path, *, start: bool, timeout_s: float = TIMEOUT_S
+) -> tuple[socket.socket, int | None]:
     """Connect to ``<directory>/monitor.sock``; the pid comes along if the monitor was started here.
 
     Raises:
@@ -29,7 +31,7 @@ async def connect(directory: Path, *, start: bool) -> tuple[socket.socket, int |
             raise MonitorUnavailable(
                 f"no monitor answers on {directory}/monitor.sock: {error.strerror}"
             ) from error
-    pid = await _start(directory)
+    pid = await _start(directory, timeout_s)
     try:
         return _dial(directory), pid
     except OSError as error:
@@ -54,7 +56,7 @@ def _dial(directory: Path) -> socket.socket:
     return sock
 
 
-async def _start(directory: Path) -> int:
+async def _start(directory: Path, timeout_s: float) -> int:
     """Start a monitor in a session of its own and wait until it listens; give its pid."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_ROOT), str(directory)]
@@ -74,9 +76,11 @@ async def _start(directory: Path) -> int:
         for descriptor in (writing, null, errors):
             os.close(descriptor)
     try:
-        await _readable(ready, START_TIMEOUT_S)
+        await _readable(ready, timeout_s)
     except TimeoutError as error:
-        raise MonitorUnavailable(f"the monitor did not start within {START_TIMEOUT_S:g} s") from error
+        kill_group(pid)
+        os.waitpid(pid, 0)  # noqa: ASYNC222 - after SIGKILL a matter of microseconds
+        raise MonitorUnavailable(f"the monitor did not start within {timeout_s:g} s") from error
     finally:
         os.close(ready)
     return pid

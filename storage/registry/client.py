@@ -77,7 +77,9 @@ class Client:
             tls_context, self._source.host, self._options.certs_dirs, verify=not self._source.insecure
         )
         timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=self._options.connect_timeout_s, sock_read=self._options.stall_timeout_s
+            total=None,
+            sock_connect=self._options.connect_timeout_s,
+            sock_read=self._options.stall_timeout_s or None,
         )
         self._session = aiohttp.ClientSession(
             timeout=timeout,

@@ -9,7 +9,7 @@ class ClientOptions:
     """Bounds of a conversation, in seconds and counts."""
 
     connect_timeout_s: float = 10.0
-    stall_timeout_s: float = 60.0  # without a byte
+    stall_timeout_s: float = 60.0  # without a byte; 0: no bound
     attempts: int = 5  # without progress between them
     backoff_s: float = 0.25  # of the first retry; doubled each time, and randomised
     backoff_limit_s: float = 10.0

@@ -73,16 +73,26 @@ class Registries:
     search: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     enforcing: bool = True
+    insecure: frozenset[str] = frozenset()
 
     @classmethod
-    def load(cls, path: Path, *, enforcing: bool = True) -> "Registries":
-        """Read the file and its drop-in directory; neither need be there. Blocking.
+    def load(
+        cls,
+        path: Path,
+        directory: Path | None = None,
+        *,
+        enforcing: bool = True,
+        insecure: Iterable[str] = (),
+    ) -> "Registries":
+        """Read the file and its drop-in directory (None: ``<path>.d``); neither need be there. Blocking.
+
+        ``insecure`` are hosts (host[:port]) that may be spoken to without TLS, whatever the files say.
 
         Raises:
             BadRegistriesConf: naming file, table and key.
         """
-        drop_ins = sorted(path.with_name(path.name + ".d").glob("*.conf"))
-        result = cls(enforcing=enforcing)
+        drop_ins = sorted((directory or path.with_name(path.name + ".d")).glob("*.conf"))
+        result = cls(enforcing=enforcing, insecure=frozenset(insecure))
         for file in (path, *drop_ins):
             try:
                 data = read_bounded(file, _FILE_LIMIT)
@@ -146,6 +156,10 @@ class Registries:
         Raises:
             RegistryBlocked: a rule forbids it.
         """
+        found = self._sources(reference)
+        return [replace(source, insecure=source.insecure or source.host in self.insecure) for source in found]
+
+    def _sources(self, reference: Reference) -> list[PullSource]:
         rule = self.rule_for(reference)
         if rule is None:
             return [PullSource(reference.registry, reference.repository, insecure=False, is_mirror=False)]

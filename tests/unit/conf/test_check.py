@@ -83,7 +83,6 @@ def test_what_is_at_the_border_is_allowed(config: Config) -> None:
         (changed("", root=Path("/var/lib/containers/storage")), "crio.root"),
         (changed("api", listen=Path("/var/run/crio/crio.sock")), "crio.api.listen"),
         (changed("api", stream_tls_ca=Path("/ca.pem")), "crio.api.stream_tls_ca"),
-        (changed("metrics", enable_metrics=True), "crio.metrics.enable_metrics"),
     ],
 )
 def test_what_has_consequences_is_a_warning(config: Config, name: str) -> None:

@@ -26,3 +26,12 @@ def test_what_steers_the_runtime_needs_leave() -> None:
     assert steering.keys().isdisjoint(container_annotations(a_container(annotations=steering)))
     allowed = a_container(annotations=steering, defaults=Defaults(allowed_annotations=("run.oci.keep",)))
     assert container_annotations(allowed).keys() & steering.keys() == {"run.oci.keep_original_groups"}
+
+
+def test_the_handlers_annotations_hold_until_the_request_says_otherwise() -> None:
+    defaults = Defaults(annotations={"run.oci.handler": "krun", "a": "handler"})
+    found = container_annotations(a_container(annotations={"a": "request"}, defaults=defaults))
+    assert found["run.oci.handler"] == "krun"  # the node's owner wrote it: it needs no leave
+    assert found["a"] == "request"
+    pause = PauseInput(SandboxId("p"), Path("/r"), "/c", defaults=defaults)
+    assert pause_annotations(pause)["a"] == "handler"

@@ -137,3 +137,22 @@ def test_bad_files_name_what_is_wrong(text: str, words: str) -> None:
     with pytest.raises(BadRegistriesConf, match=words) as caught:
         Registries().merged(text.encode(), "here")
     assert str(caught.value).startswith("here")
+
+
+def test_an_insecure_registry_of_the_daemons_own_configuration_is_insecure_wherever_it_is_named() -> None:
+    registries = Registries(insecure=frozenset({"other.test:5000", "m2.test"})).merged(CONF.encode(), "file")
+    (plain,) = registries.sources(Reference.parse("other.test:5000/a/b:1"))
+    assert plain.insecure
+    (same_host_other_port,) = registries.sources(Reference.parse("other.test/a/b:1"))
+    assert not same_host_other_port.insecure
+    by_mirror = registries.sources(Reference.parse("quay.io/team/app" + DIGEST))
+    assert [source.host for source in by_mirror if source.insecure] == ["m1.test", "m2.test"]
+
+
+def test_drop_ins_come_from_the_directory_that_is_named(tmp_path: Path) -> None:
+    for directory, registry in (("registries.conf.d", "beside.test"), ("elsewhere", "named.test")):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "1.conf").write_text(f'unqualified-search-registries = ["{registry}"]')
+    file = tmp_path / "registries.conf"
+    assert Registries.load(file).search == ("beside.test",)
+    assert Registries.load(file, tmp_path / "elsewhere").search == ("named.test",)

@@ -1,0 +1,29 @@
+"""cri/image_options: every option of [crio.image] reaches the store."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from conf.schema import Config, ImageTable
+from conf.values import Seconds
+from cri.image_options import image_options
+
+
+def test_the_stores_options_are_those_of_the_configuration() -> None:
+    table = ImageTable(
+        registries_conf=Path("/r.conf"),
+        registries_conf_dir=Path("/r.d"),
+        insecure_registries=("a.test:5000",),
+        global_auth_file=Path("/auth.json"),
+        short_name_mode="disabled",
+        pinned_images=("keep",),
+        pause_image="pause",
+        pull_progress_timeout=Seconds(7),
+    )
+    options = image_options(replace(Config(), image=table))
+    assert options.registries_conf == Path("/r.conf")
+    assert options.registries_conf_dir == Path("/r.d")
+    assert options.insecure_registries == ("a.test:5000",)
+    assert options.auth_files == (Path("/auth.json"),)
+    assert not options.short_names_enforcing
+    assert options.pinned_images == ("keep", "pause")
+    assert options.client.stall_timeout_s == 7
