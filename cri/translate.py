@@ -1,9 +1,11 @@
 """CRI messages as the frozen values that spec generation takes. Nothing is judged here, only carried over."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from api.runtime.v1 import api_pb2 as pb
 from oci.generate import inputs
+from oci.generate.paths import DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS
 
 _MODES = {
     pb.POD: inputs.NamespaceMode.POD,
@@ -64,6 +66,17 @@ def security_context(context: pb.LinuxContainerSecurityContext) -> inputs.Securi
         apparmor=_profile(context.apparmor) if context.HasField("apparmor") else None,
         apparmor_profile=context.apparmor_profile,
     )
+
+
+def container_security(linux: pb.LinuxContainerConfig) -> inputs.SecurityContext:
+    """The security context of a container; a request without one gets the usual masked paths.
+
+    In a message that is there, an empty list means what it says: nothing is masked.
+    """
+    security = security_context(linux.security_context)
+    if linux.HasField("security_context"):
+        return security
+    return replace(security, masked_paths=DEFAULT_MASKED_PATHS, readonly_paths=DEFAULT_READONLY_PATHS)
 
 
 def sandbox_security_context(context: pb.LinuxSandboxSecurityContext) -> inputs.SecurityContext:

@@ -31,6 +31,7 @@ from host.overlayfs import overlay
 from storage.catalogue import Image, LayersVanished
 from storage.database import Database
 from storage.digest import Digest
+from storage.image_volumes import POSITIONS_PER_MOUNT, ImageVolumes
 from storage.layers import Layers
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class RootfsManager:
         self._layers = layers
         self._usage_ttl_s = usage_ttl_s
         self._usage: dict[ContainerId, _Usage] = {}
+        self.image_volumes = ImageVolumes(root, database, layers)
         # Container processes in user namespaces of their own pass through on the way to their root.
         self._containers.mkdir(mode=0o711, parents=True, exist_ok=True)
 
@@ -151,7 +153,8 @@ class RootfsManager:
 
     def _unmake(self, container_id: ContainerId) -> list[Digest]:
         place = self._containers / container_id
-        _unmount(place / "merged")
+        for path in (*self.image_volumes.mounted(container_id), place / "merged"):
+            _unmount(path)
         try:
             remove_tree(place)
         except OSError as error:
@@ -197,7 +200,9 @@ class RootfsManager:
             return
         with self._database.transaction() as connection:
             rows = connection.execute(
-                "SELECT chain_id FROM rootfs_layers WHERE container_id = ? ORDER BY position", (container_id,)
+                "SELECT chain_id FROM rootfs_layers WHERE container_id = ? AND position < ?"
+                " ORDER BY position",
+                (container_id, POSITIONS_PER_MOUNT),
             ).fetchall()
         self._mount(container_id, [Digest(str(row[0])) for row in rows])
 

@@ -5,12 +5,13 @@
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
 from cri import spec_file, translate
-from cri.containers import mounts
+from cri.containers import declared_volumes, image_volumes, mounts
 from cri.containers.record import Container
 from cri.defaults import with_localhost_profile
 from cri.node import Node
@@ -34,18 +35,26 @@ class TargetNotRunning(FailedPrecondition):
 
 
 def write(
-    node: Node, container: Container, sandbox: Sandbox, image: Image, rootfs: Path
+    node: Node,
+    container: Container,
+    sandbox: Sandbox,
+    image: Image,
+    volume_images: Mapping[int, Image],
+    rootfs: Path,
 ) -> tuple[int, int, tuple[int, ...]]:
     """Make the bundle; uid, gid and groups of the process. Blocks for file operations.
+
+    ``volume_images`` are those of the request's image volumes, by the number of their mount.
 
     Raises:
         BadContainer, BadMount, TargetNotRunning: a field of the request cannot be honoured.
     """
     directory = node.paths.container(container.id)
     directory.mkdir(mode=0o700)
-    security = translate.security_context(container.config.linux.security_context)
+    security = translate.container_security(container.config.linux)
     who, account_files = _identity(directory, rootfs, security, image)
     described = _input(node, container, sandbox, image, rootfs, security, who, account_files)
+    described = _with_mounts(node, container, described, volume_images)
     document = generate(
         described, node.host, node.handlers.view(container.handler), hostview.observe(described)
     )
@@ -100,15 +109,27 @@ def _input(
         args=tuple(config.args),
         working_dir=config.working_dir,
         env=translate.environment(config.envs),
-        mounts=mounts.resolve(config.mounts, node.config.runtime.absent_mount_sources_to_reject),
         devices=tuple(translate.device(device) for device in config.devices),
         annotations=dict(config.annotations),
         tty=config.tty,
         security=security,
         resources=translate.resources(config.linux.resources) if config.linux.HasField("resources") else None,
-        defaults=with_localhost_profile(node.defaults, security),
+        defaults=with_localhost_profile(node.defaults.of(container.handler), security),
         passwd_file=account_files.get("passwd"),
         group_file=account_files.get("group"),
+    )
+
+
+def _with_mounts(
+    node: Node, container: Container, described: ContainerInput, images: Mapping[int, Image]
+) -> ContainerInput:
+    """The input with the request's mounts, sources made ready, and the VOLUMEs of the image."""
+    volumes = image_volumes.mount_all(node, container, images)
+    must_exist = node.config.runtime.absent_mount_sources_to_reject
+    return replace(
+        described,
+        mounts=mounts.resolve(container.config.mounts, must_exist, volumes),
+        volumes=declared_volumes.prepare(node, container, described.image.volumes, described.rootfs),
     )
 
 

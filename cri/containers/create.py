@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from api.errors import AlreadyExists, FailedPrecondition
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers import bundle
+from cri.containers import bundle, image_volumes
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.remove import release
@@ -67,12 +68,14 @@ async def _create(
             "remove it, or ask with a higher metadata.attempt"
         )
     image = images.get(node, config.image.image)
+    volume_images = image_volumes.find(node, config)
+    config = image_volumes.with_digests(config, volume_images)
     container = _record(node, name, sandbox, config, image)
     async with AsyncExitStack() as undo:
         node.containers.add(container)
         node.records.put(KIND, container.to_row())
         undo.push_async_callback(release, node, container, operation)
-        await _make(node, operation, container, sandbox, image)
+        await _make(node, operation, container, sandbox, image, volume_images)
         _require_ready(sandbox)  # it may have been stopped meanwhile
         container.phase = Phase.CREATED
         node.records.put(KIND, container.to_row())
@@ -107,12 +110,19 @@ def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> Path 
 
 
 async def _make(
-    node: Node, operation: Operation, container: Container, sandbox: Sandbox, image: Image
+    node: Node,
+    operation: Operation,
+    container: Container,
+    sandbox: Sandbox,
+    image: Image,
+    volume_images: Mapping[int, Image],
 ) -> None:
     with operation.step("root file system"):
         rootfs = await node.rootfs.prepare(container.id, image)
     with operation.step("spec"):
-        container.user = await asyncio.to_thread(bundle.write, node, container, sandbox, image, rootfs)
+        container.user = await asyncio.to_thread(
+            bundle.write, node, container, sandbox, image, volume_images, rootfs
+        )
         if container.log_path is not None:
             container.log_path.parent.mkdir(parents=True, exist_ok=True)
     with operation.step("runtime create"):
@@ -122,7 +132,7 @@ async def _make(
 
 def _request(node: Node, container: Container) -> CreateContainer:
     runtime = node.config.runtime
-    handler = runtime.runtimes.get(container.handler or runtime.default_runtime)
+    handler = runtime.runtimes.get(container.handler or node.handlers.default)
     return CreateContainer(
         id=container.id,
         runtime=node.handlers.get(container.handler),

@@ -1,10 +1,10 @@
 """The sources of a container's mounts: links resolved, missing directories made."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from api.errors import InvalidArgument, Unimplemented
+from api.errors import InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 from cri import translate
 from oci.generate import inputs
@@ -14,12 +14,12 @@ class BadMount(InvalidArgument):
     """A mount cannot be honoured."""
 
 
-class ImageVolumesMissing(Unimplemented):
-    """Image volumes are not part of this Podwright yet."""
-
-
-def resolve(mounts: Sequence[pb.Mount], must_exist: Sequence[Path]) -> tuple[inputs.Mount, ...]:
+def resolve(
+    mounts: Sequence[pb.Mount], must_exist: Sequence[Path], images: Mapping[int, Path]
+) -> tuple[inputs.Mount, ...]:
     """Mounts with final host paths; a missing source becomes a directory, unless it is in ``must_exist``.
+
+    ``images`` has the sources of the image volumes, mounted already, by the number of their mount.
 
     Blocks for file operations on the mounts' own file systems: call it off the event loop.
 
@@ -27,7 +27,8 @@ def resolve(mounts: Sequence[pb.Mount], must_exist: Sequence[Path]) -> tuple[inp
         BadMount: a path is missing, or a source that must exist does not.
     """
     return tuple(
-        translate.mount(mount, _source(index, mount, must_exist)) for index, mount in enumerate(mounts)
+        translate.mount(mount, str(images.get(index) or _source(index, mount, must_exist)))
+        for index, mount in enumerate(mounts)
     )
 
 
@@ -35,8 +36,6 @@ def _source(index: int, mount: pb.Mount, must_exist: Sequence[Path]) -> str:
     field = f"mounts[{index}]"
     if not mount.container_path:
         raise BadMount(f"{field}.container_path is empty: say where in the container it belongs")
-    if mount.HasField("image") and mount.image.image:
-        raise ImageVolumesMissing(f"{field}.image {mount.image.image!r}: image volumes are not supported yet")
     if not mount.host_path:
         raise BadMount(f"{field}.host_path is empty: name the source for {mount.container_path}")
     source = Path(os.path.realpath(mount.host_path))
