@@ -8,6 +8,7 @@ show the namespaces of the thread that opens them, which is how sysctls of a new
 """
 
 import ctypes
+import errno
 import os
 import re
 import threading
@@ -34,6 +35,7 @@ class Kind(StrEnum):
     IPC = "ipc"
     UTS = "uts"
     CGROUP = "cgroup"
+    USER = "user"  # made by host.userns: no thread can
 
     @property
     def flag(self) -> int:
@@ -41,7 +43,13 @@ class Kind(StrEnum):
         return _CLONE_FLAGS[self]
 
 
-_CLONE_FLAGS = {Kind.NET: 0x40000000, Kind.IPC: 0x08000000, Kind.UTS: 0x04000000, Kind.CGROUP: 0x02000000}
+_CLONE_FLAGS = {
+    Kind.NET: 0x40000000,
+    Kind.IPC: 0x08000000,
+    Kind.UTS: 0x04000000,
+    Kind.CGROUP: 0x02000000,
+    Kind.USER: 0x10000000,
+}
 
 _SYSCTL_OWNERS = (
     (re.compile(r"net/.+"), Kind.NET),
@@ -126,7 +134,7 @@ def pin(
             for kind in kinds:
                 target = directory / kind
                 undo.callback(unpin, target)
-                _pin_current(kind, target)
+                bind_namespace(f"/proc/thread-self/ns/{kind}", target)
                 pinned[kind] = target
             undo.pop_all()
         return pinned
@@ -204,10 +212,10 @@ def set_hostname(name: str) -> None:
         raise_errno("sethostname", name)
 
 
-def _pin_current(kind: Kind, target: Path) -> None:
+def bind_namespace(source: str, target: Path) -> None:
+    """Pin the namespace that ``source`` below /proc shows as the new file ``target``."""
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o444))
-    source = f"/proc/thread-self/ns/{kind}".encode()
-    if libc.mount(source, os.fsencode(target), None, _MS_BIND, None) < 0:
+    if libc.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND, None) < 0:
         raise_errno("mount", target)
 
 
@@ -218,7 +226,12 @@ def _write_sysctl(path: Path, name: str, value: str) -> None:
             os.write(descriptor, value.encode())
         finally:
             os.close(descriptor)
-    except FileNotFoundError:
-        raise SysctlRefused(f"sysctl {name} does not exist on this kernel") from None
     except OSError as error:
-        raise SysctlRefused(f"sysctl {name} = {value!r}: {error.strerror}") from error
+        raise sysctl_refused(name, value, error) from error
+
+
+def sysctl_refused(name: str, value: str, error: OSError) -> SysctlRefused:
+    """What to tell of the kernel's refusal."""
+    if error.errno == errno.ENOENT:
+        return SysctlRefused(f"sysctl {name} does not exist on this kernel")
+    return SysctlRefused(f"sysctl {name} = {value!r}: {error.strerror}")
