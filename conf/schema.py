@@ -63,10 +63,9 @@ class RuntimeHandler:
         "oci",
         'How the runtime is driven. "pod" is treated as "oci"; handlers of type "vm" are not supported yet '
         "and left out.",
-        reload=True,
     )
     runtime_root: Path | None = option(
-        None, "The runtime's state directory (--root); when empty, one below runroot.", reload=True
+        None, "The runtime's state directory (--root); when empty, one below runroot."
     )
     privileged_without_host_devices: bool = option(
         False, "Privileged containers do not get the node's devices.", reload=True
@@ -97,7 +96,6 @@ class RuntimeTable:
     default_runtime: str = option(
         "",
         "Handler of pods that name none. When empty, the first of crun and runc that is found.",
-        reload=True,
     )
     runtimes: Mapping[str, RuntimeHandler] = field(default_factory=lambda: NO_HANDLERS)
     cgroup_manager: Literal["cgroupfs", "systemd"] = option(

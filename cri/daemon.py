@@ -23,7 +23,7 @@ from cni.plugin import Timeouts
 from conf.schema import Config
 from cri import exits
 from cri.containers.record import Container
-from cri.defaults import container_defaults
+from cri.defaults import handler_defaults
 from cri.events import Events
 from cri.handlers import Handlers
 from cri.image_options import image_options
@@ -31,6 +31,7 @@ from cri.node import Node
 from cri.operations import Operations
 from cri.paths import Paths
 from cri.records import Records
+from cri.reload import Reread, watch
 from cri.restore import restore
 from cri.sandboxes.record import Sandbox
 from cri.server import generic_handlers
@@ -45,9 +46,6 @@ from storage.images import Images
 from storage.overlay import RootfsManager
 
 logger = logging.getLogger(__name__)
-
-# How long running requests may go on after the daemon was told to end.
-DRAIN_S = 20.0
 
 
 class AlreadyRunning(FailedPrecondition):
@@ -80,9 +78,10 @@ async def build(config: Config) -> AsyncIterator[Node]:
         network = _network(config)
         await network.start()
         stack.push_async_callback(network.close)
-        monitor = await Monitor.connect(paths.runroot)
+        monitor = await Monitor.connect(paths.runroot, timeout_s=config.runtime.monitor_timeout_s)
         stack.push_async_callback(monitor.close)
         hierarchy = Hierarchy.detect()
+        handlers = Handlers.find(config, paths.runtimes)
         node = Node(
             config=config,
             paths=paths,
@@ -94,11 +93,11 @@ async def build(config: Config) -> AsyncIterator[Node]:
             images=images,
             rootfs=RootfsManager(config.root, images.database, images.layers),
             network=network,
-            handlers=Handlers.find(config, paths.runtimes),
+            handlers=handlers,
             monitor=monitor,
             cgroups=hierarchy,
             host=hostview.gather(hierarchy, features.probe(config.root)),
-            defaults=container_defaults(config),
+            defaults=await asyncio.to_thread(handler_defaults, config, handlers.default),
             filters=Filters(),
         )
         await asyncio.to_thread(pause.make_rootfs, paths.pause_rootfs, os.uname().machine)
@@ -120,14 +119,18 @@ def _network(config: Config) -> Network:
     )
 
 
-async def serve(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT; containers go on running afterwards."""
-    stop = asyncio.Event()
+async def serve(config: Config, reread: Reread) -> None:
+    """Serve until SIGTERM or SIGINT, reload at SIGHUP; containers go on running afterwards."""
+    stop, hangup = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     async with build(config) as node, asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(_watch_exits(node, tasks), name="exits")
+        watching = [
+            tasks.create_task(_watch_exits(node, tasks), name="exits"),
+            tasks.create_task(watch(node, hangup, reread), name="reload"),
+        ]
         server = await _listen(node)
         # What was made until now lives as long as the daemon: the collector need not look at it again.
         gc.freeze()
@@ -137,8 +140,9 @@ async def serve(config: Config) -> None:
         notify("STOPPING=1", os.environ)
         logger.info("ending: containers go on")
         await server.stop(grace=1.0)
-        await node.operations.drain(DRAIN_S)
-        watching.cancel()
+        await node.operations.drain(config.runtime.drain_timeout_s)
+        for task in watching:
+            task.cancel()
 
 
 async def _watch_exits(node: Node, tasks: asyncio.TaskGroup) -> None:

@@ -1,16 +1,52 @@
 """What the configuration adds to every container, as spec generation takes it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from conf.schema import Config
+from conf.schema import Config, RuntimeHandler
 from conf.seccomp import default_profile, load_profile
 from oci.generate.inputs import Defaults, Device, ProfileType, SecurityContext, Ulimit
 
 
+@dataclass(frozen=True, slots=True)
+class HandlerDefaults:
+    """The defaults of each handler with a table of its own ("" is the default handler), and of all others."""
+
+    general: Defaults
+    own: Mapping[str, Defaults]
+
+    def of(self, handler: str) -> Defaults:
+        """What holds for containers of this handler."""
+        return self.own.get(handler, self.general)
+
+
+def handler_defaults(config: Config, default_handler: str) -> HandlerDefaults:
+    """Read at start and at a reload; blocks for the profiles' files.
+
+    Raises:
+        BadSeccompProfile: a configured profile cannot be used.
+    """
+    general = container_defaults(config)
+    own = {name: _of_handler(general, table) for name, table in config.runtime.runtimes.items()}
+    if default_handler in own:
+        own[""] = own[default_handler]
+    return HandlerDefaults(general, own)
+
+
+def _of_handler(general: Defaults, table: RuntimeHandler) -> Defaults:
+    path = table.seccomp_profile
+    return replace(
+        general,
+        privileged_without_host_devices=table.privileged_without_host_devices,
+        allowed_annotations=table.allowed_annotations,
+        annotations=dict(table.default_annotations),
+        seccomp_profile=general.seccomp_profile if path is None else load_profile(path),
+    )
+
+
 def container_defaults(config: Config) -> Defaults:
-    """Read once at start.
+    """What holds for every handler.
 
     Raises:
         BadSeccompProfile: the configured profile cannot be used.

@@ -44,6 +44,11 @@ class Handlers:
         default = config.runtime.default_runtime or next((name for name in PREFERRED if name in found), "")
         return cls(found, default)
 
+    @property
+    def default(self) -> str:
+        """The name of the default handler; it may be one that is missing."""
+        return self._default
+
     def problem(self) -> str:
         """Why no container can run, for Status; "" when all is well."""
         if self._default in self._runtimes:

@@ -51,6 +51,11 @@ def set_up(level: str, form: str) -> None:
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(_LEVELS[level])
+    set_level(level)
     for talkative in ("asyncio", "grpc", "aiohttp"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """Log from this level on, as the configuration names it."""
+    logging.getLogger().setLevel(_LEVELS[level])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from cni.network import Network
 from conf.schema import Config
 from cri.containers.record import Container
+from cri.defaults import HandlerDefaults
 from cri.events import Events
 from cri.handlers import Handlers
 from cri.operations import Operations
@@ -13,16 +14,20 @@ from cri.records import Records
 from cri.sandboxes.record import Sandbox
 from cri.store import Store
 from host.cgroups import Hierarchy
-from oci.generate.inputs import Defaults, HostView
+from oci.generate.inputs import HostView
 from oci.monitor.client import Monitor
 from oci.precompiled import Filters
 from storage.images import Images
 from storage.overlay import RootfsManager
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Node:
-    """The parts of the daemon, by the names that the verbs use."""
+    """The parts of the daemon, by the names that the verbs use.
+
+    A reload puts others in the place of ``config``, ``handlers`` and ``defaults`` (cri/reload.py, and nobody
+    else): read them from here when they are needed.
+    """
 
     config: Config
     paths: Paths
@@ -38,5 +43,5 @@ class Node:
     monitor: Monitor
     cgroups: Hierarchy
     host: HostView
-    defaults: Defaults
+    defaults: HandlerDefaults
     filters: Filters

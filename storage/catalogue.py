@@ -65,6 +65,11 @@ class Catalogue:
         self._images: dict[str, Image] = {}
         self._names: dict[str, str] = {}
 
+    def pin(self, patterns: Sequence[str]) -> None:
+        """Pin the images of these patterns, and no others, from now on."""
+        self._pinned = tuple(patterns)
+        self._version = -1
+
     def images(self) -> list[Image]:
         """All images, the one pulled first at the front."""
         self._refresh()

@@ -108,6 +108,11 @@ class Images:
             raise
         return store
 
+    def reconfigure(self, options: Options) -> None:
+        """Behave by other options from now on, but for pulls in flight; bounds of unpacking stay."""
+        self.options = options
+        self.catalogue.pin(options.pinned_images)
+
     async def close(self) -> None:
         """Cancel the pulls in flight, undo what they made, and close the catalogue."""
         pulls = list(self._pulls.values())

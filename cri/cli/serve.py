@@ -20,5 +20,5 @@ def run(arguments: argparse.Namespace) -> int:
     os.umask(0o022)
     from cri.daemon import serve
 
-    asyncio.run(serve(loaded.config))
+    asyncio.run(serve(loaded.config, lambda: load_configuration(arguments)))
     return 0

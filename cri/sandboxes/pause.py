@@ -68,7 +68,7 @@ def _write_bundle(
         args=arguments,
         namespaces=sandbox.oci_namespaces(),
         security=security,
-        defaults=with_localhost_profile(node.defaults, security),
+        defaults=with_localhost_profile(node.defaults.of(sandbox.handler), security),
         annotations=dict(sandbox.config.annotations),
     )
     spec_file.write(node, sandbox.handler, bundle, spec.generate(described, node.host))
@@ -85,6 +85,5 @@ async def end(node: Node, sandbox: Sandbox) -> None:
     await node.handlers.get(sandbox.handler).delete(sandbox.id, force=True)
     await node.monitor.forget(identifier)
     await asyncio.to_thread(node.cgroups.remove, pause_cgroup(sandbox))
-    if node.config.image.pause_image:
-        await node.rootfs.remove(identifier)
+    await node.rootfs.remove(identifier)  # the image may have been configured then and not be now
     sandbox.pause_pid = 0

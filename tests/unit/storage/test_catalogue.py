@@ -103,3 +103,12 @@ def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert database.read("SELECT * FROM rootfs") == []
+
+
+def test_other_images_are_pinned_from_one_call_to_the_next(tmp_path: Path) -> None:
+    catalogue = Catalogue(Database(tmp_path / "db"), ["quay.io/a*"])
+    catalogue.commit(new_image(1, "quay.io/a:1"), [], 1)
+    catalogue.commit(new_image(2, "quay.io/b:1"), [], 2)
+    assert [image.pinned for image in catalogue.images()] == [True, False]
+    catalogue.pin(["quay.io/b*"])
+    assert [image.pinned for image in catalogue.images()] == [False, True]

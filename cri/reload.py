@@ -1,0 +1,55 @@
+"""SIGHUP: the configuration is read and checked again; what may change takes effect, all of it or nothing."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from conf.load import Loaded
+from conf.reload import Reloaded, merge
+from cri.defaults import handler_defaults
+from cri.handlers import Handlers
+from cri.image_options import image_options
+from cri.logs import set_level
+from cri.node import Node
+
+logger = logging.getLogger(__name__)
+
+Reread = Callable[[], Loaded]
+
+
+async def watch(node: Node, requested: asyncio.Event, reread: Reread) -> None:
+    """Reload whenever ``requested`` is set, for ever; what cannot be used changes nothing."""
+    while True:
+        await requested.wait()
+        requested.clear()
+        try:
+            await reload(node, reread)
+        except Exception as error:
+            logger.error("reload refused, the configuration stays as it is: %s", error)
+
+
+async def reload(node: Node, reread: Reread) -> Reloaded:
+    """Read the configuration again and put what may change into effect.
+
+    Raises:
+        BadConfiguration, BadSeccompProfile, OSError: nothing has changed.
+    """
+    loaded = await asyncio.to_thread(reread)
+    reloaded = merge(node.config, loaded.config)
+    config = reloaded.config
+    handlers = Handlers.find(config, node.paths.runtimes)
+    defaults = await asyncio.to_thread(handler_defaults, config, handlers.default)
+    # Nothing from here on can fail or wait: a request sees all of the old or all of the new.
+    node.config, node.handlers, node.defaults = config, handlers, defaults
+    node.images.reconfigure(image_options(config))
+    set_level(config.runtime.log_level)
+    _tell(loaded, reloaded)
+    return reloaded
+
+
+def _tell(loaded: Loaded, reloaded: Reloaded) -> None:
+    for warning in loaded.warnings:
+        logger.warning(warning)
+    logger.info("reloaded changed=%s", ",".join(reloaded.applied) or "nothing")
+    if reloaded.waiting:
+        logger.warning("a restart is needed for changed=%s", ",".join(reloaded.waiting))
