@@ -7,7 +7,7 @@ was slow, one at debug level for the others.
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from api.errors import PodwrightError
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers import create, exec_sync, publish, reopen_log, start, update
+from cri.containers import create, exec_sync, publish, reopen_log, start, streams, update
 from cri.containers import listing as container_listing
 from cri.containers import remove as container_remove
 from cri.containers import status as container_status
@@ -25,10 +25,13 @@ from cri.grpc_errors import message_of, status_of
 from cri.images import verbs as image_verbs
 from cri.node import Node
 from cri.sandboxes import listing as sandbox_listing
+from cri.sandboxes import port_forward
 from cri.sandboxes import remove as sandbox_remove
 from cri.sandboxes import run as sandbox_run
 from cri.sandboxes import status as sandbox_status
 from cri.sandboxes import stop as sandbox_stop
+from cri.sandboxes import update as sandbox_update
+from cri.stats import pods as pod_stats
 from cri.stats import verbs as stats_verbs
 from cri.status import verbs as status_verbs
 
@@ -56,8 +59,14 @@ UNARY: dict[str, Unary] = {
     "UpdateContainerResources": update.update_container_resources,
     "ReopenContainerLog": reopen_log.reopen_container_log,
     "ExecSync": exec_sync.exec_sync,
+    "Exec": streams.exec_stream,
+    "Attach": streams.attach,
+    "PortForward": port_forward.port_forward,
     "ContainerStats": stats_verbs.container_stats,
     "ListContainerStats": stats_verbs.list_container_stats,
+    "PodSandboxStats": pod_stats.pod_sandbox_stats,
+    "ListPodSandboxStats": pod_stats.list_pod_sandbox_stats,
+    "UpdatePodSandboxResources": sandbox_update.update_pod_sandbox_resources,
     "ListImages": image_verbs.list_images,
     "ImageStatus": image_verbs.image_status,
     "PullImage": image_verbs.pull_image,
@@ -68,15 +77,23 @@ UNARY: dict[str, Unary] = {
 STREAMING: dict[str, Streaming] = {
     "StreamPodSandboxes": sandbox_listing.stream_pod_sandboxes,
     "StreamContainers": container_listing.stream_containers,
+    "StreamPodSandboxStats": pod_stats.stream_pod_sandbox_stats,
     "StreamContainerStats": stats_verbs.stream_container_stats,
     "StreamImages": image_verbs.stream_images,
     "GetContainerEvents": publish.get_container_events,
 }
 
 
-def generic_handlers(node: Node, slow_seconds: float) -> list[Any]:
+class Observer(Protocol):
+    """Hears of every call that has ended."""
+
+    def called(self, operation: str, seconds: float, error: str = "") -> None:
+        """``error`` is the name of the call's status, "" for OK."""
+
+
+def generic_handlers(node: Node, slow_seconds: float, observer: Observer | None = None) -> list[Any]:
     """A gRPC handler for each service of the API; what is not built yet answers UNIMPLEMENTED by name."""
-    calls = Calls(node, slow_seconds)
+    calls = Calls(node, slow_seconds, observer)
     return [
         grpc.method_handlers_generic_handler(
             service.full_name, {method.name: calls.handler(method) for method in service.methods}
@@ -88,9 +105,10 @@ def generic_handlers(node: Node, slow_seconds: float) -> list[Any]:
 class Calls:
     """Makes method handlers around the verbs."""
 
-    def __init__(self, node: Node, slow_seconds: float) -> None:
+    def __init__(self, node: Node, slow_seconds: float, observer: Observer | None = None) -> None:
         self._node = node
         self._slow_seconds = slow_seconds
+        self._observer = observer
 
     def handler(self, method: MethodDescriptor) -> Any:
         """The gRPC method handler of one RPC."""
@@ -147,12 +165,22 @@ class Calls:
         # A NOT_FOUND is everyday news: clients ask for what they just removed.
         level = logging.DEBUG if code is grpc.StatusCode.NOT_FOUND else logging.ERROR
         trace = None if isinstance(error, PodwrightError) else error
-        took = (time.monotonic() - begun) * 1000
+        took = time.monotonic() - begun
+        if self._observer is not None:
+            self._observer.called(name, took, code.name)
         logger.log(
-            level, "rpc=%s code=%s ms=%.1f error=%s", name, code.name, took, message_of(error), exc_info=trace
+            level,
+            "rpc=%s code=%s ms=%.1f error=%s",
+            name,
+            code.name,
+            took * 1000,
+            message_of(error),
+            exc_info=trace,
         )
 
     def _log_success(self, name: str, begun: float) -> None:
         took = time.monotonic() - begun
+        if self._observer is not None:
+            self._observer.called(name, took)
         level = logging.WARNING if took >= self._slow_seconds else logging.DEBUG
         logger.log(level, "rpc=%s code=OK ms=%.1f", name, took * 1000)

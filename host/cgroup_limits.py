@@ -114,7 +114,7 @@ def _apply_v2(directory: Directory, limits: Limits) -> None:
     _set(directory, "cpuset", "cpuset.mems", limits.cpuset_mems)
     _set(directory, "memory", "memory.max", _or_max(limits.memory_bytes))
     if limits.memory_swap_bytes is not None:
-        _set(directory, "memory", "memory.swap.max", _swap_v2(limits))
+        _set(directory, "memory", "memory.swap.max", _swap_v2(directory, limits))
     _set(directory, "pids", "pids.max", _or_max(limits.pids))
     for size, value in limits.hugepage_bytes.items():
         _set(directory, "hugetlb", f"hugetlb.{size}.max", _or_max(value))
@@ -136,11 +136,14 @@ def _cpu_max(directory: Directory, limits: Limits) -> str:
     return f"{quota} {period}"
 
 
-def _swap_v2(limits: Limits) -> str | int:
-    """Version 2 counts swap alone; the request counts memory plus swap."""
+def _swap_v2(directory: Directory, limits: Limits) -> str | int:
+    """Version 2 counts swap alone; the request counts memory plus swap, the memory as it is by now."""
     if limits.memory_swap_bytes is None or limits.memory_swap_bytes < 0:
         return "max"
-    return max(0, limits.memory_swap_bytes - max(0, limits.memory_bytes or 0))
+    memory = limits.memory_bytes
+    if memory is None:
+        memory = _number(directory("memory"), "memory.max")
+    return max(0, limits.memory_swap_bytes - max(0, memory or 0))
 
 
 def _or_max(value: int | None) -> str | int | None:

@@ -1,17 +1,26 @@
 """UpdateContainerResources: written to the cgroup by us, so that it works alike under every runtime."""
 
 import asyncio
+import contextlib
+import hashlib
+from dataclasses import replace
 
-from api.errors import FailedPrecondition, InvalidArgument
+from google.protobuf.message import Message
+
+from api.errors import FailedPrecondition, InvalidArgument, PodwrightError
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.record import KIND, Container
 from cri.containers.status import get_finished
 from cri.node import Node
-from host.cgroup_limits import Limits
+from host.cgroup_limits import UNLIMITED, Limits
 
 
 class NotAlive(FailedPrecondition):
     """The container has ended."""
+
+
+class BadLimits(InvalidArgument):
+    """The new limits contradict each other."""
 
 
 class BelowUsage(InvalidArgument):
@@ -33,6 +42,52 @@ def limits_of(asked: pb.LinuxContainerResources) -> Limits:
     )
 
 
+def with_swap(
+    asked: pb.LinuxContainerResources, kept: pb.LinuxContainerResources, *, counted: bool
+) -> Limits:
+    """What to write for a container that has ``kept``: a memory limit alone takes the swap limit along.
+
+    As at creation, no word about swap means none; swap that was asked for before stays while it fits.
+    ``counted`` says whether the kernel counts swap at all.
+
+    Raises:
+        BadLimits: less memory and swap together than memory.
+    """
+    memory, swap = asked.memory_limit_in_bytes, asked.memory_swap_limit_in_bytes
+    if 0 < swap < memory:
+        raise BadLimits(
+            f"linux.memory_swap_limit_in_bytes {swap} is below memory_limit_in_bytes {memory}: "
+            "it is memory and swap together"
+        )
+    limits = limits_of(asked)
+    if not counted:
+        return replace(limits, memory_swap_bytes=None)
+    if memory and not swap and not _swap_stays(memory, kept):
+        return replace(limits, memory_swap_bytes=memory)
+    return limits
+
+
+def _swap_stays(memory: int, kept: pb.LinuxContainerResources) -> bool:
+    swap = kept.memory_swap_limit_in_bytes
+    return memory > 0 and (swap < 0 or (swap > kept.memory_limit_in_bytes and swap >= memory))
+
+
+def reverse(limits: Limits, before: Limits) -> Limits:
+    """What brings back ``before`` wherever ``limits`` sets a number or a set of CPUs."""
+    back: dict[str, int | str | None] = {}
+    for name in ("cpu_shares", "cpu_period_us", "cpuset_cpus", "cpuset_mems"):
+        back[name] = getattr(before, name) if getattr(limits, name) is not None else None
+    for name in ("cpu_quota_us", "memory_bytes", "memory_swap_bytes"):
+        now = getattr(before, name)
+        back[name] = (UNLIMITED if now is None else now) if getattr(limits, name) is not None else None
+    return Limits(**back)  # type: ignore[arg-type]
+
+
+def fingerprint(request: Message) -> str:
+    """The same for requests that say the same."""
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()[:16]
+
+
 def merge(kept: pb.LinuxContainerResources, asked: pb.LinuxContainerResources) -> None:
     """Carry every set field of ``asked`` into ``kept``, which ContainerStatus reports."""
     for field, value in asked.ListFields():
@@ -50,25 +105,48 @@ async def update_container_resources(
     """Change limits of a container that is created or running; done when this answers.
 
     Raises:
-        RecordNotFound: no such container. NotAlive: it has ended. BelowUsage: see there.
+        RecordNotFound: no such container. NotAlive: it has ended. BelowUsage, BadLimits: see there.
+        LimitRefused: the kernel will not; nothing has changed then.
     """
     container = get_finished(node, request.container_id)
     if not container.alive:
         raise NotAlive(
             f"container {container.id[:12]} is {container.phase}: only a live one has limits to change"
         )
-    _check_memory(node, container, request.linux)
-    await asyncio.to_thread(node.cgroups.apply, container.cgroup_path, limits_of(request.linux))
-    merge(container.config.linux.resources, request.linux)
-    node.records.put(KIND, container.to_row())
+    # Only the same values join a running update; others must be written, too.
+    subject = f"{container.id} {fingerprint(request)}"
+    await node.operations.run(
+        "UpdateContainerResources", subject, lambda _: _update(node, container, request.linux)
+    )
     return pb.UpdateContainerResourcesResponse()
 
 
+async def _update(node: Node, container: Container, asked: pb.LinuxContainerResources) -> None:
+    kept = container.config.linux.resources
+    limits = with_swap(asked, kept, counted=node.host.swap_accounting)
+    _check_memory(node, container, asked)
+    await asyncio.to_thread(_apply, node, container.cgroup_path, limits)
+    merge(kept, asked)
+    node.records.put(KIND, container.to_row())
+
+
+def _apply(node: Node, path: str, limits: Limits) -> None:
+    """All of ``limits`` or, when the kernel refuses one, none."""
+    before = node.cgroups.limits(path)
+    try:
+        node.cgroups.apply(path, limits)
+    except PodwrightError:
+        with contextlib.suppress(PodwrightError):
+            node.cgroups.apply(path, reverse(limits, before))
+        raise
+
+
 def _check_memory(node: Node, container: Container, asked: pb.LinuxContainerResources) -> None:
+    """Version 2 would kill for it; what the kernel can drop at once, the page cache, does not count."""
     limit = asked.memory_limit_in_bytes
     usage = node.cgroups.memory(container.cgroup_path) if limit > 0 else None
-    if usage is not None and usage.usage_bytes > limit:
+    if usage is not None and usage.working_set_bytes > limit:
         raise BelowUsage(
-            f"linux.memory_limit_in_bytes {limit} is below the {usage.usage_bytes} bytes that "
+            f"linux.memory_limit_in_bytes {limit} is below the {usage.working_set_bytes} bytes that "
             f"container {container.id[:12]} uses now"
         )

@@ -12,6 +12,11 @@ def parent(sandbox: Sandbox) -> str:
     return "/" + (sandbox.config.linux.cgroup_parent or DEFAULT_PARENT).strip("/")
 
 
+def has_own_parent(sandbox: Sandbox) -> bool:
+    """Whether the pod's cgroup is its own: the kubelet's are; the default parent is shared by many."""
+    return bool(sandbox.config.linux.cgroup_parent.strip("/"))
+
+
 def container_cgroup(sandbox: Sandbox, identifier: ContainerId) -> str:
     """A container's own; cAdvisor finds containers by the 64 digits in the name."""
     return f"{parent(sandbox).rstrip('/')}/podwright-{identifier}"

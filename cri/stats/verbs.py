@@ -13,11 +13,11 @@ from cri.sandboxes.listing import CHUNK
 from host.cgroup_stats import MemoryUsage, Pressure, Stats
 
 
-def _value(number: int | None) -> pb.UInt64Value | None:
+def value(number: int | None) -> pb.UInt64Value | None:
     return None if number is None else pb.UInt64Value(value=number)
 
 
-def _psi(stats: Stats, resource: str) -> pb.PsiStats | None:
+def psi_stats(stats: Stats, resource: str) -> pb.PsiStats | None:
     if not stats.pressure:
         return None
     return pb.PsiStats(
@@ -33,25 +33,25 @@ def _pressure(line: Pressure | None) -> pb.PsiData | None:
     return pb.PsiData(Total=line.total_us, Avg10=line.avg10, Avg60=line.avg60, Avg300=line.avg300)
 
 
-def _memory(usage: MemoryUsage, now: int, psi: pb.PsiStats | None) -> pb.MemoryUsage:
+def memory_usage(usage: MemoryUsage, now: int, psi: pb.PsiStats | None) -> pb.MemoryUsage:
     return pb.MemoryUsage(
         timestamp=now,
-        working_set_bytes=_value(usage.working_set_bytes),
-        available_bytes=_value(usage.available_bytes),
-        usage_bytes=_value(usage.usage_bytes),
-        rss_bytes=_value(usage.rss_bytes),
-        page_faults=_value(usage.page_faults),
-        major_page_faults=_value(usage.major_page_faults),
+        working_set_bytes=value(usage.working_set_bytes),
+        available_bytes=value(usage.available_bytes),
+        usage_bytes=value(usage.usage_bytes),
+        rss_bytes=value(usage.rss_bytes),
+        page_faults=value(usage.page_faults),
+        major_page_faults=value(usage.major_page_faults),
         psi=psi,
     )
 
 
-def _swap(usage: MemoryUsage, now: int) -> pb.SwapUsage | None:
+def swap_usage(usage: MemoryUsage, now: int) -> pb.SwapUsage | None:
     if usage.swap_bytes is None:
         return None
     available = None if usage.swap_limit_bytes is None else max(0, usage.swap_limit_bytes - usage.swap_bytes)
     return pb.SwapUsage(
-        timestamp=now, swap_usage_bytes=_value(usage.swap_bytes), swap_available_bytes=_value(available)
+        timestamp=now, swap_usage_bytes=value(usage.swap_bytes), swap_available_bytes=value(available)
     )
 
 
@@ -70,15 +70,15 @@ async def message(node: Node, container: Container) -> pb.ContainerStats:
             labels=container.config.labels,
             annotations=container.config.annotations,
         ),
-        cpu=pb.CpuUsage(timestamp=now, usage_core_nano_seconds=_value(cpu_ns), psi=_psi(stats, "cpu")),
-        memory=_memory(stats.memory or MemoryUsage(0, 0, 0, 0, 0), now, _psi(stats, "memory")),
-        swap=None if stats.memory is None else _swap(stats.memory, now),
-        io=pb.IoUsage(timestamp=now, psi=_psi(stats, "io")) if stats.pressure else None,
+        cpu=pb.CpuUsage(timestamp=now, usage_core_nano_seconds=value(cpu_ns), psi=psi_stats(stats, "cpu")),
+        memory=memory_usage(stats.memory or MemoryUsage(0, 0, 0, 0, 0), now, psi_stats(stats, "memory")),
+        swap=None if stats.memory is None else swap_usage(stats.memory, now),
+        io=pb.IoUsage(timestamp=now, psi=psi_stats(stats, "io")) if stats.pressure else None,
         writable_layer=pb.FilesystemUsage(
             timestamp=now,
             fs_id=pb.FilesystemIdentifier(mountpoint=str(node.images.fs_info().mountpoint)),
-            used_bytes=_value(used_bytes),
-            inodes_used=_value(inodes),
+            used_bytes=value(used_bytes),
+            inodes_used=value(inodes),
         ),
     )
 

@@ -1,0 +1,154 @@
+"""PodSandboxStats and its lists (KEP-2371): the pod's cgroup, its network namespace, and its containers."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from api.runtime.v1 import api_pb2 as pb
+from cri.containers.record import Container
+from cri.containers.record import Phase as ContainerPhase
+from cri.node import Node
+from cri.sandboxes import cgroup
+from cri.sandboxes.listing import CHUNK, matching
+from cri.sandboxes.record import Phase, Sandbox
+from cri.stats.verbs import memory_usage, message, psi_stats, value
+from cri.store import RecordNotFound
+from host import net_counters
+from host.cgroup_stats import CpuUsage, MemoryUsage, Stats
+
+logger = logging.getLogger(__name__)
+
+
+async def pod_sandbox_stats(node: Node, request: pb.PodSandboxStatsRequest) -> pb.PodSandboxStatsResponse:
+    """What one pod uses; a stopped one has counters of its containers' layers only.
+
+    Raises:
+        RecordNotFound: no finished sandbox has the id.
+    """
+    sandbox = node.sandboxes.get(request.pod_sandbox_id)
+    if sandbox.phase is Phase.CREATING:
+        raise RecordNotFound(f"sandbox {sandbox.id} is being created")
+    return pb.PodSandboxStatsResponse(stats=await pod_message(node, sandbox))
+
+
+async def list_pod_sandbox_stats(
+    node: Node, request: pb.ListPodSandboxStatsRequest
+) -> pb.ListPodSandboxStatsResponse:
+    """What every ready pod uses that passes the filter."""
+    return pb.ListPodSandboxStatsResponse(stats=await _all(node, request.filter))
+
+
+async def stream_pod_sandbox_stats(
+    node: Node, request: pb.StreamPodSandboxStatsRequest
+) -> AsyncIterator[pb.StreamPodSandboxStatsResponse]:
+    """The same in messages of at most CHUNK pods."""
+    found = await _all(node, request.filter)
+    for first in range(0, len(found), CHUNK):
+        yield pb.StreamPodSandboxStatsResponse(pod_sandbox_stats=found[first : first + CHUNK])
+
+
+async def _all(node: Node, wanted: pb.PodSandboxStatsFilter) -> list[pb.PodSandboxStats]:
+    same = pb.PodSandboxFilter(
+        id=wanted.id,
+        label_selector=wanted.label_selector,
+        state=pb.PodSandboxStateValue(state=pb.SANDBOX_READY),
+    )
+    return await asyncio.gather(*(pod_message(node, sandbox) for sandbox in matching(node, same)))
+
+
+async def pod_message(node: Node, sandbox: Sandbox) -> pb.PodSandboxStats:
+    """What ``sandbox`` uses now."""
+    containers = [
+        one
+        for one in node.containers
+        if one.sandbox_id == sandbox.id and one.phase is not ContainerPhase.CREATING
+    ]
+    linux = await asyncio.to_thread(_linux, node, sandbox, [one for one in containers if one.alive])
+    linux.containers.extend(await asyncio.gather(*(message(node, one) for one in containers)))
+    return pb.PodSandboxStats(
+        attributes=pb.PodSandboxAttributes(
+            id=sandbox.id,
+            metadata=sandbox.config.metadata,
+            labels=sandbox.config.labels,
+            annotations=sandbox.config.annotations,
+        ),
+        linux=linux,
+    )
+
+
+def _linux(node: Node, sandbox: Sandbox, alive: Sequence[Container]) -> pb.LinuxPodSandboxStats:
+    now = time.time_ns()
+    stats, processes = _of_cgroups(node, sandbox, alive)
+    cpu_ns = 0 if stats.cpu is None else stats.cpu.usage_ns
+    return pb.LinuxPodSandboxStats(
+        cpu=pb.CpuUsage(timestamp=now, usage_core_nano_seconds=value(cpu_ns), psi=psi_stats(stats, "cpu")),
+        memory=memory_usage(stats.memory or MemoryUsage(0, 0, 0, 0, 0), now, psi_stats(stats, "memory")),
+        network=_network(sandbox, now),
+        process=pb.ProcessUsage(timestamp=now, process_count=value(processes)),
+        io=pb.IoUsage(timestamp=now, psi=psi_stats(stats, "io")) if stats.pressure else None,
+    )
+
+
+def _of_cgroups(node: Node, sandbox: Sandbox, alive: Sequence[Container]) -> tuple[Stats, int]:
+    """Counters and number of processes: of the pod's cgroup, or of its containers' without one of its own."""
+    if cgroup.has_own_parent(sandbox):
+        paths = [cgroup.parent(sandbox)] if sandbox.phase is Phase.READY else []
+    else:
+        paths = [one.cgroup_path for one in alive if one.cgroup_path]
+    processes: set[int] = set()
+    for path in paths:
+        processes |= node.cgroups.pids(path)
+    return total([node.cgroups.stats(path) for path in paths]), len(processes)
+
+
+def total(stats: Sequence[Stats]) -> Stats:
+    """The sum of some cgroups' CPU time and memory; pressure has no sum, and one cgroup is left as it is."""
+    if len(stats) == 1:
+        return stats[0]
+    cpus = [one.cpu.usage_ns for one in stats if one.cpu is not None]
+    memories = [one.memory for one in stats if one.memory is not None]
+    return Stats(
+        cpu=CpuUsage(sum(cpus)) if cpus else None,
+        memory=_total_memory(memories) if memories else None,
+    )
+
+
+def _total_memory(usages: Sequence[MemoryUsage]) -> MemoryUsage:
+    """What the CRI reports of them; the limit of the sum is unknown when one of them has none."""
+    limits = [one.limit_bytes for one in usages if one.limit_bytes is not None]
+    return MemoryUsage(
+        usage_bytes=sum(one.usage_bytes for one in usages),
+        working_set_bytes=sum(one.working_set_bytes for one in usages),
+        rss_bytes=sum(one.rss_bytes for one in usages),
+        page_faults=sum(one.page_faults for one in usages),
+        major_page_faults=sum(one.major_page_faults for one in usages),
+        limit_bytes=sum(limits) if len(limits) == len(usages) else None,
+    )
+
+
+def _network(sandbox: Sandbox, now: int) -> pb.NetworkUsage | None:
+    """None for a pod in the node's network, and when the namespace goes away meanwhile."""
+    namespace = sandbox.namespaces.get("net")
+    if namespace is None or sandbox.phase is not Phase.READY:
+        return None
+    try:
+        counters = net_counters.read(namespace)
+    except OSError as error:
+        logger.debug("network counters sandbox=%s error=%s", sandbox.id[:12], error)
+        return None
+    return pb.NetworkUsage(
+        timestamp=now,
+        default_interface=None if counters.default is None else _interface(counters.default),
+        interfaces=[_interface(one) for one in counters.others],
+    )
+
+
+def _interface(counters: net_counters.InterfaceCounters) -> pb.NetworkInterfaceUsage:
+    return pb.NetworkInterfaceUsage(
+        name=counters.name,
+        rx_bytes=value(counters.rx_bytes),
+        rx_errors=value(counters.rx_errors),
+        tx_bytes=value(counters.tx_bytes),
+        tx_errors=value(counters.tx_errors),
+    )

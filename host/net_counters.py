@@ -1,0 +1,71 @@
+"""Counters of a network namespace's interfaces (proc_pid_net(5): dev, route)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from host.namespaces import in_namespace
+
+# Of the thread that reads, which has joined the namespace; /proc/self would be the main thread's.
+_THREAD_NET = Path("/proc/thread-self/net")
+_LOOPBACK = "lo"
+_FALLBACK_DEFAULT = "eth0"
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceCounters:
+    """Since the interface was made, seen from inside."""
+
+    name: str
+    rx_bytes: int
+    rx_errors: int
+    tx_bytes: int
+    tx_errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCounters:
+    """``default`` is the interface with the default route (else eth0); None when there is none of both."""
+
+    default: InterfaceCounters | None
+    others: tuple[InterfaceCounters, ...] = ()
+
+
+def read(namespace: os.PathLike[str] | str) -> NetworkCounters:
+    """The counters in a pinned namespace, without the loopback's. Blocks for a thread's life.
+
+    Raises:
+        OSError: the namespace is gone.
+    """
+    devices, routes = in_namespace(namespace, _read_tables)
+    return parse(devices, routes)
+
+
+def _read_tables() -> tuple[str, str]:
+    return (_THREAD_NET / "dev").read_text(), (_THREAD_NET / "route").read_text()
+
+
+def parse(devices: str, routes: str) -> NetworkCounters:
+    """From the texts of ``dev`` and ``route``."""
+    found = [_counters(line) for line in devices.splitlines()[2:]]
+    inside = [one for one in found if one.name != _LOOPBACK]
+    name = _default_interface(routes)
+    default = next((one for one in inside if one.name == name), None)
+    return NetworkCounters(default, tuple(one for one in inside if one is not default))
+
+
+def _counters(line: str) -> InterfaceCounters:
+    name, _, numbers = line.partition(":")
+    fields = [int(number) for number in numbers.split()]
+    return InterfaceCounters(
+        name.strip(), rx_bytes=fields[0], rx_errors=fields[2], tx_bytes=fields[8], tx_errors=fields[10]
+    )
+
+
+def _default_interface(routes: str) -> str:
+    """The interface of the route to 0.0.0.0/0; an IPv6-only pod has none there, and gets eth0."""
+    for line in routes.splitlines()[1:]:
+        interface, destination, *_, mask = line.split()[:8]
+        if destination == mask == "00000000":
+            return interface
+    return _FALLBACK_DEFAULT
