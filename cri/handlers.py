@@ -4,11 +4,12 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from api.errors import NotFound
+from api.errors import FailedPrecondition, NotFound
 from api.runtime.v1 import api_pb2 as pb
 from conf.schema import Config
+from oci.abilities import Abilities, probe
 from oci.cli import CliRuntime, Kind, RuntimeMissing
-from oci.generate.inputs import RuntimeView
+from oci.generate.inputs import HostView, RuntimeView
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +21,17 @@ class UnknownHandler(NotFound):
     """No handler has this name."""
 
 
+class NoUserNamespaces(FailedPrecondition):
+    """Pods with a user namespace of their own cannot run with this handler on this node."""
+
+
 class Handlers:
     """The handlers that work on this node; "" names the default one."""
 
     def __init__(self, runtimes: Mapping[str, CliRuntime], default: str) -> None:
         self._runtimes = dict(runtimes)
         self._default = default
+        self._abilities: dict[str, Abilities] = {}
 
     @classmethod
     def find(cls, config: Config, root: Path) -> "Handlers":
@@ -69,12 +75,45 @@ class Handlers:
             raise UnknownHandler(f"runtime handler {asked!r} is unknown; this node has {self.names()}")
         return runtime
 
+    async def probe(self) -> None:
+        """Ask the runtimes what they can do; before that, they are taken to be able to do nothing special."""
+        for name, runtime in self._runtimes.items():
+            self._abilities[name] = await probe(runtime)
+            logger.info("handler %s: %s, %s", name, runtime.path, self._abilities[name])
+
     def view(self, name: str) -> RuntimeView:
         """What spec generation must know of a handler's runtime."""
-        kind = self.get(name).kind
+        can = self._can(name)
         return RuntimeView(
-            recursive_readonly=True, idmapped_mounts=kind is Kind.CRUN, is_vm=kind is Kind.RUNSC
+            recursive_readonly=can.recursive_readonly,
+            idmapped_mounts=can.idmapped_mounts,
+            is_vm=self.get(name).kind is Kind.RUNSC,
         )
+
+    def _can(self, name: str) -> Abilities:
+        return self._abilities.get(name or self._default, Abilities())
+
+    def has_user_namespaces(self, name: str, host: HostView) -> bool:
+        """Whether pods with user namespaces run: the runtime joins one, the kernel maps the ids of layers."""
+        return self._can(name).user_namespaces and host.kernel_idmapped_mounts
+
+    def require_user_namespaces(self, name: str, host: HostView) -> None:
+        """
+        Raises:
+            UnknownHandler: there is no such handler.
+            NoUserNamespaces: it has none.
+        """
+        self.get(name)
+        if not self.has_user_namespaces(name, host):
+            lacking = "runtime" if host.kernel_idmapped_mounts else "kernel, or the file system of root,"
+            raise NoUserNamespaces(
+                f"userns_options.mode is POD: with runtime handler {name or self._default!r} "
+                f"this node's {lacking} cannot do that"
+            )
+
+    def has_recursive_readonly(self, name: str, host: HostView) -> bool:
+        """Whether recursive read-only mounts work: by the runtime, or made ready for it."""
+        return host.kernel_recursive_readonly and not self.view(name).is_vm
 
     def takes_compiled_filters(self, name: str) -> bool:
         """Whether the runtime loads seccomp programs that are compiled ahead (oci.precompiled)."""
@@ -83,11 +122,17 @@ class Handlers:
     def names(self) -> list[str]:
         return sorted(self._runtimes)
 
-    def messages(self) -> list[pb.RuntimeHandler]:
+    def messages(self, host: HostView) -> list[pb.RuntimeHandler]:
         """What Status reports: every handler, and the default once more under ""."""
         names = self.names()
         return [
-            pb.RuntimeHandler(name=name, features=pb.RuntimeHandlerFeatures())
+            pb.RuntimeHandler(
+                name=name,
+                features=pb.RuntimeHandlerFeatures(
+                    recursive_read_only_mounts=self.has_recursive_readonly(name, host),
+                    user_namespaces=self.has_user_namespaces(name, host),
+                ),
+            )
             for name in (["", *names] if self._default in self._runtimes else names)
         ]
 

@@ -3,6 +3,7 @@
 <runroot>/records.sqlite
 <runroot>/sandboxes/<id>/  resolv.conf hostname shm/ ns/{net,ipc,uts} pause/config.json
 <runroot>/containers/<id>/ config.json passwd group (the bundle)
+<runroot>/mounts/<id>/<n>    while container <id> is created: mounts that its runtime cannot make
     <runroot>/runtimes/<handler>/   each runtime's own state
     <runroot>/pause/           root file system of the built-in pause program
 """
@@ -30,6 +31,10 @@ class Paths:
     @property
     def containers(self) -> Path:
         return self.runroot / "containers"
+
+    @property
+    def mounts(self) -> Path:
+        return self.runroot / "mounts"
 
     @property
     def runtimes(self) -> Path:

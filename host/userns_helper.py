@@ -4,7 +4,7 @@
 
 Makes the namespaces of FLAGS (CLONE_NEW* bits), waits until its id maps are written, becomes root inside,
 writes the values, waits to be ended. One line on standard output after each of the two: ``ok``, or an errno
-with, for a value, its number before it. Its standard input says when to go on; at its end the process ends too.
+with, for a value, its number before it. A byte on standard input says when to go on, its end that it is over.
 """
 
 import os

@@ -3,23 +3,26 @@
     <root>/containers/<id>/upper     what the container wrote
     <root>/containers/<id>/work      overlayfs's own
     <root>/containers/<id>/merged    the mount, the root file system
+    <root>/containers/<id>/userns    a link to the pod's pinned user namespace, if the ids are mapped by one
 
 A row of the catalogue comes first and goes last: a directory or mount without one is rubbish of a crash.
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.errors import AlreadyExists, NotFound
 from api.ids import ContainerId
 from host.files import remove_tree
+from host.idmaps import mapped_copies
 from host.mounts import (
     MNT_DETACH,
     UMOUNT_NOFOLLOW,
@@ -78,15 +81,17 @@ class RootfsManager:
         """Where the root file system is mounted, or would be."""
         return self._containers / container_id / "merged"
 
-    async def prepare(self, container_id: ContainerId, image: Image) -> Path:
+    async def prepare(self, container_id: ContainerId, image: Image, userns: Path | None = None) -> Path:
         """Mount a fresh root file system over the image's layers and return its path.
+
+        ``userns``, a pinned user namespace, maps the layers' ids: inside, their owners are as in the image.
 
         Raises:
             ImageNotFound: the image was removed meanwhile.
             RootfsExists: the container has one.
             OSError: the kernel refuses the mount; nothing is left then.
         """
-        preparing = asyncio.ensure_future(self._prepare(container_id, image))
+        preparing = asyncio.ensure_future(self._prepare(container_id, image, userns))
         try:
             return await asyncio.shield(preparing)
         except asyncio.CancelledError:
@@ -96,16 +101,16 @@ class RootfsManager:
                 await self.remove(container_id)
             raise
 
-    async def _prepare(self, container_id: ContainerId, image: Image) -> Path:
+    async def _prepare(self, container_id: ContainerId, image: Image, userns: Path | None) -> Path:
         try:
-            return await asyncio.to_thread(self._make, container_id, image)
+            return await asyncio.to_thread(self._make, container_id, image, userns)
         except RootfsExists:
             raise  # it is another call's, and stays
         except BaseException:
             await self.remove(container_id)
             raise
 
-    def _make(self, container_id: ContainerId, image: Image) -> Path:
+    def _make(self, container_id: ContainerId, image: Image, userns: Path | None) -> Path:
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM images WHERE id = ?", (image.id,)).fetchone() is None:
                 raise ImageNotFound(f"image {image.id} is not here any more; pull it again")
@@ -122,6 +127,8 @@ class RootfsManager:
         for name in ("upper", "work", "merged"):
             (place / name).mkdir(mode=0o755)
             (place / name).chmod(0o755)
+        if userns is not None:
+            (place / "userns").symlink_to(userns)
         return self._mount(container_id, image.layers)
 
     def _mount(self, container_id: ContainerId, chain: Sequence[Digest]) -> Path:
@@ -129,9 +136,10 @@ class RootfsManager:
         lower = [self._layers.tree(chain_id) for chain_id in reversed(chain)]
         if not lower:
             lower = [self._empty()]
-        _copy_root_mode(lower[0], place / "upper")
         try:
-            overlay(lower, place / "upper", place / "work", place / "merged")
+            with mapped_layers(lower, place) as mapped:
+                _copy_root_mode(mapped[0], place / "upper")
+                overlay(mapped, place / "upper", place / "work", place / "merged")
         except FileNotFoundError as error:
             raise LayersVanished(f"a layer of {container_id} is gone; pull the image again") from error
         return place / "merged"
@@ -224,6 +232,17 @@ class RootfsManager:
         if not upper.is_dir():
             raise RootfsNotFound(f"container {container_id} has no root file system")
         return disk_usage(upper)
+
+
+@contextlib.contextmanager
+def mapped_layers(lower: Sequence[Path], place: Path) -> Iterator[Sequence[Path]]:
+    """The layers as the container at ``place`` is to see them: mapped when it has a user namespace."""
+    userns = place / "userns"
+    if not userns.is_symlink():
+        yield lower
+        return
+    with mapped_copies(lower, place / "lower", userns.readlink()) as mapped:
+        yield mapped
 
 
 def disk_usage(directory: Path) -> tuple[int, int]:

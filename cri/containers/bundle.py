@@ -4,6 +4,7 @@
                          passwd, group  only when the image's lack the container's user or group
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,12 @@ from pathlib import Path
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
 from cri import spec_file, translate
-from cri.containers import declared_volumes, image_volumes, mounts
+from cri.containers import declared_volumes, image_volumes, mounts, prepared_mounts
 from cri.containers.record import Container
 from cri.defaults import with_localhost_profile
 from cri.node import Node
 from cri.sandboxes import cgroup, files
+from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import Sandbox
 from oci import hostview
 from oci.generate import identity
@@ -52,9 +54,9 @@ def write(
     directory = node.paths.container(container.id)
     directory.mkdir(mode=0o700)
     security = translate.container_security(container.config.linux)
-    who, account_files = _identity(directory, rootfs, security, image)
+    who, account_files = _identity(directory, rootfs, security, image, sandbox.root_ids)
     described = _input(node, container, sandbox, image, rootfs, security, who, account_files)
-    described = _with_mounts(node, container, described, volume_images)
+    described = _with_mounts(node, container, sandbox, described, volume_images)
     document = generate(
         described, node.host, node.handlers.view(container.handler), hostview.observe(described)
     )
@@ -63,7 +65,7 @@ def write(
 
 
 def _identity(
-    directory: Path, rootfs: Path, security: SecurityContext, image: Image
+    directory: Path, rootfs: Path, security: SecurityContext, image: Image, owner: tuple[int, int]
 ) -> tuple[Identity, Mapping[str, Path]]:
     """Who the process runs as, and the account files that had to be completed for it."""
     passwd = hostview.read_in_root(rootfs, "/etc/passwd")
@@ -74,6 +76,7 @@ def _identity(
         if line and content:
             made[name] = directory / name
             made[name].write_bytes(identity.with_line(content, line))
+            os.chown(made[name], *owner)
             made[name].chmod(0o644)
     return who, made
 
@@ -121,14 +124,19 @@ def _input(
 
 
 def _with_mounts(
-    node: Node, container: Container, described: ContainerInput, images: Mapping[int, Image]
+    node: Node,
+    container: Container,
+    sandbox: Sandbox,
+    described: ContainerInput,
+    images: Mapping[int, Image],
 ) -> ContainerInput:
     """The input with the request's mounts, sources made ready, and the VOLUMEs of the image."""
     volumes = image_volumes.mount_all(node, container, images)
     must_exist = node.config.runtime.absent_mount_sources_to_reject
+    resolved = mounts.resolve(container.config.mounts, must_exist, volumes)
     return replace(
         described,
-        mounts=mounts.resolve(container.config.mounts, must_exist, volumes),
+        mounts=prepared_mounts.prepare(node, container, sandbox, resolved),
         volumes=declared_volumes.prepare(node, container, described.image.volumes, described.rootfs),
     )
 
@@ -137,6 +145,7 @@ def _sandbox_view(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> S
     directory = node.paths.sandbox(sandbox.id)
     metadata = sandbox.config.metadata
     has_shm = sandbox.options.ipc != pb.NODE
+    uids, gids = id_mappings(sandbox)
     return SandboxView(
         id=sandbox.id,
         namespaces=sandbox.oci_namespaces(),
@@ -147,6 +156,8 @@ def _sandbox_view(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> S
         resolv_conf=directory / "resolv.conf",
         hostname_file=directory / "hostname",
         cgroup_parent=cgroup.parent(sandbox),
+        uid_mappings=uids,
+        gid_mappings=gids,
         name=metadata.name,
         namespace=metadata.namespace,
         uid=metadata.uid,

@@ -9,7 +9,7 @@ from pathlib import Path
 from api.errors import AlreadyExists, FailedPrecondition
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers import bundle, image_volumes
+from cri.containers import bundle, image_volumes, prepared_mounts
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.remove import release
@@ -118,7 +118,7 @@ async def _make(
     volume_images: Mapping[int, Image],
 ) -> None:
     with operation.step("root file system"):
-        rootfs = await node.rootfs.prepare(container.id, image)
+        rootfs = await node.rootfs.prepare(container.id, image, sandbox.namespaces.get("user"))
     with operation.step("spec"):
         container.user = await asyncio.to_thread(
             bundle.write, node, container, sandbox, image, volume_images, rootfs
@@ -128,6 +128,7 @@ async def _make(
     with operation.step("runtime create"):
         created = await node.monitor.create(_request(node, container))
     container.pid = created.pid
+    await asyncio.to_thread(prepared_mounts.release, node, container.id)
 
 
 def _request(node: Node, container: Container) -> CreateContainer:

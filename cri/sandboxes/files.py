@@ -1,5 +1,6 @@
 """The files that a sandbox gives to its containers: resolv.conf, hostname and /dev/shm."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -32,25 +33,30 @@ def resolv_conf(dns: pb.DNSConfig) -> str | None:
     return "".join(line + "\n" for line in lines) or None
 
 
-def make(directory: Path, identifier: SandboxId, config: pb.PodSandboxConfig) -> None:
-    """Make the sandbox's directory with its files; blocks for a few file operations."""
+def make(
+    directory: Path, identifier: SandboxId, config: pb.PodSandboxConfig, owner: tuple[int, int] = (0, 0)
+) -> None:
+    """Make the sandbox's directory with its files, which belong to ``owner``, the uid and gid on the node of
+    the pod's root; blocks for a few file operations."""
     directory.mkdir(mode=0o711, parents=True)
     text = resolv_conf(config.dns_config)
     if text is None:
         text = HOST_RESOLV_CONF.read_text() if HOST_RESOLV_CONF.exists() else ""
-    _write(directory / "resolv.conf", text)
-    _write(directory / "hostname", hostname_of(identifier, config) + "\n")
+    _write(directory / "resolv.conf", text, owner)
+    _write(directory / "hostname", hostname_of(identifier, config) + "\n", owner)
     if config.linux.security_context.namespace_options.ipc != pb.NODE:
         shm = directory / "shm"
         shm.mkdir()
         flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
-        mounts.mount_tmpfs(shm, f"mode=1777,size={SHM_SIZE_BYTES}", flags)
+        uid, gid = owner
+        mounts.mount_tmpfs(shm, f"mode=1777,size={SHM_SIZE_BYTES},uid={uid},gid={gid}", flags)
     if config.log_directory:
         Path(config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, owner: tuple[int, int]) -> None:
     path.write_text(text)
+    os.chown(path, *owner)
     path.chmod(0o644)  # the umask must not decide who may read it
 
 

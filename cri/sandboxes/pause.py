@@ -17,6 +17,7 @@ from cri import spec_file, translate
 from cri.defaults import with_localhost_profile
 from cri.node import Node
 from cri.sandboxes.cgroup import pause_cgroup
+from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import Sandbox
 from oci.cli import Kind
 from oci.generate import pause as spec
@@ -51,7 +52,7 @@ async def _program(node: Node, sandbox: Sandbox) -> tuple[Path, tuple[str, ...]]
     if not reference:
         return node.paths.pause_rootfs, (PROGRAM_PATH,)
     image = node.images.find(reference) or await node.images.pull(reference)
-    rootfs = await node.rootfs.prepare(ContainerId(sandbox.id), image)
+    rootfs = await node.rootfs.prepare(ContainerId(sandbox.id), image, sandbox.namespaces.get("user"))
     command = tuple(shlex.split(node.config.image.pause_command))
     return rootfs, command or (*image.config.entrypoint, *image.config.cmd)
 
@@ -61,12 +62,15 @@ def _write_bundle(
 ) -> None:
     bundle.mkdir(mode=0o700)
     security = translate.sandbox_security_context(sandbox.config.linux.security_context)
+    uids, gids = id_mappings(sandbox)
     described = PauseInput(
         id=sandbox.id,
         rootfs=rootfs,
         cgroups_path=pause_cgroup(sandbox),
         args=arguments,
         namespaces=sandbox.oci_namespaces(),
+        uid_mappings=uids,
+        gid_mappings=gids,
         security=security,
         defaults=with_localhost_profile(node.defaults.of(sandbox.handler), security),
         annotations=dict(sandbox.config.annotations),

@@ -15,11 +15,12 @@ from pathlib import Path
 from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri.records import Row
+from cri.sandboxes.validate import wants_user_namespace
 
 KIND = "sandbox"
 
 # Pinned namespaces by kind, and what the runtime-spec calls them.
-_OCI_NAMESPACES = {"net": "network", "ipc": "ipc", "uts": "uts"}
+_OCI_NAMESPACES = {"net": "network", "ipc": "ipc", "uts": "uts", "user": "user"}
 
 
 class Phase(StrEnum):
@@ -32,7 +33,7 @@ class Phase(StrEnum):
 
 @dataclass(slots=True)
 class Sandbox:
-    """A pod sandbox; ``config`` is what RunPodSandbox brought, never changed."""
+    """A pod sandbox; ``config`` is what RunPodSandbox brought, but for resources, which updates change."""
 
     id: SandboxId
     name: str
@@ -40,7 +41,7 @@ class Sandbox:
     handler: str
     created_ns: int
     phase: Phase = Phase.CREATING
-    # Pinned namespaces, by kind ("net", "ipc", "uts"), as paths of bind mounts.
+    # Pinned namespaces, by kind ("net", "ipc", "uts", "user"), as paths of bind mounts.
     namespaces: dict[str, Path] = field(default_factory=dict)
     ips: tuple[str, ...] = ()
     # True from before CNI ADD until CNI DEL succeeded.
@@ -57,6 +58,19 @@ class Sandbox:
     @property
     def host_network(self) -> bool:
         return self.options.network == pb.NODE
+
+    @property
+    def has_user_namespace(self) -> bool:
+        """Whether the pod has a user namespace of its own; an unset message means the node's."""
+        return wants_user_namespace(self.options)
+
+    @property
+    def root_ids(self) -> tuple[int, int]:
+        """Uid and gid on the node of root in the pod."""
+        if not self.has_user_namespace:
+            return 0, 0
+        user = self.options.userns_options
+        return user.uids[0].host_id, user.gids[0].host_id
 
     def oci_namespaces(self) -> dict[str, Path]:
         """The pinned files by runtime-spec type."""

@@ -13,9 +13,12 @@ from cri.names import sandbox_name
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import files, network, pause, validate
+from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import KIND, Phase, Sandbox
 from cri.sandboxes.release import release
 from host.namespaces import Kind, SysctlRefused, pin, sysctl_path
+from host.userns import pin_owned
+from oci.generate.namespaces import id_entries
 
 
 class SandboxExists(AlreadyExists):
@@ -29,6 +32,8 @@ async def run_pod_sandbox(node: Node, request: pb.RunPodSandboxRequest) -> pb.Ru
     """
     validate.sandbox(request.config)
     name = sandbox_name(request.config.metadata)
+    if validate.wants_user_namespace(request.config.linux.security_context.namespace_options):
+        node.handlers.require_user_namespaces(request.runtime_handler, node.host)
     node.handlers.get(request.runtime_handler)
     identifier = await node.operations.run(
         "RunPodSandbox", name, lambda operation: _run(node, operation, name, request)
@@ -74,11 +79,15 @@ async def _make(node: Node, operation: Operation, sandbox: Sandbox) -> None:
 
 def _make_files(node: Node, sandbox: Sandbox) -> None:
     directory = node.paths.sandbox(sandbox.id)
-    files.make(directory, sandbox.id, sandbox.config)
+    files.make(directory, sandbox.id, sandbox.config, sandbox.root_ids)
     kinds = own_namespaces(sandbox)
     hostname = files.hostname_of(sandbox.id, sandbox.config)
     sysctls = {**default_sysctls(node, kinds), **sandbox.config.linux.sysctls}
-    pinned = pin(kinds, directory / "ns", sysctls=sysctls, hostname=hostname)
+    if sandbox.has_user_namespace:
+        uids, gids = map(id_entries, id_mappings(sandbox))
+        pinned = pin_owned(kinds, directory / "ns", uids, gids, sysctls=sysctls, hostname=hostname)
+    else:
+        pinned = pin(kinds, directory / "ns", sysctls=sysctls, hostname=hostname)
     sandbox.namespaces = {kind.value: path for kind, path in pinned.items()}
 
 

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from api.errors import InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 
+# One past the last: the kernel keeps 2^32 - 1 for "no such id".
+ID_END = 2**32 - 1
+
 
 class BadSandboxConfig(InvalidArgument):
     """A field of PodSandboxConfig cannot be honoured."""
@@ -28,6 +31,11 @@ def sandbox(config: pb.PodSandboxConfig) -> None:
     if len(config.hostname) > 64:
         raise BadSandboxConfig(f"hostname {config.hostname!r} is longer than the kernel's 64 bytes")
     user_namespace(options.userns_options)
+    if wants_user_namespace(options) and options.pid == pb.NODE:
+        raise BadSandboxConfig(
+            "namespace_options.pid is NODE and userns_options.mode is POD: /proc of the node's processes "
+            "cannot be mounted in a user namespace; give the pod a PID namespace too"
+        )
 
 
 def user_namespace(options: pb.UserNamespace) -> None:
@@ -59,6 +67,11 @@ def _mappings(field: str, mappings: Sequence[pb.IDMapping]) -> None:
             )
         if mapping.length == 0:
             raise BadSandboxConfig(f"userns_options.{field} has length 0: nothing would be mapped")
+        if mapping.host_id + mapping.length > ID_END:
+            raise BadSandboxConfig(
+                f"userns_options.{field} maps {mapping.length} ids from host id {mapping.host_id}: "
+                f"the last id is {ID_END - 1}"
+            )
 
 
 def wants_user_namespace(options: pb.NamespaceOption) -> bool:

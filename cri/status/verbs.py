@@ -43,8 +43,12 @@ async def status(node: Node, request: pb.StatusRequest) -> pb.StatusResponse:
     ]
     return pb.StatusResponse(
         status=pb.RuntimeStatus(conditions=conditions),
-        runtime_handlers=node.handlers.messages(),
-        features=pb.RuntimeFeatures(supplemental_groups_policy=True),
+        runtime_handlers=node.handlers.messages(node.host),
+        features=pb.RuntimeFeatures(
+            supplemental_groups_policy=True,
+            user_namespaces_host_network=node.handlers.has_user_namespaces("", node.host),
+            mount_options=True,
+        ),
         info=_info(node) if request.verbose else None,
     )
 

@@ -178,6 +178,8 @@ class Mount:
     """Mount. ``host_path`` is final: links resolved, missing directories made, images mounted by the caller.
 
     ``source_is_image`` says that ``host_path`` is an image volume; those must be read-only.
+    ``prepared_path`` is a copy of its mount that the caller made as asked for where the runtime cannot:
+    bound in its place.
     """
 
     container_path: str
@@ -190,6 +192,7 @@ class Mount:
     recursive_read_only: bool = False
     mount_options: tuple[str, ...] = ()
     source_is_image: bool = False
+    prepared_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

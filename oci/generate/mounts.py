@@ -135,9 +135,8 @@ def requested_mount(
         raise BadContainer(f"mounts: {target}: readonly is false, but image volumes are read-only")
     _check_propagation(mount, target, points)
     extra = _extra_options(mount, target)
-    document = _bind(
-        target, mount.host_path, mount.propagation, *_access(mount, target, host, runtime), *extra
-    )
+    source = mount.prepared_path or mount.host_path
+    document = _bind(target, source, mount.propagation, *_access(mount, target, host, runtime), *extra)
     return document | _id_maps(mount, target, host, runtime)
 
 
@@ -149,6 +148,8 @@ def _access(mount: Mount, target: str, host: HostView, runtime: RuntimeView) -> 
     if mount.propagation is not Propagation.PRIVATE:
         name = mount.propagation.name
         raise BadContainer(f"mounts: {target}: recursive_read_only needs private propagation, not {name}")
+    if mount.prepared_path and not runtime.recursive_readonly:
+        return ["ro"]
     if not (host.kernel_recursive_readonly and runtime.recursive_readonly):
         lacking = "runtime handler" if host.kernel_recursive_readonly else "kernel"
         raise BadContainer(f"mounts: {target}: recursive_read_only: this {lacking} cannot do it")
@@ -170,6 +171,8 @@ def _id_maps(mount: Mount, target: str, host: HostView, runtime: RuntimeView) ->
         return {}
     if not mount.uid_mappings or not mount.gid_mappings:
         raise BadContainer(f"mounts: {target}: uidMappings and gidMappings go together")
+    if mount.source_is_image or (mount.prepared_path and not runtime.idmapped_mounts):
+        return {}  # done: in the layers of the image, or by the caller
     if not (host.kernel_idmapped_mounts and runtime.idmapped_mounts):
         lacking = "runtime handler" if host.kernel_idmapped_mounts else "kernel"
         raise BadContainer(f"mounts: {target}: uidMappings: this {lacking} cannot map ids of mounts")

@@ -95,6 +95,11 @@ def user_mappings(options: NamespaceOptions) -> tuple[tuple[IdMapping, ...], tup
     return user.uids, user.gids
 
 
+def id_entries(mappings: Sequence[IdMapping]) -> list[tuple[int, int, int]]:
+    """The form of /proc/<pid>/uid_map: (inside, outside, length)."""
+    return [(m.container_id, m.host_id, m.length) for m in mappings]
+
+
 def mapping_entries(mappings: Sequence[IdMapping]) -> list[dict[str, int]]:
     """The OCI form of id maps."""
     return [{"containerID": m.container_id, "hostID": m.host_id, "size": m.length} for m in mappings]
