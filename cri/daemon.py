@@ -67,7 +67,7 @@ def _lock(runroot: Path) -> int:
 async def build(config: Config) -> AsyncIterator[Node]:
     """The parts of a daemon, connected and restored."""
     paths = Paths(config.runroot)
-    for directory in (paths.runroot, paths.sandboxes, paths.containers, paths.runtimes):
+    for directory in (paths.runroot, paths.sandboxes, paths.containers, paths.mounts, paths.runtimes):
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         stack.callback(os.close, _lock(paths.runroot))
@@ -100,6 +100,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             defaults=await asyncio.to_thread(handler_defaults, config, handlers.default),
             filters=Filters(),
         )
+        await node.handlers.probe()
         await asyncio.to_thread(pause.make_rootfs, paths.pause_rootfs, os.uname().machine)
         await restore(node)
         await network.collect([sandbox.id for sandbox in node.sandboxes])
