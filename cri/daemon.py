@@ -14,6 +14,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -34,16 +35,20 @@ from cri.records import Records
 from cri.reload import Reread, watch
 from cri.restore import restore
 from cri.sandboxes.record import Sandbox
-from cri.server import generic_handlers
+from cri.server import Observer, generic_handlers
 from cri.store import Store
 from host import features
 from host.cgroups import Hierarchy
+from host.children import Orphans, zombies
 from host.notify import notify
 from oci import hostview, pause
 from oci.monitor.client import Monitor
 from oci.precompiled import Filters
 from storage.images import Images
 from storage.overlay import RootfsManager
+
+if TYPE_CHECKING:
+    from cri.metrics.collectors import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -127,12 +132,14 @@ async def serve(config: Config, reread: Reread) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
-    async with build(config) as node, asyncio.TaskGroup() as tasks:
+    async with build(config) as node, AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        metrics = await _metrics(node, stack) if config.metrics.enable_metrics else None
         watching = [
-            tasks.create_task(_watch_exits(node, tasks), name="exits"),
+            tasks.create_task(_watch_exits(node, tasks, metrics), name="exits"),
+            tasks.create_task(Orphans().watch(), name="orphans"),
             tasks.create_task(watch(node, hangup, reread), name="reload"),
         ]
-        server = await _listen(node)
+        server = await _listen(node, metrics)
         # What was made until now lives as long as the daemon: the collector need not look at it again.
         gc.freeze()
         notify("READY=1", os.environ)
@@ -146,12 +153,23 @@ async def serve(config: Config, reread: Reread) -> None:
             task.cancel()
 
 
-async def _watch_exits(node: Node, tasks: asyncio.TaskGroup) -> None:
+async def _metrics(node: Node, stack: AsyncExitStack) -> "Metrics":
+    from cri.metrics import service  # prometheus_client costs megabytes
+
+    metrics, endpoint = await service.serve(node, lambda: len(zombies()))
+    stack.push_async_callback(endpoint.close)
+    return metrics
+
+
+async def _watch_exits(node: Node, tasks: asyncio.TaskGroup, metrics: "Metrics | None") -> None:
     async for event in node.monitor.exits():
+        if metrics is not None and event.oom_killed:
+            container = node.containers.find(event.id)
+            metrics.out_of_memory(event.id if container is None else container.name)
         tasks.create_task(exits.handle(node, event), name=f"exit {event.id}")
 
 
-async def _listen(node: Node) -> grpc.aio.Server:
+async def _listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
     config = node.config.api
     server = grpc.aio.server(
         options=[
@@ -159,7 +177,9 @@ async def _listen(node: Node) -> grpc.aio.Server:
             ("grpc.max_receive_message_length", config.grpc_max_recv_msg_size),
         ]
     )
-    server.add_generic_rpc_handlers(generic_handlers(node, node.config.runtime.slow_operation_seconds))
+    server.add_generic_rpc_handlers(
+        generic_handlers(node, node.config.runtime.slow_operation_seconds, observer)
+    )
     config.listen.parent.mkdir(parents=True, exist_ok=True)
     config.listen.unlink(missing_ok=True)
     server.add_insecure_port(f"unix:{config.listen}")

@@ -20,6 +20,7 @@ class Events:
 
     def __init__(self) -> None:
         self._queues: set[asyncio.Queue[pb.ContainerEventResponse]] = set()
+        self.dropped = 0  # events that a listener lost
 
     @property
     def wanted(self) -> bool:
@@ -30,6 +31,7 @@ class Events:
         for queue in self._queues:
             if queue.full():
                 queue.get_nowait()
+                self.dropped += 1
                 logger.warning("an event listener does not keep up: the oldest event is dropped")
             queue.put_nowait(event)
 

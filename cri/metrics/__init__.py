@@ -1,0 +1,1 @@
+"""Metrics for Prometheus; imported only where [crio.metrics] enables them."""

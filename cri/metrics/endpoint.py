@@ -1,0 +1,130 @@
+"""GET /metrics over HTTP/1.1, TLS or a Unix socket: one answer a connection."""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+from api.errors import FailedPrecondition
+from conf.schema import MetricsTable
+from cri.streaming.http_head import Head, HeadReader, Refused
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CLIENT_TIMEOUT_S = 10.0
+_CHUNK_BYTES = 16 * 1024
+_VERSIONS: Final = {"VersionTLS12": ssl.TLSVersion.TLSv1_2, "VersionTLS13": ssl.TLSVersion.TLSv1_3}
+
+
+class MetricsNotServed(FailedPrecondition):
+    """The endpoint cannot be opened as the configuration has it."""
+
+
+class Endpoint:
+    """Serves what ``text`` gives; made by ``open``."""
+
+    def __init__(self, text: Callable[[], bytes]) -> None:
+        self._text = text
+        self._servers: list[asyncio.Server] = []
+
+    @classmethod
+    async def open(cls, table: MetricsTable, tls_min_version: str, text: Callable[[], bytes]) -> "Endpoint":
+        """Listen on address and port, and on the socket if one is set. Certificates are read once, now.
+
+        Raises:
+            MetricsNotServed: naming the option at fault.
+        """
+        endpoint = cls(text)
+        try:
+            await endpoint._listen(table, _tls(table, tls_min_version))
+            if table.metrics_socket is not None:
+                await endpoint._listen_unix(table.metrics_socket)
+        except BaseException:
+            await endpoint.close()
+            raise
+        return endpoint
+
+    @property
+    def port(self) -> int:
+        """The TCP port, also where 0 left the choice to the kernel."""
+        port: int = self._servers[0].sockets[0].getsockname()[1]
+        return port
+
+    async def close(self) -> None:
+        """Listen no more; an answer under way is cut by the end of the loop at the latest."""
+        for server in self._servers:
+            server.close()
+
+    async def _listen(self, table: MetricsTable, tls: ssl.SSLContext | None) -> None:
+        host, port = table.metrics_host, int(table.metrics_port)
+        try:
+            self._servers.append(await asyncio.start_server(self._serve, host, port, ssl=tls))
+        except OSError as error:
+            raise MetricsNotServed(
+                f"metrics cannot be served on {host} port {port}: {error.strerror}; "
+                "set metrics_host and metrics_port of [crio.metrics]"
+            ) from error
+        logger.info("serving metrics on %s port %d", host, self.port)
+
+    async def _listen_unix(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+            self._servers.append(await asyncio.start_unix_server(self._serve, path))
+            path.chmod(0o660)
+        except OSError as error:
+            raise MetricsNotServed(f"metrics_socket {path}: {error.strerror}") from error
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(CLIENT_TIMEOUT_S):
+                writer.write(await self._answer(reader))
+                await writer.drain()
+        except (OSError, TimeoutError) as error:
+            logger.debug("metrics client lost: %s", error)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader) -> bytes:
+        heads = HeadReader()
+        try:
+            while (head := heads.receive(data := await reader.read(_CHUNK_BYTES))) is None:
+                if not data:
+                    return b""
+            return _response(self._text(), head)
+        except Refused as refusal:
+            return heads.refuse(refusal)
+
+
+def _response(body: bytes, head: Head) -> bytes:
+    if head.path != "/metrics":
+        raise Refused(HTTPStatus.NOT_FOUND, "only /metrics is served here")
+    if head.method not in ("GET", "HEAD"):
+        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is allowed", (("Allow", "GET, HEAD"),))
+    lines = (
+        "HTTP/1.1 200 OK",
+        f"Content-Type: {CONTENT_TYPE}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    )
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode() + (body if head.method == "GET" else b"")
+
+
+def _tls(table: MetricsTable, minimum_version: str) -> ssl.SSLContext | None:
+    if table.metrics_cert is None or table.metrics_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[minimum_version]
+    try:
+        context.load_cert_chain(table.metrics_cert, table.metrics_key, password="")
+    except (OSError, ValueError) as error:
+        raise MetricsNotServed(
+            f"metrics_cert {table.metrics_cert} with metrics_key {table.metrics_key}: {error}"
+        ) from error
+    return context

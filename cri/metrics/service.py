@@ -1,0 +1,23 @@
+"""The metrics of a node, served: what the composition root starts when they are enabled."""
+
+from collections.abc import Callable
+
+from cri.metrics.collectors import Metrics, Sources
+from cri.metrics.endpoint import Endpoint
+from cri.node import Node
+
+
+async def serve(node: Node, processes_defunct: Callable[[], int]) -> tuple[Metrics, Endpoint]:
+    """Count from now on and listen.
+
+    Raises:
+        MetricsNotServed: the endpoint cannot be opened.
+    """
+    table = node.config.metrics
+    sources = Sources(
+        default_runtime=lambda: node.handlers.default,
+        events_dropped=lambda: node.events.dropped,
+        processes_defunct=processes_defunct,
+    )
+    metrics = Metrics(sources, table.metrics_collectors)
+    return metrics, await Endpoint.open(table, node.config.api.tls_min_version, metrics.text)

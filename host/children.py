@@ -1,0 +1,116 @@
+"""Orphans that come to us as a subreaper: found when they have ended, and reaped.
+
+A CNI plugin or a runtime may leave processes behind; when their parent ends they become our children, and
+stay in the process table until somebody waits for them. Children that are somebody's business here are left
+to him. Somebody waits when
+
+    a pidfd of this process refers to the child, for whoever holds one waits for it himself; or
+    it has not been a zombie for AGE_S yet: a thread in waitpid(2) takes a child within microseconds.
+
+To be called from the thread that starts children (the event loop's), so that no start is under way between
+posix_spawn and pidfd_open. The child is reaped by a pidfd whose start time was compared: never another
+process that got the same number.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+AGE_S = 60.0
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Zombie:
+    """An ended child; ``start_time`` (clock ticks since boot) tells it from a later one with its pid."""
+
+    pid: int
+    name: str
+    start_time: int
+
+
+def zombies() -> list[Zombie]:
+    """Our children that have ended and are not reaped; one system call when there are none."""
+    try:
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return []
+    except ChildProcessError:
+        return []
+    return [zombie for pid in _children() if (zombie := _zombie(pid)) is not None]
+
+
+def _children() -> Iterator[int]:
+    """Children of every thread; needs CONFIG_PROC_CHILDREN, without which none are found."""
+    for task in (_PROC / "self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield from map(int, (task / "children").read_bytes().split())
+
+
+def _zombie(pid: int) -> Zombie | None:
+    try:
+        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    fields = rest.split()  # state is field 3 of proc(5), the start time field 22
+    return Zombie(pid, name, int(fields[19])) if fields[0] == "Z" else None
+
+
+def held_pids() -> set[int]:
+    """The processes that pidfds of ours refer to."""
+    held = set()
+    for entry in (_PROC / "self/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            for line in entry.read_bytes().splitlines():
+                if line.startswith(b"Pid:"):
+                    held.add(int(line.split()[1]))
+    return held
+
+
+class Orphans:
+    """Remembers since when each zombie has been seen."""
+
+    def __init__(self, age_s: float = AGE_S) -> None:
+        self._age_s = age_s
+        self._since: dict[Zombie, float] = {}
+
+    async def watch(self) -> None:
+        """Look now and then, for ever."""
+        while True:
+            await asyncio.sleep(self._age_s / 2)
+            self.look(time.monotonic())
+
+    def look(self, now_s: float) -> list[Zombie]:
+        """Reap what nobody waits for; ``now_s`` is a monotonic clock's. Takes microseconds if all is well."""
+        found = zombies()
+        self._since = {zombie: self._since.get(zombie, now_s) for zombie in found}
+        old = [zombie for zombie, since in self._since.items() if now_s - since >= self._age_s]
+        if not old:
+            return []
+        held = held_pids()
+        reaped = [zombie for zombie in old if zombie.pid not in held and _reap(zombie)]
+        for zombie in reaped:
+            log.info("orphan reaped pid=%d name=%s", zombie.pid, zombie.name)
+        return reaped
+
+
+def _reap(zombie: Zombie) -> bool:
+    try:
+        pidfd = os.pidfd_open(zombie.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if _zombie(zombie.pid) != zombie:
+            return False
+        with contextlib.suppress(ChildProcessError):
+            return os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG) is not None
+        return False
+    finally:
+        os.close(pidfd)
