@@ -16,8 +16,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import grpc
-
 from api.errors import FailedPrecondition
 from cni.network import Network
 from cni.plugin import Timeouts
@@ -28,6 +26,7 @@ from cri.defaults import handler_defaults
 from cri.events import Events
 from cri.handlers import Handlers
 from cri.image_options import image_options
+from cri.listener import listen
 from cri.node import Node
 from cri.operations import Operations
 from cri.paths import Paths
@@ -35,8 +34,8 @@ from cri.records import Records
 from cri.reload import Reread, watch
 from cri.restore import restore
 from cri.sandboxes.record import Sandbox
-from cri.server import Observer, generic_handlers
 from cri.store import Store
+from cri.stream_backend import streaming_server
 from host import features
 from host.cgroups import Hierarchy
 from host.children import Orphans, zombies
@@ -71,7 +70,7 @@ def _lock(runroot: Path) -> int:
 @asynccontextmanager
 async def build(config: Config) -> AsyncIterator[Node]:
     """The parts of a daemon, connected and restored."""
-    paths = Paths(config.runroot)
+    paths = Paths(config.runroot, config.runtime.namespaces_dir)
     for directory in (paths.runroot, paths.sandboxes, paths.containers, paths.mounts, paths.runtimes):
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
@@ -104,11 +103,14 @@ async def build(config: Config) -> AsyncIterator[Node]:
             host=hostview.gather(hierarchy, features.probe(config.root)),
             defaults=await asyncio.to_thread(handler_defaults, config, handlers.default),
             filters=Filters(),
+            streaming=streaming_server(config.api, lambda: node),
         )
         await node.handlers.probe()
         await asyncio.to_thread(pause.make_rootfs, paths.pause_rootfs, os.uname().machine)
         await restore(node)
         await network.collect([sandbox.id for sandbox in node.sandboxes])
+        await node.streaming.start()
+        stack.push_async_callback(node.streaming.close)
         yield node
 
 
@@ -132,25 +134,26 @@ async def serve(config: Config, reread: Reread) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
-    async with build(config) as node, AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+    async with build(config) as node, AsyncExitStack() as stack:
         metrics = await _metrics(node, stack) if config.metrics.enable_metrics else None
-        watching = [
-            tasks.create_task(_watch_exits(node, tasks, metrics), name="exits"),
-            tasks.create_task(Orphans().watch(), name="orphans"),
-            tasks.create_task(watch(node, hangup, reread), name="reload"),
-        ]
-        server = await _listen(node, metrics)
-        # What was made until now lives as long as the daemon: the collector need not look at it again.
-        gc.freeze()
-        notify("READY=1", os.environ)
-        logger.info("serving %s", config.api.listen)
-        await stop.wait()
-        notify("STOPPING=1", os.environ)
-        logger.info("ending: containers go on")
-        await server.stop(grace=1.0)
-        await node.operations.drain(config.runtime.drain_timeout_s)
-        for task in watching:
-            task.cancel()
+        server = await listen(node, metrics)
+        async with asyncio.TaskGroup() as tasks:
+            watching = [
+                tasks.create_task(_watch_exits(node, tasks, metrics), name="exits"),
+                tasks.create_task(Orphans().watch(), name="orphans"),
+                tasks.create_task(watch(node, hangup, reread), name="reload"),
+            ]
+            # What was made until now lives as long as the daemon: the collector need not look at it again.
+            gc.freeze()
+            notify("READY=1", os.environ)
+            logger.info("serving %s", config.api.listen)
+            await stop.wait()
+            notify("STOPPING=1", os.environ)
+            logger.info("ending: containers go on")
+            await server.stop(grace=1.0)
+            await node.operations.drain(config.runtime.drain_timeout_s)
+            for task in watching:
+                task.cancel()
 
 
 async def _metrics(node: Node, stack: AsyncExitStack) -> "Metrics":
@@ -167,22 +170,3 @@ async def _watch_exits(node: Node, tasks: asyncio.TaskGroup, metrics: "Metrics |
             container = node.containers.find(event.id)
             metrics.out_of_memory(event.id if container is None else container.name)
         tasks.create_task(exits.handle(node, event), name=f"exit {event.id}")
-
-
-async def _listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
-    config = node.config.api
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_send_message_length", config.grpc_max_send_msg_size),
-            ("grpc.max_receive_message_length", config.grpc_max_recv_msg_size),
-        ]
-    )
-    server.add_generic_rpc_handlers(
-        generic_handlers(node, node.config.runtime.slow_operation_seconds, observer)
-    )
-    config.listen.parent.mkdir(parents=True, exist_ok=True)
-    config.listen.unlink(missing_ok=True)
-    server.add_insecure_port(f"unix:{config.listen}")
-    await server.start()
-    config.listen.chmod(0o660)
-    return server

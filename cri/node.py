@@ -13,6 +13,7 @@ from cri.paths import Paths
 from cri.records import Records
 from cri.sandboxes.record import Sandbox
 from cri.store import Store
+from cri.streaming.server import StreamingServer
 from host.cgroups import Hierarchy
 from oci.generate.inputs import HostView
 from oci.monitor.client import Monitor
@@ -45,3 +46,4 @@ class Node:
     host: HostView
     defaults: HandlerDefaults
     filters: Filters
+    streaming: StreamingServer

@@ -83,11 +83,15 @@ class Attachment:
         self.stdin = stdin
         self._detach: Callable[[], Awaitable[None]] | None = detach
 
-    async def close(self) -> None:
-        """Stop copying and give stdin back; with ``stdin_once`` this closes it. Idempotent."""
+    def return_stdin(self) -> None:
+        """Give the loan back, which leaves the container's stdin open. Idempotent."""
         if self.stdin is not None:
             os.close(self.stdin)
             self.stdin = None
+
+    async def close(self) -> None:
+        """Stop copying and give stdin back; with ``stdin_once`` this closes it. Idempotent."""
+        self.return_stdin()
         if self._detach is not None:
             detach, self._detach = self._detach, None
             await detach()

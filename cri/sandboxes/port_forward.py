@@ -1,0 +1,35 @@
+"""PortForward: where the client finds the pod's ports."""
+
+from api.errors import FailedPrecondition
+from api.runtime.v1 import api_pb2 as pb
+from cri.node import Node
+from cri.sandboxes.record import Phase, Sandbox
+from cri.streaming.backend import PortForwardRequest
+
+
+class SandboxNotReady(FailedPrecondition):
+    """Ports of a stopped sandbox cannot be reached."""
+
+
+def ready_sandbox(node: Node, identifier: str) -> Sandbox:
+    """The ready sandbox with this id.
+
+    Raises:
+        RecordNotFound: there is none. SandboxNotReady: it is stopped.
+    """
+    sandbox = node.sandboxes.get(identifier)
+    if sandbox.phase is not Phase.READY:
+        raise SandboxNotReady(f"sandbox {sandbox.id[:12]} is {sandbox.phase}: its ports cannot be reached")
+    return sandbox
+
+
+async def port_forward(node: Node, request: pb.PortForwardRequest) -> pb.PortForwardResponse:
+    """A URL at which ports are reached, once, within a minute; which ports, the client says there.
+
+    Raises:
+        InvalidStreamRequest: no id. RecordNotFound: no such sandbox. SandboxNotReady: it is stopped.
+        TooManyTokens: too many URLs wait for their clients.
+    """
+    asked = PortForwardRequest.checked(request.pod_sandbox_id)
+    ready_sandbox(node, asked.sandbox_id)
+    return pb.PortForwardResponse(url=node.streaming.port_forward_url(asked))
