@@ -31,20 +31,9 @@ ALWAYS = (
     Skip("benchmark about", "a benchmark: `critest -benchmark` runs it"),
 )
 NO_APPARMOR = Skip("AppArmor", "this machine's kernel has no AppArmor")
-STREAMING = tuple(
-    Skip(rf"Streaming .*{name}", "streaming (Exec, Attach, PortForward) is not built yet", by_us=True)
-    for name in (
-        r"runtime should support exec with tty=false and stdin=false \[Conformance\]",
-        r"runtime should support exec with tty=true and stdin=true \[Conformance\]",
-        r"runtime should support attach \[Conformance\]",
-        r"runtime should support portforward \[Conformance\]",
-        r"runtime should support portforward in host network",
-    )
-)
 
 
-def expected_skips(*, streaming: bool = False) -> tuple[Skip, ...]:
-    """Those of this machine; ``streaming`` says that the runtime has a streaming server."""
-    skips = ALWAYS if streaming else ALWAYS + STREAMING
+def expected_skips() -> tuple[Skip, ...]:
+    """Those of this machine."""
     enabled = APPARMOR.exists() and APPARMOR.read_text().startswith("Y")
-    return skips if enabled else (*skips, NO_APPARMOR)
+    return ALWAYS if enabled else (*ALWAYS, NO_APPARMOR)

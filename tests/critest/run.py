@@ -132,7 +132,7 @@ def daemon_log(request: Request) -> Path:
 
 def conduct(request: Request, critest: Path, ginkgo: Path, endpoint: str) -> int:
     """Run the suite and print the verdict; 0 if all is as it should be."""
-    skips = expected_skips(streaming=bool(request.endpoint) or bool(os.environ.get("STREAMING")))
+    skips = expected_skips()
     left_out = request.left_out(skips)
     request.junit.parent.mkdir(parents=True, exist_ok=True)
     request.junit.unlink(missing_ok=True)

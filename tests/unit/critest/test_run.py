@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.critest.expected import Skip, expected_skips
+from tests.critest.expected import Skip
 from tests.critest.run import Request
 
 CRITEST = Path("/tools/critest")
@@ -54,13 +54,3 @@ def test_ginkgo_is_told_to_leave_out_only_what_cannot_skip_itself() -> None:
 def test_a_variable_that_makes_no_sense_is_named(env: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Request.of(env)
-
-
-def test_the_four_conformance_specs_of_streaming_are_left_out_until_it_exists() -> None:
-    name = "[k8s.io] Streaming runtime should support streaming interfaces runtime should support attach"
-    name += " [Conformance]"
-    assert any(skip.matches(name) for skip in expected_skips())
-    assert not any(skip.matches(name) for skip in expected_skips(streaming=True))
-    left = [skip for skip in expected_skips() if "Conformance" in skip.pattern]
-    assert len(left) == 4
-    assert all(skip.by_us for skip in left)
