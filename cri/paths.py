@@ -16,9 +16,10 @@ from api.ids import ContainerId, SandboxId
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The volatile tree below ``runroot``."""
+    """The volatile tree below ``runroot``; ``namespaces_dir`` may lie elsewhere."""
 
     runroot: Path
+    namespaces_dir: Path | None = None
 
     @property
     def records(self) -> Path:
@@ -46,6 +47,12 @@ class Paths:
 
     def sandbox(self, identifier: SandboxId) -> Path:
         return self.sandboxes / identifier
+
+    def namespaces(self, identifier: SandboxId) -> Path:
+        """Where a new sandbox's namespaces are pinned; one made under another configuration knows its own."""
+        if self.namespaces_dir is None:
+            return self.sandbox(identifier) / "ns"
+        return self.namespaces_dir / identifier
 
     def container(self, identifier: ContainerId) -> Path:
         return self.containers / identifier

@@ -12,7 +12,7 @@ from pathlib import Path
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
 from cri import spec_file, translate
-from cri.containers import declared_volumes, image_volumes, mounts, prepared_mounts
+from cri.containers import declared_volumes, devices, image_volumes, mounts, prepared_mounts
 from cri.containers.record import Container
 from cri.defaults import with_localhost_profile
 from cri.node import Node
@@ -60,6 +60,7 @@ def write(
     document = generate(
         described, node.host, node.handlers.view(container.handler), hostview.observe(described)
     )
+    devices.add_cdi(document, container.config, node.config.runtime.cdi_spec_dirs)
     spec_file.write(node, container.handler, directory, document)
     return who.uid, who.gid, who.additional_gids
 
@@ -112,7 +113,7 @@ def _input(
         args=tuple(config.args),
         working_dir=config.working_dir,
         env=translate.environment(config.envs),
-        devices=tuple(translate.device(device) for device in config.devices),
+        devices=devices.requested(config, sandbox.config.annotations, node.config.runtime.allowed_devices),
         annotations=dict(config.annotations),
         tty=config.tty,
         security=security,

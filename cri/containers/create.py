@@ -126,12 +126,12 @@ async def _make(
         if container.log_path is not None:
             container.log_path.parent.mkdir(parents=True, exist_ok=True)
     with operation.step("runtime create"):
-        created = await node.monitor.create(_request(node, container))
+        created = await node.monitor.create(_request(node, container, sandbox))
     container.pid = created.pid
     await asyncio.to_thread(prepared_mounts.release, node, container.id)
 
 
-def _request(node: Node, container: Container) -> CreateContainer:
+def _request(node: Node, container: Container, sandbox: Sandbox) -> CreateContainer:
     runtime = node.config.runtime
     handler = runtime.runtimes.get(container.handler or node.handlers.default)
     return CreateContainer(
@@ -145,4 +145,13 @@ def _request(node: Node, container: Container) -> CreateContainer:
         no_pivot=runtime.no_pivot,
         log_size_max=max(0, runtime.log_size_max),
         timeout_s=handler.container_create_timeout if handler else 240.0,
+        stdio_owner=_stdio_owner(container, sandbox),
     )
+
+
+def _stdio_owner(container: Container, sandbox: Sandbox) -> tuple[int, int]:
+    """The container's user as the node knows it, in a user namespace; elsewhere the runtime sees to it."""
+    if not sandbox.has_user_namespace:
+        return 0, 0
+    uid, gid = sandbox.root_ids
+    return uid + container.user[0], gid + container.user[1]

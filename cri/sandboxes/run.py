@@ -83,11 +83,12 @@ def _make_files(node: Node, sandbox: Sandbox) -> None:
     kinds = own_namespaces(sandbox)
     hostname = files.hostname_of(sandbox.id, sandbox.config)
     sysctls = {**default_sysctls(node, kinds), **sandbox.config.linux.sysctls}
+    place = node.paths.namespaces(sandbox.id)
     if sandbox.has_user_namespace:
         uids, gids = map(id_entries, id_mappings(sandbox))
-        pinned = pin_owned(kinds, directory / "ns", uids, gids, sysctls=sysctls, hostname=hostname)
+        pinned = pin_owned(kinds, place, uids, gids, sysctls=sysctls, hostname=hostname)
     else:
-        pinned = pin(kinds, directory / "ns", sysctls=sysctls, hostname=hostname)
+        pinned = pin(kinds, place, sysctls=sysctls, hostname=hostname)
     sandbox.namespaces = {kind.value: path for kind, path in pinned.items()}
 
 

@@ -133,10 +133,10 @@ def requested_mount(
         raise BadContainer(f"mounts: {target}: host_path {mount.host_path!r} is not absolute")
     if mount.source_is_image and not mount.readonly:
         raise BadContainer(f"mounts: {target}: readonly is false, but image volumes are read-only")
+    access = _access(mount, target, host, runtime)
     _check_propagation(mount, target, points)
     extra = _extra_options(mount, target)
-    source = mount.prepared_path or mount.host_path
-    document = _bind(target, source, mount.propagation, *_access(mount, target, host, runtime), *extra)
+    document = _bind(target, mount.prepared_path or mount.host_path, mount.propagation, *access, *extra)
     return document | _id_maps(mount, target, host, runtime)
 
 

@@ -149,6 +149,8 @@ class Monitor:
                 stdin=spec.stdin,
                 stdin_once=spec.stdin_once,
                 timeout_s=spec.timeout_s,
+                stdio_uid=spec.stdio_owner[0],
+                stdio_gid=spec.stdio_owner[1],
             )
             reply = await self._request(request)
         _raise_failure(reply.result, spec.runtime, "create", spec.id, spec.timeout_s)

@@ -116,7 +116,12 @@ class Node:
         log = None if request.log_path is None else LogFile(request.log_path, request.log_size_max)
         io = None
         try:
-            io = stdio.for_container(stdin=request.stdin, console_socket=request.console_socket)
+            owner = (request.stdio_uid, request.stdio_gid)
+            io = stdio.for_container(
+                stdin=request.stdin,
+                console_socket=request.console_socket,
+                owner=owner if any(owner) else None,
+            )
 
             def ended(result: Result, since: float) -> None:
                 self._creating.discard(request.id)

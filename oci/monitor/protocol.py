@@ -33,7 +33,8 @@ class Hello(NamedTuple):
 
 class Create(NamedTuple):
     """Run ``argv`` (the runtime's create) with fresh pipes or a console; reply: see CommandResult fields plus
-    pid, start_time and ``streams``, the names of the descriptors that come along (pidfd, log, stdin …)."""
+    pid, start_time and ``streams``, the names of the descriptors that come along (pidfd, log, stdin …). The
+    pipes are given to ``stdio_uid`` and ``stdio_gid``."""
 
     id: str
     runtime: str
@@ -46,6 +47,8 @@ class Create(NamedTuple):
     stdin: bool
     stdin_once: bool
     timeout_s: float
+    stdio_uid: int
+    stdio_gid: int
 
 
 class Start(NamedTuple):

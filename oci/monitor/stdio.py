@@ -16,8 +16,9 @@ class Stdio:
     a runtime that fails has written into the container's stderr pipe, which is ``errors`` then.
     """
 
-    def __init__(self) -> None:
-        """Nothing yet; see the functions below."""
+    def __init__(self, owner: tuple[int, int] | None = None) -> None:
+        """Nothing yet; see the functions below. Pipes belong to ``owner`` (uid, gid), None for ourselves."""
+        self._owner = owner
         self.given: list[int] = []
         self.kept: dict[str, int] = {}
         self.errors: int | None = None
@@ -34,16 +35,22 @@ class Stdio:
 
     def add_input(self, name: str) -> None:
         """The next descriptor is the reading end of a pipe; the other is kept."""
-        reading, self.kept[name] = os.pipe2(os.O_CLOEXEC)
+        reading, self.kept[name] = self._pipe()
         self.given.append(reading)
 
     def add_output(self, name: str) -> int:
         """The next descriptor is the writing end of a pipe; the other is kept, non-blocking, and given."""
-        reading, writing = os.pipe2(os.O_CLOEXEC)
+        reading, writing = self._pipe()
         os.set_blocking(reading, False)
         self.given.append(writing)
         self.kept[name] = reading
         return reading
+
+    def _pipe(self) -> tuple[int, int]:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        if self._owner is not None:
+            os.fchown(writing, *self._owner)  # the ends are one inode
+        return reading, writing
 
     def add_errors(self) -> None:
         """The next descriptor is a pipe for the command's own words only."""
@@ -91,9 +98,10 @@ def for_command() -> Stdio:
     return stdio
 
 
-def for_container(*, stdin: bool, console_socket: str | None) -> Stdio:
-    """What ``create`` is started on: a console, or pipes that become the container's."""
-    stdio = for_command() if console_socket is not None else Stdio()
+def for_container(*, stdin: bool, console_socket: str | None, owner: tuple[int, int] | None = None) -> Stdio:
+    """What ``create`` is started on: a console, or pipes that become the container's, and ``owner``'s: who
+    opens /dev/stdout anew must be allowed to."""
+    stdio = for_command() if console_socket is not None else Stdio(owner)
     try:
         if console_socket is not None:
             stdio.listen_for_console(console_socket)

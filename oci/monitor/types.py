@@ -43,7 +43,8 @@ class CreateContainer:
 
     ``log_path`` None discards output; its directory must exist. ``log_size_max`` of 0 means no limit,
     otherwise the log is cut to nothing when the next line would exceed so many bytes. ``terminal`` must
-    equal the process object's. ``stdin_once`` closes stdin when the first attachment ends.
+    equal the process object's. ``stdin_once`` closes stdin when the first attachment ends. ``stdio_owner`` is
+    the uid and gid on the node that the pipes are given to, for runtimes cannot do it in a user namespace.
     """
 
     id: ContainerId
@@ -56,6 +57,7 @@ class CreateContainer:
     no_pivot: bool = False
     log_size_max: int = 0
     timeout_s: float = 240.0
+    stdio_owner: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from oci.monitor.protocol import ProtocolError, Record, Request
 
 REQUESTS: list[Request] = [
     protocol.Hello(1, events=True),
-    protocol.Create("c", "crun", ["crun", "create"], "/p", "/l", None, "/log", 0, True, False, 2.5),
+    protocol.Create(
+        "c", "crun", ["crun", "create"], "/p", "/l", None, "/log", 0, True, False, 2.5, 1000, 1001
+    ),
     protocol.Start("c", ["crun", "start"], "/l", 60.0),
     protocol.Exec("c", "e", ["crun"], "/j", "/p", "/l", "/tty", ["stdin", "stdout"], 1.0, 0),
     protocol.Signal("c", 15),
