@@ -140,6 +140,11 @@ class RuntimeTable:
     additional_devices: tuple[DeviceRule, ...] = option(
         (), "Devices of every container, as /dev/host[:/dev/container][:rwm]."
     )
+    cdi_spec_dirs: tuple[Path, ...] = option(
+        (Path("/etc/cdi"), Path("/var/run/cdi")),
+        "Directories of CDI files, read when a container asks for such a device; the last has precedence.",
+        reload=True,
+    )
     device_ownership_from_security_context: bool = option(
         False, "Device nodes in a container belong to the container's user and group."
     )

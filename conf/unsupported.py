@@ -40,7 +40,6 @@ _RUNTIME: Mapping[str, str] = {
     "irqbalance_config_file": NOT_YET,
     "irqbalance_config_restore_file": NOT_YET,
     "rdt_config_file": NOT_YET,
-    "cdi_spec_dirs": NOT_YET,
     "hooks_dir": NOT_YET,
     "default_mounts": DEPRECATED,
     "default_mounts_file": NOT_YET,

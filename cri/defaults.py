@@ -62,6 +62,7 @@ def container_defaults(config: Config) -> Defaults:
             Device(str(rule.container_path), str(rule.host_path), rule.permissions)
             for rule in runtime.additional_devices
         ),
+        device_ownership_from_security_context=runtime.device_ownership_from_security_context,
         read_only=runtime.read_only,
         seccomp_profile=_profile(runtime.seccomp_profile),
         apparmor_profile=runtime.apparmor_profile,

@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from api.runtime.v1 import api_pb2 as pb
+from cri.containers.devices import DeviceNotAllowed, cdi_names, requested
+from oci.generate.inputs import Device
+
+ALLOWED = (Path("/dev/fuse"), Path("/dev/net/tun"))
+
+
+def _config() -> pb.ContainerConfig:
+    config = pb.ContainerConfig(metadata=pb.ContainerMetadata(name="web"))
+    config.devices.add(container_path="/dev/a", host_path="/dev/b", permissions="r")
+    return config
+
+
+@pytest.mark.parametrize("key", ["devices.crio.io", "io.kubernetes.cri-o.Devices", "devices.crio.io/web"])
+def test_devices_of_the_annotation_come_before_the_requests(key: str) -> None:
+    found = requested(_config(), {key: "/dev/fuse:/dev/x:rw, /dev/net/tun"}, ALLOWED)
+    assert found == (
+        Device("/dev/x", "/dev/fuse", "rw"),
+        Device("/dev/net/tun", "/dev/net/tun", "rwm"),
+        Device("/dev/a", "/dev/b", "r"),
+    )
+
+
+def test_another_containers_annotation_does_not_count() -> None:
+    assert len(requested(_config(), {"devices.crio.io/db": "/dev/mem"}, ALLOWED)) == 1
+
+
+@pytest.mark.parametrize("text", ["/dev/mem", "/dev/fuse/../mem", "dev/fuse", "/dev/fuse:rx"])
+def test_what_is_not_allowed_is_named(text: str) -> None:
+    with pytest.raises(DeviceNotAllowed, match=r"annotation devices\.crio\.io: .*dev/"):
+        requested(_config(), {"devices.crio.io": text}, ALLOWED)
+
+
+def test_cdi_names_come_from_the_field_and_from_annotations() -> None:
+    config = _config()
+    config.CDI_devices.add(name="vendor.com/gpu=0")
+    config.annotations["cdi.k8s.io/plugin_b"] = "vendor.com/net=a"
+    config.annotations["cdi.k8s.io/plugin_a"] = "vendor.com/gpu=1, vendor.com/gpu=0"
+    config.annotations["other.io/x"] = "vendor.com/gpu=9"
+    assert cdi_names(config) == ["vendor.com/gpu=0", "vendor.com/gpu=1", "vendor.com/net=a"]
