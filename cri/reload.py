@@ -38,6 +38,7 @@ async def reload(node: Node, reread: Reread) -> Reloaded:
     reloaded = merge(node.config, loaded.config)
     config = reloaded.config
     handlers = Handlers.find(config, node.paths.runtimes)
+    await handlers.probe()
     defaults = await asyncio.to_thread(handler_defaults, config, handlers.default)
     # Nothing from here on can fail or wait: a request sees all of the old or all of the new.
     node.config, node.handlers, node.defaults = config, handlers, defaults

@@ -23,7 +23,7 @@ def request_of(node: Node, sandbox: Sandbox) -> PodNetwork:
     metadata = sandbox.config.metadata
     return PodNetwork(
         sandbox_id=sandbox.id,
-        netns=sandbox.namespaces.get("net", node.paths.sandbox(sandbox.id) / "ns" / "net"),
+        netns=sandbox.namespaces.get("net", node.paths.namespaces(sandbox.id) / "net"),
         namespace=metadata.namespace,
         name=metadata.name,
         uid=metadata.uid,

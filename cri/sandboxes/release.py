@@ -33,6 +33,17 @@ async def release(node: Node, sandbox: Sandbox, operation: Operation) -> None:
     """``shut_down``, then files and record; afterwards the name is free."""
     await shut_down(node, sandbox, operation)
     with operation.step("files release"):
-        await asyncio.to_thread(files.remove, node.paths.sandbox(sandbox.id))
+        await asyncio.to_thread(_remove_files, node, sandbox)
     node.records.delete(KIND, sandbox.id)
     node.sandboxes.discard(sandbox)
+
+
+def _remove_files(node: Node, sandbox: Sandbox) -> None:
+    """Namespaces by what lies there: a daemon that was killed may have pinned some without a record."""
+    recorded = {path.parent for path in sandbox.namespaces.values()}
+    for directory in {node.paths.namespaces(sandbox.id), *recorded}:
+        if directory.is_dir():
+            for path in directory.iterdir():
+                unpin(path)
+            directory.rmdir()
+    files.remove(node.paths.sandbox(sandbox.id))
