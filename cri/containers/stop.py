@@ -1,6 +1,7 @@
 """StopContainer: a signal, a grace period that later callers may shorten, then SIGKILL."""
 
 import asyncio
+import contextlib
 import signal
 import time
 
@@ -9,6 +10,7 @@ from api.runtime.v1 import api_pb2 as pb
 from cri.containers.record import Container
 from cri.node import Node
 from cri.operations import Operation
+from oci.monitor.types import NotLive
 
 
 class WillNotDie(DeadlineExceeded):
@@ -44,13 +46,19 @@ async def _stop(node: Node, operation: Operation, container: Container) -> None:
     try:
         if container.stop_deadline is not None and container.stop_deadline > time.monotonic():
             with operation.step(f"signal {container.stop_signal} and grace"):
-                await node.monitor.signal(container.id, container.stop_signal)
+                await _signal(node, container, container.stop_signal)
                 await _exited_in_grace(container)
         if not container.exited.is_set():
             with operation.step("kill"):
                 await _kill(node, container)
     finally:
         container.stop_deadline = None
+
+
+async def _signal(node: Node, container: Container, signo: int) -> None:
+    """One that has just ended is fine: the word of its exit is on its way."""
+    with contextlib.suppress(NotLive):
+        await node.monitor.signal(container.id, signo)
 
 
 async def _exited_in_grace(container: Container) -> None:
@@ -70,7 +78,7 @@ async def _exited_in_grace(container: Container) -> None:
 
 
 async def _kill(node: Node, container: Container) -> None:
-    await node.monitor.signal(container.id, signal.SIGKILL)
+    await _signal(node, container, signal.SIGKILL)
     if container.cgroup_path:
         await asyncio.to_thread(node.cgroups.kill, container.cgroup_path)
     patience_s = node.config.runtime.ctr_stop_timeout
