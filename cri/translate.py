@@ -1,29 +1,46 @@
 """CRI messages as the frozen values that spec generation takes. Nothing is judged here, only carried over."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
+from api.errors import InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 from oci.generate import inputs
 from oci.generate.paths import DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS
 
-_MODES = {
+_MODES: Mapping[int, inputs.NamespaceMode] = {
     pb.POD: inputs.NamespaceMode.POD,
     pb.CONTAINER: inputs.NamespaceMode.CONTAINER,
     pb.NODE: inputs.NamespaceMode.NODE,
     pb.TARGET: inputs.NamespaceMode.TARGET,
 }
-_PROPAGATION = {
+_PROPAGATION: Mapping[int, inputs.Propagation] = {
     pb.PROPAGATION_PRIVATE: inputs.Propagation.PRIVATE,
     pb.PROPAGATION_HOST_TO_CONTAINER: inputs.Propagation.HOST_TO_CONTAINER,
     pb.PROPAGATION_BIDIRECTIONAL: inputs.Propagation.BIDIRECTIONAL,
 }
-_PROFILES = {
+_PROFILES: Mapping[int, inputs.ProfileType] = {
     pb.SecurityProfile.RuntimeDefault: inputs.ProfileType.RUNTIME_DEFAULT,
     pb.SecurityProfile.Unconfined: inputs.ProfileType.UNCONFINED,
     pb.SecurityProfile.Localhost: inputs.ProfileType.LOCALHOST,
 }
-_GROUPS = {pb.Merge: inputs.GroupsPolicy.MERGE, pb.Strict: inputs.GroupsPolicy.STRICT}
+_GROUPS: Mapping[int, inputs.GroupsPolicy] = {
+    pb.Merge: inputs.GroupsPolicy.MERGE,
+    pb.Strict: inputs.GroupsPolicy.STRICT,
+}
+
+T = TypeVar("T")
+
+
+class UnknownValue(InvalidArgument):
+    """An enumeration has no such value in this version of the CRI."""
+
+
+def _of(table: Mapping[int, T], value: int, field: str) -> T:
+    if value not in table:
+        raise UnknownValue(f"{field}: {value} is none of the values {', '.join(map(str, sorted(table)))}")
+    return table[value]
 
 
 def id_mappings(mappings: Sequence[pb.IDMapping]) -> tuple[inputs.IdMapping, ...]:
@@ -34,9 +51,15 @@ def namespace_options(options: pb.NamespaceOption) -> inputs.NamespaceOptions:
     user = None
     if options.HasField("userns_options"):
         asked = options.userns_options
-        user = inputs.UserNamespace(_MODES[asked.mode], id_mappings(asked.uids), id_mappings(asked.gids))
+        user = inputs.UserNamespace(
+            _of(_MODES, asked.mode, "userns_options.mode"), id_mappings(asked.uids), id_mappings(asked.gids)
+        )
     return inputs.NamespaceOptions(
-        _MODES[options.network], _MODES[options.pid], _MODES[options.ipc], options.target_id, user
+        _of(_MODES, options.network, "namespace_options.network"),
+        _of(_MODES, options.pid, "namespace_options.pid"),
+        _of(_MODES, options.ipc, "namespace_options.ipc"),
+        options.target_id,
+        user,
     )
 
 
@@ -57,7 +80,9 @@ def security_context(context: pb.LinuxContainerSecurityContext) -> inputs.Securi
         run_as_username=context.run_as_username,
         readonly_rootfs=context.readonly_rootfs,
         supplemental_groups=tuple(context.supplemental_groups),
-        supplemental_groups_policy=_GROUPS[context.supplemental_groups_policy],
+        supplemental_groups_policy=_of(
+            _GROUPS, context.supplemental_groups_policy, "supplemental_groups_policy"
+        ),
         no_new_privs=context.no_new_privs,
         masked_paths=tuple(context.masked_paths),
         readonly_paths=tuple(context.readonly_paths),
@@ -89,7 +114,9 @@ def sandbox_security_context(context: pb.LinuxSandboxSecurityContext) -> inputs.
         run_as_group=context.run_as_group.value if context.HasField("run_as_group") else None,
         readonly_rootfs=context.readonly_rootfs,
         supplemental_groups=tuple(context.supplemental_groups),
-        supplemental_groups_policy=_GROUPS[context.supplemental_groups_policy],
+        supplemental_groups_policy=_of(
+            _GROUPS, context.supplemental_groups_policy, "supplemental_groups_policy"
+        ),
         seccomp=_profile(context.seccomp) if context.HasField("seccomp") else None,
         seccomp_profile_path=context.seccomp_profile_path,
         apparmor=_profile(context.apparmor) if context.HasField("apparmor") else None,
@@ -97,7 +124,7 @@ def sandbox_security_context(context: pb.LinuxSandboxSecurityContext) -> inputs.
 
 
 def _profile(profile: pb.SecurityProfile) -> inputs.SecurityProfile:
-    return inputs.SecurityProfile(_PROFILES[profile.profile_type], profile.localhost_ref)
+    return inputs.SecurityProfile(_of(_PROFILES, profile.profile_type, "profile_type"), profile.localhost_ref)
 
 
 def _selinux(
@@ -131,7 +158,7 @@ def mount(message: pb.Mount, host_path: str) -> inputs.Mount:
         host_path=host_path,
         readonly=message.readonly,
         selinux_relabel=message.selinux_relabel,
-        propagation=_PROPAGATION[message.propagation],
+        propagation=_of(_PROPAGATION, message.propagation, f"mounts: {message.container_path}: propagation"),
         uid_mappings=id_mappings(message.uidMappings),
         gid_mappings=id_mappings(message.gidMappings),
         recursive_read_only=message.recursive_read_only,

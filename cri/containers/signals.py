@@ -35,8 +35,16 @@ def number_of(text: str) -> int:
 
 
 def stop_signal(asked: pb.Signal.ValueType, image_signal: str) -> int:
-    """The signal that StopContainer sends first; the CRI's enum has numbers of its own, so names decide."""
+    """The signal that StopContainer sends first; the CRI's enum has numbers of its own, so names decide.
+
+    Raises:
+        UnknownSignal: the request's or the image's is none.
+    """
     if asked:
+        if asked not in pb.Signal.values():
+            raise UnknownSignal(
+                f"stop_signal: {asked} is none of the CRI's signals, 0 to {max(pb.Signal.values())}"
+            )
         name = pb.Signal.Name(asked).removeprefix("SIGNAL_")
         return number_of(name.replace("PLUS", "+").replace("MINUS", "-"))
     return number_of(image_signal) if image_signal else signal.SIGTERM

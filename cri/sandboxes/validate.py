@@ -24,10 +24,16 @@ def sandbox(config: pb.PodSandboxConfig) -> None:
         mode = getattr(options, field)
         if mode not in (pb.POD, pb.NODE):
             raise BadSandboxConfig(
-                f"namespace_options.{field} is {pb.NamespaceMode.Name(mode)}: a sandbox knows POD and NODE"
+                f"namespace_options.{field} is {_mode_name(mode)}: a sandbox knows POD and NODE"
             )
     if options.pid == pb.TARGET:
         raise BadSandboxConfig("namespace_options.pid is TARGET: only a container can have a target")
+    if options.pid not in pb.NamespaceMode.values():
+        raise BadSandboxConfig(f"namespace_options.pid is {options.pid}: no such mode")
+    if ".." in config.linux.cgroup_parent.split("/") or "\0" in config.linux.cgroup_parent:
+        raise BadSandboxConfig(f"cgroup_parent {config.linux.cgroup_parent!r} must not contain '..'")
+    for number, mapping in enumerate(config.port_mappings):
+        _port_mapping(f"port_mappings[{number}]", mapping)
     if len(config.hostname) > 64:
         raise BadSandboxConfig(f"hostname {config.hostname!r} is longer than the kernel's 64 bytes")
     user_namespace(options.userns_options)
@@ -38,6 +44,19 @@ def sandbox(config: pb.PodSandboxConfig) -> None:
         )
 
 
+def _mode_name(mode: pb.NamespaceMode.ValueType) -> str:
+    return pb.NamespaceMode.Name(mode) if mode in pb.NamespaceMode.values() else str(mode)
+
+
+def _port_mapping(field: str, mapping: pb.PortMapping) -> None:
+    for name in ("host_port", "container_port"):
+        port = getattr(mapping, name)
+        if not 0 <= port <= 65535:
+            raise BadSandboxConfig(f"{field}.{name} {port} is not between 0 and 65535")
+    if mapping.protocol not in pb.Protocol.values():
+        raise BadSandboxConfig(f"{field}.protocol is {mapping.protocol}: no such protocol")
+
+
 def user_namespace(options: pb.UserNamespace) -> None:
     """The rules of KEP-127: one mapping each for uids and gids, the same, beginning at container id 0."""
     if options.mode == pb.NODE:
@@ -45,7 +64,7 @@ def user_namespace(options: pb.UserNamespace) -> None:
             raise BadSandboxConfig("userns_options has mappings but mode NODE: drop one of the two")
         return
     if options.mode != pb.POD:
-        name = pb.NamespaceMode.Name(options.mode)
+        name = _mode_name(options.mode)
         raise BadSandboxConfig(f"userns_options.mode is {name}: a sandbox knows POD and NODE")
     for field, mappings in (("uids", options.uids), ("gids", options.gids)):
         _mappings(field, mappings)

@@ -63,6 +63,9 @@ def with_line(content: bytes, line: str) -> bytes:
 
 def _wanted(security: SecurityContext, image_user: str) -> tuple[str, str]:
     """(user, group) as text; the request's user replaces both of the image's."""
+    for field, number in (("run_as_user", security.run_as_user), ("run_as_group", security.run_as_group)):
+        if number is not None and not 0 <= number <= MAX_ID:
+            raise BadContainer(f"{field}: {number} is not between 0 and {MAX_ID}")
     if security.run_as_username:
         user, group = security.run_as_username, ""
     elif security.run_as_user is not None:

@@ -13,7 +13,7 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from host.cgroups import Hierarchy
 from tests.harness.client import Client, container_config
-from tests.harness.daemon import Daemon, Settings
+from tests.harness.daemon import Daemon, Settings, Value
 from tests.integration.cri.conftest import CGROUP, IMAGE, import_busybox, left_over, pod_config, take_counts
 
 pytestmark = pytest.mark.root
@@ -48,7 +48,7 @@ def cdi(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def daemon(cdi: Path) -> Iterator[Daemon]:
-    runtime = {"cdi_spec_dirs": [str(cdi)], "device_ownership_from_security_context": True}
+    runtime: dict[str, Value] = {"cdi_spec_dirs": [str(cdi)], "device_ownership_from_security_context": True}
     with_devices = Daemon(
         Settings(tables={"crio.runtime": runtime}, bridge="pw-test2", subnet="10.89.0.0/16")
     )
