@@ -91,7 +91,7 @@ def _record(node: Node, name: str, sandbox: Sandbox, config: pb.ContainerConfig,
         name=name,
         sandbox_id=sandbox.id,
         config=config,
-        handler=sandbox.handler,
+        handler=sandbox.runtime,
         image_id=image.id,
         image_ref=next(iter(image.repo_digests), image.id),
         created_ns=time.time_ns(),
@@ -133,7 +133,7 @@ async def _make(
 
 def _request(node: Node, container: Container, sandbox: Sandbox) -> CreateContainer:
     runtime = node.config.runtime
-    handler = runtime.runtimes.get(container.handler or node.handlers.default)
+    handler = runtime.runtimes.get(container.handler)
     return CreateContainer(
         id=container.id,
         runtime=node.handlers.get(container.handler),

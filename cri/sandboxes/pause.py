@@ -28,7 +28,7 @@ from oci.pause import PROGRAM_PATH
 
 def needed(node: Node, sandbox: Sandbox) -> bool:
     """Whether this pod must have a pause process."""
-    is_gvisor = node.handlers.get(sandbox.handler).kind is Kind.RUNSC
+    is_gvisor = node.handlers.get(sandbox.runtime).kind is Kind.RUNSC
     return sandbox.options.pid == pb.POD or not node.config.runtime.drop_infra_ctr or is_gvisor
 
 
@@ -38,7 +38,7 @@ async def start(node: Node, sandbox: Sandbox, directory: Path) -> int:
     bundle = directory / "pause"
     await asyncio.to_thread(_write_bundle, node, sandbox, bundle, rootfs, arguments)
     identifier = ContainerId(sandbox.id)
-    runtime = node.handlers.get(sandbox.handler)
+    runtime = node.handlers.get(sandbox.runtime)
     # Noted first: from here on a crash must end it.
     created = await node.monitor.create(CreateContainer(id=identifier, runtime=runtime, bundle=bundle))
     sandbox.pause_pid = created.pid
@@ -72,10 +72,10 @@ def _write_bundle(
         uid_mappings=uids,
         gid_mappings=gids,
         security=security,
-        defaults=with_localhost_profile(node.defaults.of(sandbox.handler), security),
+        defaults=with_localhost_profile(node.defaults.of(sandbox.runtime), security),
         annotations=dict(sandbox.config.annotations),
     )
-    spec_file.write(node, sandbox.handler, bundle, spec.generate(described, node.host))
+    spec_file.write(node, sandbox.runtime, bundle, spec.generate(described, node.host))
 
 
 async def end(node: Node, sandbox: Sandbox) -> None:
@@ -86,7 +86,7 @@ async def end(node: Node, sandbox: Sandbox) -> None:
         await asyncio.wait_for(sandbox.pause_exited.wait(), node.config.runtime.ctr_stop_timeout)
     if not (node.paths.sandbox(sandbox.id) / "pause").exists():
         return
-    await node.handlers.get(sandbox.handler).delete(sandbox.id, force=True)
+    await node.handlers.get(sandbox.runtime).delete(sandbox.id, force=True)
     await node.monitor.forget(identifier)
     await asyncio.to_thread(node.cgroups.remove, pause_cgroup(sandbox))
     await node.rootfs.remove(identifier)  # the image may have been configured then and not be now

@@ -48,6 +48,8 @@ class Sandbox:
     attached: bool = False
     # Pid of the pause process; 0 when the pod has none.
     pause_pid: int = 0
+    # The handler that serves it: where the request named none, what was the default then.
+    runtime: str = ""
     # Set when the pause process has ended; not stored.
     pause_exited: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -85,6 +87,7 @@ class Sandbox:
             "ips": self.ips,
             "attached": self.attached,
             "pause_pid": self.pause_pid,
+            "runtime": self.runtime,
         }
         return Row(self.id, self.name, self.config.SerializeToString(), json.dumps(state))
 
@@ -103,6 +106,7 @@ class Sandbox:
             ips=tuple(state["ips"]),
             attached=state["attached"],
             pause_pid=state["pause_pid"],
+            runtime=state["runtime"],
         )
 
     def cri_state(self) -> pb.PodSandboxState.ValueType:

@@ -51,6 +51,7 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
             "remove it, or ask with a higher metadata.attempt"
         )
     sandbox = Sandbox(new_sandbox_id(), name, request.config, request.runtime_handler, time.time_ns())
+    sandbox.runtime = sandbox.handler or node.handlers.default
     async with AsyncExitStack() as undo:
         node.sandboxes.add(sandbox)
         node.records.put(KIND, sandbox.to_row())

@@ -159,3 +159,21 @@ def test_a_reload_is_all_or_nothing(other: Daemon, tables: dict[str, str], reaso
     assert reason in other.log()
     assert not pinned(other)
     assert "reloaded changed=nothing" in reload(other)
+
+
+def test_pods_keep_their_runtime_when_the_default_changes(other: Daemon, logs: Path) -> None:
+    config = pod_config("kept", log_directory=logs)
+    config.linux.security_context.namespace_options.pid = pb.POD  # has a pause process
+    pod = other.client.run_pod(config)
+    container = other.client.create_container(pod, container_config("main", IMAGE, ["sleep", "1000"]), config)
+    other.client.start_container(container)
+    states = other.runroot / "runtimes/crun"
+    assert {path.name for path in states.iterdir()} >= {pod, container}
+    change = other.state / "conf.d/95-default.conf"
+    change.write_text('[crio.runtime]\ndefault_runtime = "runc"\n')
+    other.restart()
+    assert other.client.exec(container, "true").exit_code == 0
+    other.client.remove_pod(pod)
+    assert {path.name for path in states.iterdir()}.isdisjoint({pod, container})
+    change.unlink()
+    other.restart()
