@@ -19,6 +19,7 @@ from host.overlayfs import overlay
 from storage.catalogue import Image, LayersVanished
 from storage.database import Database
 from storage.layers import Layers
+from storage.mapped import mapped_layers
 
 # In rootfs_layers the positions of the root file system are below this one, those of volume n begin at
 # (n + 1) times it; overlayfs takes 500 layers at most.
@@ -71,7 +72,8 @@ class ImageVolumes:
         # Without a writable layer overlayfs wants two; an empty one at the bottom changes nothing.
         lower += [self._empty] * max(0, 2 - len(lower))
         try:
-            overlay(lower, None, None, target, attributes=MOUNT_ATTR_RDONLY | MS_NOSUID | MS_NODEV)
+            with mapped_layers(lower, self._root / "containers" / container_id) as mapped:
+                overlay(mapped, None, None, target, attributes=MOUNT_ATTR_RDONLY | MS_NOSUID | MS_NODEV)
         except FileNotFoundError as error:
             raise LayersVanished(f"a layer of {image.id} is gone; pull the image again") from error
         return target

@@ -9,20 +9,18 @@ A row of the catalogue comes first and goes last: a directory or mount without o
 """
 
 import asyncio
-import contextlib
 import errno
 import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.errors import AlreadyExists, NotFound
 from api.ids import ContainerId
 from host.files import remove_tree
-from host.idmaps import mapped_copies
 from host.mounts import (
     MNT_DETACH,
     UMOUNT_NOFOLLOW,
@@ -36,6 +34,7 @@ from storage.database import Database
 from storage.digest import Digest
 from storage.image_volumes import POSITIONS_PER_MOUNT, ImageVolumes
 from storage.layers import Layers
+from storage.mapped import mapped_layers
 
 log = logging.getLogger(__name__)
 
@@ -232,17 +231,6 @@ class RootfsManager:
         if not upper.is_dir():
             raise RootfsNotFound(f"container {container_id} has no root file system")
         return disk_usage(upper)
-
-
-@contextlib.contextmanager
-def mapped_layers(lower: Sequence[Path], place: Path) -> Iterator[Sequence[Path]]:
-    """The layers as the container at ``place`` is to see them: mapped when it has a user namespace."""
-    userns = place / "userns"
-    if not userns.is_symlink():
-        yield lower
-        return
-    with mapped_copies(lower, place / "lower", userns.readlink()) as mapped:
-        yield mapped
 
 
 def disk_usage(directory: Path) -> tuple[int, int]:

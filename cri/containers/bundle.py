@@ -135,10 +135,11 @@ def _with_mounts(
     volumes = image_volumes.mount_all(node, container, images)
     must_exist = node.config.runtime.absent_mount_sources_to_reject
     resolved = mounts.resolve(container.config.mounts, must_exist, volumes)
+    declared = declared_volumes.prepare(node, container, described.image.volumes, described.rootfs)
     return replace(
         described,
         mounts=prepared_mounts.prepare(node, container, sandbox, resolved),
-        volumes=declared_volumes.prepare(node, container, described.image.volumes, described.rootfs),
+        volumes=prepared_mounts.prepare(node, container, sandbox, declared),
     )
 
 

@@ -72,6 +72,8 @@ def _make_one(root: int, parent: str, name: str) -> None:
     directory = _open_directory(root, parent)
     try:
         os.mkdir(name, 0o755, dir_fd=directory)
+        owner = os.fstat(root)  # who is root inside: with a user namespace, not we
+        os.chown(name, owner.st_uid, owner.st_gid, dir_fd=directory, follow_symlinks=False)
     finally:
         os.close(directory)
 

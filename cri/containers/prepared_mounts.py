@@ -24,6 +24,8 @@ from host.userns import make_user_namespace
 from oci.generate.inputs import HostView, Mount, Propagation, RuntimeView
 from oci.generate.namespaces import id_entries
 
+_LOCKED = {"nosuid": os.ST_NOSUID, "nodev": os.ST_NODEV, "noexec": os.ST_NOEXEC}
+
 
 def prepare(node: Node, container: Container, sandbox: Sandbox, mounts: Sequence[Mount]) -> tuple[Mount, ...]:
     """Make ready those that need it; what cannot be honoured anyway is left for spec generation to refuse.
@@ -43,8 +45,20 @@ def prepare(node: Node, container: Container, sandbox: Sandbox, mounts: Sequence
             target = directory / str(number)
             _attach(sandbox, f"mounts[{number}]", mount, target, mapped=mapped, frozen=frozen)
             mount = replace(mount, prepared_path=str(target))
-        done.append(mount)
+        done.append(with_locked_options(mount) if sandbox.has_user_namespace else mount)
     return tuple(done)
+
+
+def with_locked_options(mount: Mount) -> Mount:
+    """With the restrictions that its source carries. In a user namespace they are locked (see
+    mount_namespaces(7)), and a runtime that sets other options without repeating them fails."""
+    held = restrictions(os.statvfs(mount.host_path).f_flag)
+    return replace(mount, mount_options=tuple(dict.fromkeys((*mount.mount_options, *held))))
+
+
+def restrictions(flags: int) -> list[str]:
+    """The mount options that the flags of statvfs(3) tell of, of those that only take away."""
+    return [name for name, flag in _LOCKED.items() if flags & flag]
 
 
 def needs_map(mount: Mount, host: HostView, runtime: RuntimeView) -> bool:

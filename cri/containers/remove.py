@@ -7,6 +7,7 @@ from cri.containers import prepared_mounts
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container
 from cri.containers.stop import stop
+from cri.forget import forget
 from cri.node import Node
 from cri.operations import Operation
 from host.files import remove_tree
@@ -48,6 +49,6 @@ async def release(node: Node, container: Container, operation: Operation) -> Non
         await node.rootfs.remove(container.id)
         await asyncio.to_thread(remove_tree, bundle)
     with operation.step("monitor forget"):
-        await node.monitor.forget(container.id)
+        await forget(node, container.id)
     node.records.delete(KIND, container.id)
     node.containers.discard(container)

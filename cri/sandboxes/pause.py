@@ -15,6 +15,7 @@ from api.ids import ContainerId
 from api.runtime.v1 import api_pb2 as pb
 from cri import spec_file, translate
 from cri.defaults import with_localhost_profile
+from cri.forget import forget
 from cri.node import Node
 from cri.sandboxes.cgroup import pause_cgroup
 from cri.sandboxes.idmaps import id_mappings
@@ -87,7 +88,7 @@ async def end(node: Node, sandbox: Sandbox) -> None:
     if not (node.paths.sandbox(sandbox.id) / "pause").exists():
         return
     await node.handlers.get(sandbox.runtime).delete(sandbox.id, force=True)
-    await node.monitor.forget(identifier)
+    await forget(node, identifier)
     await asyncio.to_thread(node.cgroups.remove, pause_cgroup(sandbox))
     await node.rootfs.remove(identifier)  # the image may have been configured then and not be now
     sandbox.pause_pid = 0

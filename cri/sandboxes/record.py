@@ -53,6 +53,8 @@ class Sandbox:
     # Set when the pause process has ended; not stored.
     pause_exited: asyncio.Event = field(default_factory=asyncio.Event)
 
+    _item: pb.PodSandbox | None = None
+
     @property
     def options(self) -> pb.NamespaceOption:
         return self.config.linux.security_context.namespace_options
@@ -113,11 +115,16 @@ class Sandbox:
         return pb.SANDBOX_READY if self.phase is Phase.READY else pb.SANDBOX_NOTREADY
 
     def item(self) -> pb.PodSandbox:
-        """The message that lists carry."""
+        """The message that lists carry: made once, its state brought up to date."""
+        if self._item is None:
+            self._item = self._make_item()
+        self._item.state = self.cri_state()
+        return self._item
+
+    def _make_item(self) -> pb.PodSandbox:
         return pb.PodSandbox(
             id=self.id,
             metadata=self.config.metadata,
-            state=self.cri_state(),
             created_at=self.created_ns,
             labels=self.config.labels,
             annotations=self.config.annotations,

@@ -66,9 +66,9 @@ def test_what_contradicts_is_refused(
     pod = client.run_pod(config)
     with pytest.raises(grpc.RpcError) as refused:
         client.create_container(pod, wanted, config)
+    client.remove_pod(pod)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert said in str(refused.value.details())
-    client.remove_pod(pod)
 
 
 @pytest.mark.parametrize("handler", ["crun", "runc"])

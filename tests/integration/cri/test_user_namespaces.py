@@ -1,6 +1,7 @@
 """Pods with user namespaces: who owns what, inside and on the node, with each runtime."""
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client, container_config
 from tests.harness.daemon import Daemon
+from tests.harness.images import Image
 from tests.integration.cri.conftest import IMAGE, pod_config
+from tools.demo import busybox_image
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 
@@ -198,6 +201,48 @@ def test_a_user_of_the_request_is_one_of_the_namespace(run: Run, logs: Path) -> 
     assert shell("echo x > /dev/stderr; echo written") == "written"
 
 
+def test_restricted_sources_can_be_mounted_read_only(run: Run, logs: Path, tmp_path: Path) -> None:
+    """What a source's mount forbids cannot be allowed inside, and runtimes must not seem to try."""
+    source = tmp_path / "restricted"
+    source.mkdir()
+    options = "nosuid,nodev,noexec,mode=755"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(source)], check=True, timeout=10)
+    try:
+        pod = mapped_pod("restricted", logs)
+        wanted = container_in(pod)
+        wanted.mounts.add(container_path="/mnt", host_path=str(source), readonly=True)
+        shell = run(pod, wanted)
+        assert {"ro", "nosuid", "nodev", "noexec"} <= set(
+            shell("grep ' /mnt ' /proc/mounts").split()[3].split(",")
+        )
+    finally:
+        subprocess.run(["umount", "--lazy", str(source)], check=True, timeout=10)
+
+
+def test_image_volumes_and_declared_ones_belong_to_root_inside(run: Run, logs: Path, volumes: str) -> None:
+    pod = mapped_pod("image-volumes", logs)
+    wanted = container_in(pod)
+    wanted.image.image = volumes
+    mount = wanted.mounts.add(container_path="/image", readonly=True, image=pb.ImageSpec(image=volumes))
+    mount.uidMappings.append(mapping())
+    mount.gidMappings.append(mapping())
+    shell = run(pod, wanted)
+    assert shell("busybox stat -c %u:%g /image /image/bin/busybox /declared/deep").split() == ["0:0"] * 3
+    assert shell("echo x > /declared/deep/file && cat /declared/deep/file") == "x"
+
+
+@pytest.fixture(scope="module")
+def volumes(daemon: Daemon) -> str:
+    """An image that declares a VOLUME."""
+    name = "localhost/test/declares:1"
+    image = busybox_image()
+    declaring = Image(image.layers, {**image.config, "Volumes": {"/declared/deep": {}}})
+    archive = daemon.state / "declares.tar"
+    declaring.write_docker_archive(archive, name)
+    subprocess.run(daemon.command("image import", str(archive)), check=True, timeout=60, capture_output=True)
+    return name
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -223,7 +268,7 @@ def test_a_mapping_that_cannot_be_is_refused(
 
 
 def test_the_nodes_pids_and_a_user_namespace_are_refused(client: Client, logs: Path) -> None:
-    with pytest.raises(grpc.RpcError, match="namespace_options.pid is NODE"):
+    with pytest.raises(grpc.RpcError, match=r"namespace_options\.pid is NODE"):
         client.run_pod(mapped_pod("pids", logs, pid=pb.NODE))
 
 

@@ -7,6 +7,7 @@ from cri.sandboxes.validate import BadSandboxConfig, sandbox
 
 MAPPING = pb.IDMapping(container_id=0, host_id=3949199360, length=65536)
 SHIFTED = pb.IDMapping(container_id=1, host_id=1000, length=10)
+HIGH = pb.IDMapping(container_id=0, host_id=4294967290, length=10)
 EMPTY = pb.IDMapping(container_id=0, host_id=1000, length=0)
 
 
@@ -29,6 +30,14 @@ def _config(hostname: str = "", **options: object) -> pb.PodSandboxConfig:
         (_config(userns_options=pb.UserNamespace(uids=[SHIFTED], gids=[SHIFTED])), "container id 1: 0 must"),
         (_config(userns_options=pb.UserNamespace(uids=[EMPTY], gids=[EMPTY])), "length 0"),
         (_config(userns_options=pb.UserNamespace(uids=[MAPPING])), "uids and gids differ"),
+        (
+            _config(userns_options=pb.UserNamespace(uids=[HIGH], gids=[HIGH])),
+            "10 ids from host id 4294967290",
+        ),
+        (
+            _config(pid=pb.NODE, userns_options=pb.UserNamespace(uids=[MAPPING], gids=[MAPPING])),
+            "namespace_options.pid is NODE",
+        ),
     ],
 )
 def test_the_field_and_its_value_are_named(config: pb.PodSandboxConfig, words: str) -> None:
@@ -42,6 +51,7 @@ def test_the_field_and_its_value_are_named(config: pb.PodSandboxConfig, words: s
         _config(),
         _config(network=pb.NODE, ipc=pb.NODE, pid=pb.NODE),
         _config(pid=pb.CONTAINER, userns_options=pb.UserNamespace(mode=pb.NODE)),
+        _config(network=pb.NODE, userns_options=pb.UserNamespace(uids=[MAPPING], gids=[MAPPING])),
     ],
 )
 def test_what_the_kubelet_sends_passes(config: pb.PodSandboxConfig) -> None:

@@ -208,3 +208,23 @@ def test_the_innermost_mount_counts() -> None:
 def test_a_thousand_mounts() -> None:
     container = a_container(mounts=tuple(Mount(f"/m/{i}", "/h") for i in range(1000)))
     assert len(made(container)) == 1009
+
+
+def test_what_the_caller_prepared_is_bound_plainly() -> None:
+    unable = RuntimeView(recursive_readonly=False, idmapped_mounts=False)
+    asked = Mount("/m", "/h", readonly=True, recursive_read_only=True, uid_mappings=MAP, gid_mappings=MAP)
+
+    def bound(mount: Mount, runtime: RuntimeView) -> dict[str, Any]:
+        found = mounts(a_container(mounts=(mount,)), V1, runtime, POINTS)
+        return next(mount for mount in found if mount["destination"] == "/m")
+
+    made = bound(replace(asked, prepared_path="/run/copy"), unable)
+    assert made["source"] == "/run/copy"
+    assert "ro" in made["options"]
+    assert "rro" not in made["options"]
+    assert "uidMappings" not in made
+    with pytest.raises(BadContainer, match="recursive_read_only: this runtime handler cannot"):
+        bound(asked, unable)
+    with pytest.raises(BadContainer, match="needs private propagation"):
+        bound(replace(asked, prepared_path="/run/copy", propagation=BOTH), unable)
+    assert "uidMappings" not in bound(replace(asked, recursive_read_only=False, source_is_image=True), unable)
