@@ -80,6 +80,7 @@ def _bare_key(key: str) -> str:
 
 def _help(option: Option) -> Iterator[str]:
     notes = [f"Unit: {option.unit}." if option.unit and option.unit != "s" else ""]
+    notes += ["A change takes effect at SIGHUP." if option.reload else ""]
     notes += ["Podwright's own." if option.own else ""]
     text = " ".join([option.text, *filter(None, notes)])
     yield from (f"# {line}" for line in wrap(text, WIDTH - 2))

@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,9 @@ def test_only_what_differs_is_shown() -> None:
 )
 def test_values_are_rendered_as_toml(value: Any, kind: Any, text: str) -> None:
     assert render(value, kind) == text
+
+
+def test_the_sample_says_what_a_reload_changes() -> None:
+    above = {line.split()[1]: before for before, line in pairwise(sample().splitlines()) if " = " in line}
+    assert above["ctr_stop_timeout"].endswith("SIGHUP.")
+    assert "SIGHUP" not in above["no_pivot"]
