@@ -159,8 +159,9 @@ class RuntimeTable:
         None, "Seccomp profile that RuntimeDefault means; empty: the built-in one.", reload=True
     )
     apparmor_profile: str = option(
-        "",
-        "AppArmor profile that RuntimeDefault means; it must be loaded. Empty or unconfined: none.",
+        "podwright-default",
+        "AppArmor profile that RuntimeDefault means. podwright-default and crio-default are built in and "
+        "loaded at start, others must be loaded. Empty or unconfined: none.",
         reload=True,
     )
     absent_mount_sources_to_reject: tuple[Path, ...] = option(

@@ -20,7 +20,7 @@ from api.errors import FailedPrecondition
 from cni.network import Network
 from cni.plugin import Timeouts
 from conf.schema import Config
-from cri import exits
+from cri import apparmor, exits
 from cri.containers.record import Container
 from cri.defaults import handler_defaults
 from cri.events import Events
@@ -36,7 +36,7 @@ from cri.restore import restore
 from cri.sandboxes.record import Sandbox
 from cri.store import Store
 from cri.stream_backend import streaming_server
-from host import features
+from host import features, security
 from host.cgroups import Hierarchy
 from host.children import Orphans, zombies
 from host.notify import notify
@@ -106,6 +106,9 @@ async def build(config: Config) -> AsyncIterator[Node]:
             streaming=streaming_server(config.api, lambda: node),
         )
         await node.handlers.probe()
+        security.say_limitations(node.host.capabilities)
+        if node.host.apparmor:
+            await apparmor.load_default(config.runtime.apparmor_profile)
         await asyncio.to_thread(pause.make_rootfs, paths.pause_rootfs, os.uname().machine)
         await restore(node)
         await network.collect([sandbox.id for sandbox in node.sandboxes])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from conf.load import Loaded
 from conf.reload import Reloaded, merge
+from cri import apparmor
 from cri.defaults import handler_defaults
 from cri.handlers import Handlers
 from cri.image_options import image_options
@@ -39,6 +40,8 @@ async def reload(node: Node, reread: Reread) -> Reloaded:
     config = reloaded.config
     handlers = Handlers.find(config, node.paths.runtimes)
     await handlers.probe()
+    if node.host.apparmor:
+        await apparmor.load_default(config.runtime.apparmor_profile)
     defaults = await asyncio.to_thread(handler_defaults, config, handlers.default)
     # Nothing from here on can fail or wait: a request sees all of the old or all of the new.
     node.config, node.handlers, node.defaults = config, handlers, defaults

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
-from cri import spec_file, translate
+from cri import apparmor, spec_file, translate
 from cri.containers import declared_volumes, devices, image_volumes, mounts, prepared_mounts
 from cri.containers.record import Container
 from cri.defaults import with_localhost_profile
@@ -60,6 +60,7 @@ def write(
     document = generate(
         described, node.host, node.handlers.view(container.handler), hostview.observe(described)
     )
+    apparmor.require_loaded(document, described.defaults.apparmor_profile)
     devices.add_cdi(document, container.config, node.config.runtime.cdi_spec_dirs)
     spec_file.write(node, container.handler, directory, document)
     return who.uid, who.gid, who.additional_gids

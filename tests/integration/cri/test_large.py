@@ -17,6 +17,10 @@ MOUNTS = 1000
 VARIABLES = 10_000
 
 
+def _await_line(log: Path, line: str) -> None:
+    eventually(log.read_text, lambda text: text.endswith(f"F {line}\n"), f"{log} ends with {line!r}")
+
+
 @pytest.mark.parametrize("handler", ["crun", "runc"])
 def test_fifty_containers_in_one_pod(client: Client, logs: Path, handler: str) -> None:
     config = pod_config("fifty", log_directory=logs)
@@ -35,10 +39,7 @@ def test_fifty_containers_in_one_pod(client: Client, logs: Path, handler: str) -
         assert {one.id for one in listed} == set(containers)
         assert {one.state for one in listed} == {pb.CONTAINER_RUNNING}
         for number, container in enumerate(containers):
-            log = Path(client.container(container).log_path)
-            eventually(
-                log.read_text, lambda text, n=number: text.endswith(f"F I am {n}\n"), f"{log} is written"
-            )  # type: ignore[misc]
+            _await_line(Path(client.container(container).log_path), f"I am {number}")
         stats = client.runtime.PodSandboxStats(
             pb.PodSandboxStatsRequest(pod_sandbox_id=pod), timeout=60
         ).stats
@@ -69,8 +70,7 @@ def test_a_thousand_mounts_and_ten_thousand_variables(
     client.start_container(container)
     status = client.container(container)
     assert len(status.mounts) == MOUNTS
-    log = Path(status.log_path)
-    eventually(log.read_text, lambda text: text.endswith("F mounted\n"), "it has seen its mounts")
+    _await_line(Path(status.log_path), "mounted")
     table = client.exec(container, "cat", "/proc/1/mounts").stdout.decode()
     assert table.count(" /m/") == MOUNTS
     script = f"echo $VARIABLE_0 $VARIABLE_{VARIABLES - 1}"
