@@ -6,10 +6,13 @@ Each one tries the thing itself on throw-away objects and cleans up: version num
 import ctypes
 import os
 import re
+import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from host import security
+from host.idmaps import attach_copy, detach_copy
 from host.mounts import (
     AT_EMPTY_PATH,
     AT_RECURSIVE,
@@ -17,6 +20,7 @@ from host.mounts import (
     MOUNT_ATTR_RDONLY,
     OPEN_TREE_CLONE,
 )
+from host.overlayfs import overlay
 from host.syscalls import SYS_MOUNT_SETATTR, SYS_OPEN_TREE, libc
 from host.userns import make_user_namespace
 
@@ -53,7 +57,8 @@ def recursive_readonly(directory: Path) -> bool:
 
 
 def idmapped_mounts(directory: Path) -> bool:
-    """Whether ``directory``'s file system can be mounted id-mapped (kernel 5.12; by file system).
+    """Whether ``directory``'s file system can be mounted id-mapped (kernel 5.12; by file system), and
+    overlayfs takes such mounts for layers (5.19), as the root file systems of mapped pods need it.
 
     Blocks for a process start: a user namespace is needed to hold the map.
     """
@@ -62,9 +67,29 @@ def idmapped_mounts(directory: Path) -> bool:
     except OSError:
         return False
     try:
-        return _try_attributes(directory, attr_set=MOUNT_ATTR_IDMAP, userns_fd=userns, recursive=False)
+        mapped = _try_attributes(directory, attr_set=MOUNT_ATTR_IDMAP, userns_fd=userns, recursive=False)
+        return mapped and _try_mapped_layers(directory, userns)
     finally:
         os.close(userns)
+
+
+def _try_mapped_layers(directory: Path, userns: int) -> bool:
+    """Mount an overlay of mapped layers in a directory of our own below ``directory``, and take it away."""
+    place = Path(tempfile.mkdtemp(prefix=".probe-", dir=directory))
+    layers, target = [place / "0", place / "1"], place / "target"
+    try:
+        with ExitStack() as undo:
+            for path in (*layers, target):
+                path.mkdir()
+                undo.callback(detach_copy, path)
+            for layer in layers:
+                attach_copy(layer, layer, userns=userns, recursive=False)
+            overlay(layers, None, None, target)
+    except OSError:
+        return False
+    finally:
+        place.rmdir()
+    return True
 
 
 def hugepage_sizes(sysfs: Path = Path("/sys")) -> frozenset[str]:

@@ -189,7 +189,7 @@ class RootfsManager:
         for container_id in self.known():
             try:
                 await asyncio.to_thread(self._remount, container_id)
-            except OSError as error:
+            except (OSError, LayersVanished) as error:
                 log.warning("rootfs not restored container=%s error=%s", container_id, error)
 
     def _sweep(self) -> None:

@@ -311,6 +311,13 @@ class Monitor:
                 return records
             records += [protocol.parse_record(record) for record in part]
 
+    async def settle(self) -> None:
+        """Wait until the runtime commands that an earlier daemon began have ended, each within its own time.
+
+        Then :meth:`list` tells the whole truth.
+        """
+        await self._request(protocol.Settle())
+
     async def forget(self, container_id: ContainerId) -> None:
         """Drop the record and exit file of an ended or unknown container.
 

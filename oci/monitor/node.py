@@ -58,6 +58,7 @@ class Node:
             protocol.Forget: self._forget,
             protocol.Adopt: self._adopt,
             protocol.Reaped: self._reaped,
+            protocol.Settle: self._settle,
             protocol.Shutdown: self._shutdown,
         }
         self._listener = Listener(reactor, f"{directory}/monitor.sock", self.handle, self._peer_gone)
@@ -101,6 +102,9 @@ class Node:
             container = self._live.get(container_id)
             if container is not None:
                 container.detach(number)
+
+    def _settle(self, answer: Answer, _: protocol.Settle, __: list[int]) -> None:
+        self._commands.when_idle(lambda: answer.done({}))
 
     def _shutdown(self, answer: Answer, _: protocol.Shutdown, __: list[int]) -> None:
         if not self.idle:

@@ -160,6 +160,10 @@ class Reaped(NamedTuple):
     exit_code: int
 
 
+class Settle(NamedTuple):
+    """Answered once no runtime command runs: those that a lost daemon began have come to their end."""
+
+
 class Shutdown(NamedTuple):
     """End if no container is live; otherwise an error."""
 
@@ -181,6 +185,7 @@ Request = (
     | Forget
     | Adopt
     | Reaped
+    | Settle
     | Shutdown
 )
 _REQUESTS: dict[str, type[Request]] = {
@@ -200,6 +205,7 @@ _REQUESTS: dict[str, type[Request]] = {
     "forget": Forget,
     "adopt": Adopt,
     "reaped": Reaped,
+    "settle": Settle,
     "shutdown": Shutdown,
 }
 _OPS = {kind: op for op, kind in _REQUESTS.items()}

@@ -1,6 +1,7 @@
 """Pods with user namespaces: who owns what, inside and on the node, with each runtime."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -294,3 +295,18 @@ def test_handlers_say_what_they_can(client: Client) -> None:
         assert found[name].recursive_read_only_mounts
     assert status.features.user_namespaces_host_network
     assert status.features.mount_options
+
+
+@pytest.mark.parametrize("how", ["restarted", "killed"])
+def test_a_mapped_pod_outlives_the_daemon(
+    client: Client, run: Run, logs: Path, daemon: Daemon, how: str
+) -> None:
+    pod = mapped_pod("outlives", logs)
+    run(pod, container_in(pod))
+    daemon.restart(signal.SIGKILL if how == "killed" else signal.SIGTERM)
+    sandbox = client.pods()[0].id
+    second = client.create_container(sandbox, container_in(pod, "second"), pod)
+    client.start_container(second)
+    answer = client.exec(second, "busybox", "stat", "-c", "%u:%g", "/", "/etc/hostname")
+    assert answer.stdout.split() == [b"0:0", b"0:0"]
+    assert client.exec(second, "cat", "/proc/self/uid_map").stdout.split()[1] == str(HOST_ID).encode()

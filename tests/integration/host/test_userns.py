@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from host.features import idmapped_mounts, recursive_readonly
 from host.idmaps import attach_copy, detach_copy, mapped_copies
 from host.mounts import is_mountpoint, mount_tmpfs, mountpoints_below, umount
 from host.namespaces import Kind, SysctlRefused, is_pinned, unpin
@@ -119,3 +120,14 @@ def test_a_read_only_copy_is_so_all_the_way_down(tmp_path: Path) -> None:
         assert (source / "below/file").exists()
     finally:
         umount(source / "below")
+
+
+def test_the_probe_tries_and_leaves_nothing(tmp_path: Path) -> None:
+    assert idmapped_mounts(tmp_path)
+    assert recursive_readonly(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert mountpoints_below(tmp_path) == []
+
+
+def test_a_file_system_that_cannot_be_mapped_is_known() -> None:
+    assert not idmapped_mounts(Path("/sys/kernel"))
