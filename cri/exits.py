@@ -18,8 +18,8 @@ UNSEEN_EXIT_CODE = 255
 
 
 def reason_of(exit_code: int, *, oom_killed: bool) -> str:
-    """The words that the kubelet shows."""
-    if oom_killed:
+    """The words that the kubelet shows; who ends well in spite of a lost child is completed."""
+    if oom_killed and exit_code:
         return "OOMKilled"
     return "Completed" if exit_code == 0 else "Error"
 
@@ -31,7 +31,9 @@ def apply(container: containers.Container, event: Exited) -> None:
     container.phase = containers.Phase.EXITED
     container.exit_code = UNSEEN_EXIT_CODE if event.exit_code is None else event.exit_code
     container.finished_ns = event.finished_at_ns or time.time_ns()
-    container.reason = reason_of(container.exit_code, oom_killed=event.oom_killed)
+    # One that we end was not ended by the kernel, whatever it did to a child before.
+    oom_killed = event.oom_killed and container.stop_deadline is None
+    container.reason = reason_of(container.exit_code, oom_killed=oom_killed)
     if event.exit_code is None:
         container.message = "its end was not seen: the monitor was not running"
     container.exited.set()
@@ -49,7 +51,6 @@ async def handle(node: Node, event: Exited) -> None:
     sandbox = node.sandboxes.find(event.id)
     if sandbox is None:
         return
-    sandbox.pause_exited.set()
     if sandbox.phase is sandboxes.Phase.READY and "StopPodSandbox" not in node.operations.verbs_on(
         sandbox.id
     ):

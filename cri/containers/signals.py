@@ -1,5 +1,6 @@
 """Stop signals: the request's, the image's, else SIGTERM."""
 
+import functools
 import signal
 
 from api.errors import InvalidArgument
@@ -48,3 +49,11 @@ def stop_signal(asked: pb.Signal.ValueType, image_signal: str) -> int:
         name = pb.Signal.Name(asked).removeprefix("SIGNAL_")
         return number_of(name.replace("PLUS", "+").replace("MINUS", "-"))
     return number_of(image_signal) if image_signal else signal.SIGTERM
+
+
+@functools.cache
+def cri_signal(number: int) -> pb.Signal.ValueType:
+    """The CRI's value for a signal's number; of two names for one signal, the kernel's own."""
+    values = [value for value in pb.Signal.values() if value and stop_signal(value, "") == number]
+    known = next((one.name for one in signal.Signals if one == number), "")
+    return next((value for value in values if pb.Signal.Name(value) == f"SIGNAL_{known}"), values[0])

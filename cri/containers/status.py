@@ -4,6 +4,7 @@ import json
 
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.record import Container, Phase
+from cri.containers.signals import cri_signal
 from cri.node import Node
 from cri.store import RecordNotFound
 
@@ -42,7 +43,7 @@ def message(container: Container) -> pb.ContainerStatus:
         log_path=str(container.log_path) if container.log_path else "",
         resources=pb.ContainerResources(linux=container.config.linux.resources),
         user=pb.ContainerUser(linux=pb.LinuxContainerUser(uid=uid, gid=gid, supplemental_groups=groups)),
-        stop_signal=container.config.stop_signal,
+        stop_signal=cri_signal(container.stop_signal),
     )
 
 

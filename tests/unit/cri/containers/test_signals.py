@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers.signals import UnknownSignal, number_of, stop_signal
+from cri.containers.signals import UnknownSignal, cri_signal, number_of, stop_signal
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,16 @@ def test_the_request_wins_over_the_image_and_the_image_over_the_default() -> Non
     assert stop_signal(pb.SIGNAL_SIGUSR1, "SIGQUIT") == signal.SIGUSR1
     assert stop_signal(pb.SIGNAL_RUNTIME_DEFAULT, "SIGQUIT") == signal.SIGQUIT
     assert stop_signal(pb.SIGNAL_RUNTIME_DEFAULT, "") == signal.SIGTERM
+
+
+def test_a_value_that_the_cri_does_not_have_is_refused() -> None:
+    with pytest.raises(UnknownSignal, match="stop_signal: 99"):
+        stop_signal(99, "")  # type: ignore[arg-type]
+
+
+def test_every_number_has_its_value_and_comes_back() -> None:
+    for number in range(1, signal.SIGRTMAX + 1):
+        if number not in (32, 33):  # the C library's own
+            assert stop_signal(cri_signal(number), "") == number
+    assert cri_signal(signal.SIGCHLD) == pb.SIGNAL_SIGCHLD
+    assert cri_signal(signal.SIGTERM) == pb.SIGNAL_SIGTERM
