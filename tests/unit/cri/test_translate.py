@@ -97,3 +97,18 @@ def test_resources_keep_every_field() -> None:
         unified={"memory.high": "7"},
         memory_swap_limit_bytes=8,
     )
+
+
+def test_without_a_security_context_the_usual_paths_are_masked() -> None:
+    bare = translate.container_security(pb.LinuxContainerConfig())
+    assert "/proc/kcore" in bare.masked_paths
+    assert "/proc/sys" in bare.readonly_paths
+    empty = pb.LinuxContainerConfig(security_context=pb.LinuxContainerSecurityContext())
+    assert translate.container_security(empty).masked_paths == ()
+
+
+def test_values_that_the_cri_does_not_have_are_refused_by_field() -> None:
+    with pytest.raises(translate.UnknownValue, match="mounts: /x: propagation: 17"):
+        translate.mount(pb.Mount(container_path="/x", propagation=17), "/x")  # type: ignore[arg-type]
+    with pytest.raises(translate.UnknownValue, match=r"namespace_options\.ipc: 9"):
+        translate.namespace_options(pb.NamespaceOption(ipc=9))  # type: ignore[arg-type]

@@ -1,0 +1,43 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from cri.containers.declared_volumes import make_directory
+from oci.generate.inputs import BadContainer
+
+
+@pytest.fixture
+def rootfs(tmp_path: Path) -> Path:
+    (tmp_path / "outside").mkdir()
+    root = tmp_path / "rootfs"
+    (root / "there").mkdir(parents=True, mode=0o700)
+    (root / "file").write_text("")
+    (root / "data").symlink_to("/there")
+    (root / "out").symlink_to(tmp_path / "outside")
+    (root / "dangling").symlink_to("/nowhere")
+    return root
+
+
+def test_a_missing_directory_is_made_with_its_parents(rootfs: Path) -> None:
+    found = make_directory(rootfs, "/new/one")
+    assert stat.S_ISDIR(found.st_mode)
+    assert (rootfs / "new/one").is_dir()
+
+
+def test_one_that_is_there_stays_as_it_is(rootfs: Path) -> None:
+    assert stat.S_IMODE(make_directory(rootfs, "/there/").st_mode) == 0o700
+
+
+def test_links_are_those_of_the_image(rootfs: Path) -> None:
+    make_directory(rootfs, "data/deep")
+    assert (rootfs / "there/deep").is_dir()
+
+
+@pytest.mark.parametrize("path", ["/out", "/out/x", "/dangling", "/file", "/file/x"])
+def test_nothing_is_made_outside_or_in_place_of_something_else(
+    rootfs: Path, tmp_path: Path, path: str
+) -> None:
+    with pytest.raises(BadContainer, match="image volume"):
+        make_directory(rootfs, path)
+    assert list((tmp_path / "outside").iterdir()) == []
