@@ -131,12 +131,16 @@ def _network(config: Config) -> Network:
 
 
 async def serve(config: Config, reread: Reread) -> None:
-    """Serve until SIGTERM or SIGINT, reload at SIGHUP; containers go on running afterwards."""
+    """Serve until SIGTERM or SIGINT; containers go on running afterwards.
+
+    SIGHUP reloads the configuration, SIGUSR1 prints where every task waits.
+    """
     stop, hangup = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
+    loop.add_signal_handler(signal.SIGUSR1, _dump_tasks)
     async with build(config) as node, AsyncExitStack() as stack:
         metrics = await _metrics(node, stack) if config.metrics.enable_metrics else None
         server = await listen(node, metrics)
@@ -157,6 +161,12 @@ async def serve(config: Config, reread: Reread) -> None:
             await node.operations.drain(config.runtime.drain_timeout_s)
             for task in watching:
                 task.cancel()
+
+
+def _dump_tasks() -> None:
+    """For an operator with a daemon that seems to hang: the stack of every task, on standard error."""
+    for task in asyncio.all_tasks():
+        task.print_stack()
 
 
 async def _metrics(node: Node, stack: AsyncExitStack) -> "Metrics":

@@ -5,36 +5,55 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable
 
 from api.ids import ContainerId
 from cri import exits
 from cri.containers import record as containers
 from cri.containers.remove import release as release_container
+from cri.forget import forget
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import record as sandboxes
 from cri.sandboxes.release import release as release_sandbox
 from oci.monitor.protocol import Record
-from oci.monitor.types import Exited, MonitorFailed, NotLive
+from oci.monitor.types import Exited, MonitorFailed, NotLive, UnknownContainer
 
 logger = logging.getLogger(__name__)
 
 
 async def restore(node: Node) -> None:
     """Bring memory and disk in line with what runs; nothing that runs is touched."""
-    for row in sorted(node.records.rows(sandboxes.KIND), key=lambda row: row.id):
-        node.sandboxes.add(sandboxes.Sandbox.from_row(row))
-    for row in node.records.rows(containers.KIND):
-        node.containers.add(containers.Container.from_row(row))
+    _read(node)
+    await node.monitor.settle()
     watched = {record.id: record for record in await node.monitor.list()}
     for container in node.containers:
+        if container.alive and container.id not in watched:
+            await _end_unwatched(node, container)
         _reconcile_container(node, container, watched.get(container.id))
     for sandbox in node.sandboxes:
         _reconcile_sandbox(node, sandbox, watched.get(sandbox.id))
     await _undo_unfinished(node)
-    await _sweep(node, watched)
+    await _sweep(node)
     logger.info("restored %d sandboxes and %d containers", len(node.sandboxes), len(node.containers))
+
+
+def _read(node: Node) -> None:
+    """Records into memory, in the order of their creation."""
+    found = [sandboxes.Sandbox.from_row(row) for row in node.records.rows(sandboxes.KIND)]
+    for sandbox in sorted(found, key=lambda sandbox: sandbox.created_ns):
+        node.sandboxes.add(sandbox)
+    read = [containers.Container.from_row(row) for row in node.records.rows(containers.KIND)]
+    for container in sorted(read, key=lambda container: container.created_ns):
+        node.containers.add(container)
+
+
+async def _end_unwatched(node: Node, container: containers.Container) -> None:
+    """Daemon and monitor were both killed: nobody holds the container's output any more, so that it
+    cannot go on; ended here, the kubelet replaces it."""
+    logger.error("container %s lost its monitor while no daemon ran: ending it", container.id[:12])
+    if container.cgroup_path:
+        await asyncio.to_thread(node.cgroups.kill, container.cgroup_path)
 
 
 def _reconcile_container(node: Node, container: containers.Container, seen: Record | None) -> None:
@@ -83,23 +102,23 @@ async def _undone(operation: Operation, work: Awaitable[None]) -> None:
         )
 
 
-async def _sweep(node: Node, watched: Collection[str]) -> None:
+async def _sweep(node: Node) -> None:
     """Root file systems and monitor records whose containers are gone."""
     for identifier in await asyncio.to_thread(node.rootfs.known):
         if node.containers.find(identifier) is None:
             logger.info("removing the root file system of unknown container %s", identifier[:12])
             await node.rootfs.remove(identifier)
     await node.rootfs.restore()
-    for unknown in watched:
-        if node.containers.find(unknown) is None and node.sandboxes.find(unknown) is None:
-            logger.warning("container %s runs without a record: ending it", unknown[:12])
-            await _end_unknown(node, ContainerId(unknown))
+    for watched in await node.monitor.list():
+        if node.containers.find(watched.id) is None and node.sandboxes.find(watched.id) is None:
+            logger.warning("container %s has no record: ending it", watched.id[:12])
+            await _end_unknown(node, ContainerId(watched.id))
 
 
 async def _end_unknown(node: Node, identifier: ContainerId) -> None:
-    with contextlib.suppress(NotLive):
+    with contextlib.suppress(NotLive, UnknownContainer):
         await node.monitor.signal(identifier, signal.SIGKILL)
     for name in node.handlers.names():
         await node.handlers.get(name).delete(identifier, force=True)
     with contextlib.suppress(MonitorFailed):
-        await node.monitor.forget(identifier)
+        await forget(node, identifier)

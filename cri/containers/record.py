@@ -65,6 +65,7 @@ class Container:
     # While it is being stopped: when SIGKILL is due (monotonic clock), and a bell for when that changes.
     stop_deadline: float | None = None
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    _item: pb.Container | None = None
 
     def to_row(self) -> Row:
         state = {
@@ -122,7 +123,13 @@ class Container:
         return spec
 
     def item(self) -> pb.Container:
-        """The message that lists carry."""
+        """The message that lists carry: made once, its state brought up to date."""
+        if self._item is None:
+            self._item = self._make_item()
+        self._item.state = self.cri_state()
+        return self._item
+
+    def _make_item(self) -> pb.Container:
         return pb.Container(
             id=self.id,
             pod_sandbox_id=self.sandbox_id,
@@ -130,7 +137,6 @@ class Container:
             image=self.image_spec(),
             image_ref=self.image_ref or self.image_id,
             image_id=self.image_id,
-            state=self.cri_state(),
             created_at=self.created_ns,
             labels=self.config.labels,
             annotations=self.config.annotations,

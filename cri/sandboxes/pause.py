@@ -84,7 +84,6 @@ async def end(node: Node, sandbox: Sandbox) -> None:
     identifier = ContainerId(sandbox.id)
     with contextlib.suppress(UnknownContainer, NotLive):
         await node.monitor.signal(identifier, signal.SIGKILL)
-        await asyncio.wait_for(sandbox.pause_exited.wait(), node.config.runtime.ctr_stop_timeout)
     if not (node.paths.sandbox(sandbox.id) / "pause").exists():
         return
     await node.handlers.get(sandbox.runtime).delete(sandbox.id, force=True)

@@ -6,7 +6,6 @@
 Only READY and STOPPED sandboxes are listed.
 """
 
-import asyncio
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -50,8 +49,6 @@ class Sandbox:
     pause_pid: int = 0
     # The handler that serves it: where the request named none, what was the default then.
     runtime: str = ""
-    # Set when the pause process has ended; not stored.
-    pause_exited: asyncio.Event = field(default_factory=asyncio.Event)
 
     _item: pb.PodSandbox | None = None
 

@@ -7,6 +7,7 @@ from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import files, network, pause
 from cri.sandboxes.record import KIND, Sandbox
+from host.files import remove_tree
 from host.namespaces import unpin
 
 
@@ -47,3 +48,5 @@ def _remove_files(node: Node, sandbox: Sandbox) -> None:
                 unpin(path)
             directory.rmdir()
     files.remove(node.paths.sandbox(sandbox.id))
+    if not sandbox.config.log_directory:
+        remove_tree(node.config.log_dir / sandbox.id)  # nobody else knows of these logs

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from api.ids import ContainerId
-from host.fds import close_all
+from host.fds import close_all, give_pipes
 from host.spawn import become_subreaper
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection, Reply
@@ -81,7 +81,6 @@ class Monitor:
         await monitor._establish(start=start)
         monitor._connected.set()
         try:
-            await asyncio.to_thread(monitor._scratch.sweep)
             for record in await monitor.list():
                 if record.state != State.EXITED:
                     await monitor._hold(record)
@@ -192,12 +191,14 @@ class Monitor:
         stderr: int | None = None,
         start_timeout_s: float = 60.0,
         run_timeout_s: float | None = None,
+        stdio_owner: tuple[int, int] = (0, 0),
     ) -> ExecHandle:
         """Start another process (runtime-spec process object) in a running container.
 
         The descriptors stay the caller's; one that is absent is /dev/null. With ``terminal`` in the process
         object they are not used: the handle's ``console`` is the master end. After ``run_timeout_s`` the
-        monitor kills the process and its group, daemon or no daemon.
+        monitor kills the process and its group, daemon or no daemon. Pipes are given to ``stdio_owner``, see
+        CreateContainer.
 
         Raises:
             RuntimeFailed: in the runtime's own words (no such executable …).
@@ -207,6 +208,7 @@ class Monitor:
         terminal = bool(process.get("terminal"))
         given = {} if terminal else {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         descriptors = {name: number for name, number in given.items() if number is not None}
+        give_pipes(descriptors.values(), stdio_owner)
         exec_id = self._scratch.name()
         finished: asyncio.Future[ExecFinished] = asyncio.get_running_loop().create_future()
         self._execs[exec_id] = finished
@@ -314,9 +316,11 @@ class Monitor:
     async def settle(self) -> None:
         """Wait until the runtime commands that an earlier daemon began have ended, each within its own time.
 
-        Then :meth:`list` tells the whole truth.
+        Then :meth:`list` tells the whole truth. For the start of a daemon, before it gives commands itself:
+        what those commands left in scratch/ is removed.
         """
         await self._request(protocol.Settle())
+        await asyncio.to_thread(self._scratch.sweep)
 
     async def forget(self, container_id: ContainerId) -> None:
         """Drop the record and exit file of an ended or unknown container.

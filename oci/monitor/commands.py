@@ -32,6 +32,17 @@ class Commands:
         self._reactor = reactor
         self._children = children
         self._environment = dict(environment)
+        self._running = 0
+        self._when_idle: list[Callable[[], None]] = []
+
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        """Call back once no command runs, at once if that is so now."""
+        self._when_idle.append(callback)
+        self._tell_if_idle()
+
+    def _tell_if_idle(self) -> None:
+        while self._running == 0 and self._when_idle:
+            self._when_idle.pop(0)()
 
     def run(
         self,
@@ -57,6 +68,7 @@ class Commands:
         except BaseException:
             self._children.settled()
             raise
+        self._running += 1
         command = Command(pid, self._children)
 
         def ended(status: int) -> None:
@@ -67,6 +79,8 @@ class Commands:
                 on_end(Result(exit_code_of(status), command.timed_out, log, words), since)
             finally:
                 self._children.settled()
+                self._running -= 1
+                self._tell_if_idle()
 
         timer = self._reactor.later(timeout_s, command.time_is_up)
         self._children.watch(pid, since, ended)

@@ -30,6 +30,7 @@ async def exec_sync(
     *,
     timeout_s: float | None = None,
     output_limit: int = OUTPUT_LIMIT,
+    stdio_owner: tuple[int, int] = (0, 0),
 ) -> ExecOutput:
     """Run ``process`` in the container and collect its output, at most ``output_limit`` bytes a stream.
 
@@ -47,6 +48,7 @@ async def exec_sync(
             stdout=outputs[0].writing,
             stderr=outputs[1].writing,
             run_timeout_s=timeout_s,
+            stdio_owner=stdio_owner,
         )
         async with handle:
             for output in outputs:

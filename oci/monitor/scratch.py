@@ -3,11 +3,8 @@
 import contextlib
 import itertools
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
-
-_AGE_S = 600.0  # a file this old belongs to no command any more
 
 
 class Scratch:
@@ -35,8 +32,6 @@ class Scratch:
                     os.unlink(path)
 
     def sweep(self) -> None:
-        """Remove what commands of a daemon that died have left."""
+        """Remove what commands of a daemon that died have left; only while no command runs."""
         for path in self._directory.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < time.time() - _AGE_S:
-                    path.unlink()
+            path.unlink(missing_ok=True)

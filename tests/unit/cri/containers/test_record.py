@@ -9,7 +9,8 @@ from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.record import Container, Phase
 
-FIELDS = [field.name for field in fields(Container) if field.name not in ("exited", "hurry", "stop_deadline")]
+UNSTORED = ("exited", "hurry", "stop_deadline", "_item")
+FIELDS = [field.name for field in fields(Container) if field.name not in UNSTORED]
 
 
 def _container(phase: Phase) -> Container:

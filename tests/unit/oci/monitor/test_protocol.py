@@ -24,6 +24,7 @@ REQUESTS: list[Request] = [
     protocol.Forget("c"),
     protocol.Adopt({"id": "c"}, ["pidfd"]),
     protocol.Reaped("c", 137),
+    protocol.Settle(),
     protocol.Shutdown(),
 ]
 RECORD = Record("c", "crun", 7, 99, "exited", None, 0, False, True, 1, 2, 3, None, False)
