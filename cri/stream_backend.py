@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from api.errors import Unavailable
 from conf.schema import ApiTable
+from cri.containers import stdio
 from cri.containers.bundle import process_of
 from cri.containers.exec_sync import running
 from cri.containers.record import Container
@@ -143,7 +144,11 @@ class StreamBackend:
         )
         try:
             handle = await node.monitor.exec(
-                container.id, node.handlers.get(container.handler), process, **ends.theirs
+                container.id,
+                node.handlers.get(container.handler),
+                process,
+                **ends.theirs,
+                stdio_owner=stdio.owner_in(node, container),
             )
         except BaseException:
             close_all(ends.ours.values())

@@ -8,6 +8,7 @@ import array
 import contextlib
 import os
 import socket
+import stat
 from collections.abc import Iterable, Sequence
 
 MAXIMUM_DESCRIPTORS = 16  # more in one message is a mistake of the sender
@@ -16,6 +17,13 @@ _SPACE = socket.CMSG_SPACE(MAXIMUM_DESCRIPTORS * array.array("i").itemsize)
 
 class MessageTruncated(OSError):
     """A message was longer than the receiver's limit, or carried more descriptors; they are closed."""
+
+
+def give_pipes(descriptors: Iterable[int], owner: tuple[int, int]) -> None:
+    """Make pipes belong to ``owner`` (uid, gid); what is no pipe, a device for one, is left alone."""
+    for descriptor in descriptors if any(owner) else ():
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            os.fchown(descriptor, *owner)
 
 
 def close_all(descriptors: Iterable[int]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from api.errors import AlreadyExists, FailedPrecondition
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers import bundle, image_volumes, prepared_mounts
+from cri.containers import bundle, image_volumes, prepared_mounts, stdio
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.remove import release
@@ -145,13 +145,5 @@ def _request(node: Node, container: Container, sandbox: Sandbox) -> CreateContai
         no_pivot=runtime.no_pivot,
         log_size_max=max(0, runtime.log_size_max),
         timeout_s=handler.container_create_timeout if handler else 240.0,
-        stdio_owner=_stdio_owner(container, sandbox),
+        stdio_owner=stdio.owner(container, sandbox),
     )
-
-
-def _stdio_owner(container: Container, sandbox: Sandbox) -> tuple[int, int]:
-    """The container's user as the node knows it, in a user namespace; elsewhere the runtime sees to it."""
-    if not sandbox.has_user_namespace:
-        return 0, 0
-    uid, gid = sandbox.root_ids
-    return uid + container.user[0], gid + container.user[1]

@@ -2,6 +2,7 @@
 
 from api.errors import DeadlineExceeded, FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
+from cri.containers import stdio
 from cri.containers.bundle import process_of
 from cri.containers.record import Container, Phase
 from cri.containers.status import get_finished
@@ -49,6 +50,7 @@ async def exec_sync(node: Node, request: pb.ExecSyncRequest) -> pb.ExecSyncRespo
         node.handlers.get(container.handler),
         exec_process(process_of(node, container), request.cmd, terminal=False),
         timeout_s=float(request.timeout) or None,
+        stdio_owner=stdio.owner_in(node, container),
     )
     if output.timed_out:
         where = f"command {request.cmd[0]!r} in container {container.id[:12]}"

@@ -84,6 +84,7 @@ def _remove_pods(client: Client, nothing_left: None) -> Iterator[None]:
 def test_ids_inside_are_others_outside(client: Client, run: Run, logs: Path) -> None:
     pod = mapped_pod("mapped", logs)
     shell = run(pod, container_in(pod))
+    assert shell("echo x > /dev/stderr && echo written") == "written"
     assert shell("cat /proc/self/uid_map /proc/self/gid_map").split() == ["0", str(HOST_ID), str(LENGTH)] * 2
     assert shell("id -u") == "0"
     container = client.containers()[0].id
@@ -199,7 +200,7 @@ def test_a_user_of_the_request_is_one_of_the_namespace(run: Run, logs: Path) -> 
     shell = run(pod, wanted)
     assert shell("id -u; id -g").split() == ["1000", "1001"]
     assert shell("busybox stat -c %u:%g /etc/passwd") == "0:0"
-    assert shell("echo x > /dev/stderr; echo written") == "written"
+    assert shell("echo x > /dev/stderr && echo written") == "written"
 
 
 def test_restricted_sources_can_be_mounted_read_only(run: Run, logs: Path, tmp_path: Path) -> None:

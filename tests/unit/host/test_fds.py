@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from host.fds import MAXIMUM_DESCRIPTORS, MessageTruncated, close_all, receive_message, send_message
+from host.fds import (
+    MAXIMUM_DESCRIPTORS,
+    MessageTruncated,
+    close_all,
+    give_pipes,
+    receive_message,
+    send_message,
+)
 
 
 @pytest.fixture
@@ -55,3 +62,16 @@ def test_too_many_descriptors_are_refused_and_closed(pair: tuple[socket.socket, 
         receive_message(pair[1], 100)
     assert os.read(reading, 1) == b""
     os.close(reading)
+
+
+def test_only_pipes_are_given_away() -> None:
+    reading, writing = os.pipe()
+    null = os.open("/dev/null", os.O_RDWR)
+    before = os.fstat(null).st_uid
+    me = (os.getuid(), os.getgid())
+    try:
+        give_pipes([writing, null], me)  # without root nobody else can be given anything
+        assert (os.fstat(reading).st_uid, os.fstat(reading).st_gid) == me
+        assert os.fstat(null).st_uid == before
+    finally:
+        close_all([reading, writing, null])
