@@ -96,13 +96,19 @@ class AttachSession:
         self._feeding = asyncio.create_task(self._feed(typed), name=f"attach {self._container.id}")
 
     async def _feed(self, typed: int) -> None:
+        """After the end of the input a client stays for the output only if that input was the only one.
+
+        Else it has detached, and the end of the output tells it so: after Ctrl-P Ctrl-Q crictl waits for it.
+        """
         stdin = self._attachment.stdin
         try:
             while stdin is not None and (data := await read_some(typed)):
                 await write_all(stdin, data)
-            self._attachment.return_stdin()
             if self._container.config.stdin_once and not self._container.config.tty:
+                self._attachment.return_stdin()
                 await self._monitor.close_stdin(self._container.id)
+            else:
+                await self._attachment.close()
         except OSError:
             return  # the process takes no more input; its end is told by wait()
         finally:

@@ -1,0 +1,63 @@
+"""What the daemon and its monitor hold: descriptors and memory, read from /proc."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tests.harness.daemon import Daemon
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The two processes that a streaming session runs through."""
+
+    daemon: int
+    monitor: int
+
+    @classmethod
+    def by(cls, daemon: Daemon) -> Self:
+        """Find them; the monitor by the directory in its command line."""
+        return cls(daemon.pid, _monitor_of(daemon))
+
+    def descriptors(self) -> dict[str, int]:
+        """How many each has open."""
+        return {name: len(list(Path(f"/proc/{pid}/fd").iterdir())) for name, pid in self._named()}
+
+    def anonymous_bytes(self) -> dict[str, int]:
+        """Memory of each that is backed by no file."""
+        return {name: _anonymous_bytes(pid) for name, pid in self._named()}
+
+    def _named(self) -> list[tuple[str, int]]:
+        return [("daemon", self.daemon), ("monitor", self.monitor)]
+
+
+def _monitor_of(daemon: Daemon) -> int:
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if "monitor" in line and str(daemon.runroot) in line:
+            return int(directory.name)
+    raise LookupError(f"no monitor serves {daemon.runroot}")
+
+
+def _anonymous_bytes(pid: int) -> int:
+    found = re.search(r"^Anonymous:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def inside(container: str) -> list[str]:
+    """Command lines of the processes in a container's cgroup, its first one among them."""
+    lines = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            groups = (directory / "cgroup").read_text()
+            line = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            continue
+        if container in groups and line:
+            lines.append(line)
+    return sorted(lines)
