@@ -60,7 +60,11 @@ async def _create(
 ) -> ContainerId:
     _require_ready(sandbox)
     present = node.containers.named(name)
-    if present is not None:
+    if present is not None and present.phase is Phase.CREATING:
+        # Left by an attempt that failed and whose undo failed too: no name stays reserved for ever.
+        with operation.step("undo of an earlier attempt"):
+            await release(node, present, operation)
+    elif present is not None:
         if present.phase is Phase.CREATED:
             return present.id
         raise ContainerExists(

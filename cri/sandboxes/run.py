@@ -43,7 +43,11 @@ async def run_pod_sandbox(node: Node, request: pb.RunPodSandboxRequest) -> pb.Ru
 
 async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSandboxRequest) -> SandboxId:
     present = node.sandboxes.named(name)
-    if present is not None:
+    if present is not None and present.phase is Phase.CREATING:
+        # Left by an attempt that failed and whose undo failed too: no name stays reserved for ever.
+        with operation.step("undo of an earlier attempt"):
+            await release(node, present, operation)
+    elif present is not None:
         if present.phase is Phase.READY:
             return present.id
         raise SandboxExists(
