@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
+from host.mounts import MNT_DETACH, make_shared, mount_tmpfs, mountpoints_below, umount
 from tests.harness.client import Client, container_config
 from tests.harness.daemon import Daemon
 from tests.harness.images import Image
@@ -178,6 +179,32 @@ def _volume(volume: Path) -> Path:
     (volume / "theirs").write_text("theirs\n")
     os.chown(volume / "theirs", 1234, 4321)
     return volume
+
+
+def test_a_mapped_volume_sees_what_is_mounted_later(run: Run, logs: Path, tmp_path: Path) -> None:
+    source = tmp_path / "shared"
+    source.mkdir()
+    mount_tmpfs(source, "mode=755")
+    make_shared(source)
+    (source / "later").mkdir()
+    try:
+        pod = mapped_pod("propagated", logs)
+        wanted = container_in(pod)
+        mount = wanted.mounts.add(container_path="/mnt", host_path=str(source))
+        mount.propagation = pb.PROPAGATION_HOST_TO_CONTAINER
+        mount.uidMappings.append(mapping())
+        mount.gidMappings.append(mapping())
+        shell = run(pod, wanted)
+        mount_tmpfs(source / "later", "mode=755")
+        (source / "later/file").write_text("seen")
+        assert shell("busybox stat -c %u /mnt && cat /mnt/later/file").split() == ["0", "seen"]
+    finally:
+        umount_all(source)
+
+
+def umount_all(directory: Path) -> None:
+    for path in mountpoints_below(directory):
+        umount(path, MNT_DETACH)
 
 
 def test_a_volume_without_maps_is_the_nodes(run: Run, logs: Path, tmp_path: Path) -> None:
