@@ -7,7 +7,9 @@ import grpc
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
+from host import mounts
 from tests.harness.client import Client, container_config
+from tests.harness.daemon import Daemon
 from tests.integration.cri.conftest import IMAGE, pod_config
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
@@ -286,3 +288,27 @@ def test_a_container_in_a_stopped_pod(client: Client, logs: Path) -> None:
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert pod[:12] in str(caught.value.details())
     client.remove_pod(pod)
+
+
+@pytest.mark.parametrize("propagation", [pb.PROPAGATION_HOST_TO_CONTAINER, pb.PROPAGATION_BIDIRECTIONAL])
+def test_propagation_from_a_mount_that_does_not_propagate(
+    client: Client, logs: Path, daemon: Daemon, propagation: pb.MountPropagation.ValueType
+) -> None:
+    source = daemon.state / "private"
+    source.mkdir(exist_ok=True)
+    mounts.mount_tmpfs(source)
+    try:
+        mounts.make_private(source)
+        config = pod_config("propagation", log_directory=logs)
+        pod = client.run_pod(config)
+        wanted = container_config("main", IMAGE, ["true"])
+        wanted.mounts.add(container_path="/x", host_path=str(source), propagation=propagation)
+        with pytest.raises(grpc.RpcError) as caught:
+            client.create_container(pod, wanted, config)
+        details = str(caught.value.details())
+        assert caught.value.code() is INVALID
+        assert pb.MountPropagation.Name(propagation).removeprefix("PROPAGATION_") in details
+        assert str(source) in details
+        client.remove_pod(pod)
+    finally:
+        mounts.umount(source)
