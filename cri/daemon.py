@@ -21,6 +21,7 @@ from cni.network import Network
 from cni.plugin import Timeouts
 from conf.schema import Config
 from cri import apparmor, exits
+from cri.boot import forget_other_boots
 from cri.containers.record import Container
 from cri.defaults import handler_defaults
 from cri.events import Events
@@ -71,10 +72,12 @@ def _lock(runroot: Path) -> int:
 async def build(config: Config) -> AsyncIterator[Node]:
     """The parts of a daemon, connected and restored."""
     paths = Paths(config.runroot, config.runtime.namespaces_dir)
-    for directory in (paths.runroot, paths.sandboxes, paths.containers, paths.mounts, paths.runtimes):
-        directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+    paths.runroot.mkdir(mode=0o711, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         stack.callback(os.close, _lock(paths.runroot))
+        await asyncio.to_thread(forget_other_boots, paths.runroot)
+        for directory in (paths.sandboxes, paths.containers, paths.mounts, paths.runtimes):
+            directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         records = Records(paths.records)
         stack.callback(records.close)
         images = await Images.open(config.root, image_options(config))

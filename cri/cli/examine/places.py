@@ -48,7 +48,7 @@ def filesystems(config: Config, mounts: list[Mount]) -> Iterator[Finding]:
         yield fails("root", text, "set root to a directory on ext4, xfs or btrfs")
     kind = filesystem_of(nearest_existing(config.runroot), mounts)
     if kind not in {"tmpfs", "ramfs"}:
-        text = f"{config.runroot} is on {kind}: records of pods that a reboot has ended would be found again"
+        text = f"{config.runroot} is on {kind}: every record of a pod is written to a disk"
         yield warning("runroot", text, "set runroot to a directory on a tmpfs such as /run")
 
 

@@ -1,0 +1,32 @@
+"""What a reboot makes void: everything below runroot that speaks of processes, mounts and namespaces.
+
+On a tmpfs it is gone anyway. Elsewhere the id of the boot, kept in ``<runroot>/boot_id``, tells that the
+records are of processes that no longer exist; address leases and root file systems of theirs are given
+back by what looks after those (``Network.collect``, ``restore``).
+"""
+
+import logging
+from pathlib import Path
+
+from host.files import remove_tree, write_atomic
+
+logger = logging.getLogger(__name__)
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_MARK = "boot_id"
+# The lock is held open by this daemon already.
+_KEPT = {"lock", _MARK}
+
+
+def forget_other_boots(runroot: Path, boot_id_file: Path = BOOT_ID) -> bool:
+    """Empty ``runroot`` if it is of another boot, and mark it as of this one; True when it was emptied."""
+    current = boot_id_file.read_text().strip()
+    mark = runroot / _MARK
+    known = mark.read_text().strip() if mark.exists() else current
+    if known != current:
+        logger.info("the node was rebooted: what %s says of earlier pods is void", runroot)
+        for path in runroot.iterdir():
+            if path.name not in _KEPT:
+                remove_tree(path)
+    write_atomic(mark, current.encode() + b"\n", durable=False)
+    return known != current
