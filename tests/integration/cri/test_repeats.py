@@ -45,7 +45,7 @@ def test_the_same_container_asked_for_again_is_the_same(client: Client, logs: Pa
     with pytest.raises(grpc.RpcError) as exists:
         client.create_container(pod, wanted, config)
     assert exists.value.code() is grpc.StatusCode.ALREADY_EXISTS
-    assert container[:12] in exists.value.details()
+    assert container[:12] in str(exists.value.details())
     client.remove_pod(pod)
 
 

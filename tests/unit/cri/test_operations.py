@@ -25,7 +25,7 @@ async def test_a_repeat_joins_the_running_call() -> None:
     second = asyncio.create_task(operations.run("RunPodSandbox", "a", work))
     await asyncio.sleep(0)
     go_on.set()
-    assert await asyncio.gather(first, second) == ["id", "id"]
+    assert list(await asyncio.gather(first, second)) == ["id", "id"]
     assert runs == 1
     assert operations.running() == []
 

@@ -1,4 +1,4 @@
-"""Filters compiled by libseccomp, run by a small interpreter of the classic BPF that it makes (seccomp(2))."""
+"""Filters compiled by libseccomp, run by a small interpreter of its classic BPF (seccomp(2))."""
 
 import platform
 import struct
