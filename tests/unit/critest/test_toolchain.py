@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.critest.toolchain import MODULE, ToolchainFailed, parse_go_version, pinned_version
+from tests.critest.toolchain import TOOLS, ToolchainFailed, parse_go_version, pinned_version
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,12 @@ def test_a_go_version_is_read_from_what_go_prints(text: str, version: tuple[int,
     assert parse_go_version(text) == version
 
 
-def test_the_tools_are_those_of_the_committed_module() -> None:
-    assert pinned_version((MODULE / "go.mod").read_text()) == "v1.36.0"
+@pytest.mark.parametrize(
+    ("name", "release"),
+    [("crictl", "v1.36.0"), ("critest", "v1.36.0"), ("ginkgo", "v1.36.0"), ("kubelet", "v1.36.2")],
+)
+def test_a_tool_is_that_of_its_committed_module(name: str, release: str) -> None:
+    assert TOOLS[name].release() == release
 
 
 def test_a_module_without_the_tools_is_an_error() -> None:
