@@ -30,7 +30,7 @@ class ToolchainFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program: its Go package, the directory whose go.mod pins it, and the module that names its version."""
+    """A program: its Go package, the directory whose go.mod pins it, the module that tells its version."""
 
     package: str
     directory: Path = MODULE
