@@ -6,6 +6,7 @@ noticed.
 """
 
 import asyncio
+import errno
 import math
 import os
 import socket
@@ -201,7 +202,8 @@ class StreamBackend:
             try:
                 return await _connect(sandbox.namespaces.get("net"), family, address, port)
             except (OSError, TimeoutError) as error:
-                failures.append(f"{address}: {error.strerror or error}")
+                # asyncio puts its own words into strerror.
+                failures.append(f"{address}: {os.strerror(error.errno or errno.ETIMEDOUT)}")
         raise PortRefused(f"port {port} of sandbox {sandbox.id[:12]}: {'; '.join(failures)}")
 
 

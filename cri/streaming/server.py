@@ -8,6 +8,7 @@ A connection that fails takes nothing with it but itself.
 import asyncio
 import ipaddress
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -220,8 +221,10 @@ def _listen(address: str, port: int) -> socket.socket:
             family = socket.AF_INET6 if _ip(address).version == 6 else socket.AF_INET
             server = socket.create_server((address, port), family=family, backlog=_BACKLOG)
     except OSError as error:
+        # create_server repeats the address in strerror.
+        why = os.strerror(error.errno) if error.errno else str(error)
         raise CannotListen(
-            f"stream_address, stream_port: cannot listen on {address or '*'} port {port}: {error.strerror}"
+            f"stream_address, stream_port: cannot listen on {address or '*'} port {port}: {why}"
         ) from None
     server.setblocking(False)
     return server

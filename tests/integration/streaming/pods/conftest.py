@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
-from tests.harness.client import Client, container_config, eventually
+from tests.harness.client import Client, container_config
 from tests.harness.daemon import Daemon
 from tests.integration.cri.conftest import IMAGE, client, daemon, logs, nothing_left, pod_config
 from tests.integration.streaming.pods.observe import Served
@@ -67,9 +67,4 @@ def pods(daemon: Daemon, client: Client, logs: Path, nothing_left: None, served:
     before = served.descriptors()
     yield Pods(client, logs)
     client.remove_all()
-    eventually(
-        served.descriptors,
-        lambda now: all(now[name] <= before[name] for name in before),
-        f"descriptors are as before, {before}",
-        10,
-    )
+    served.until_no_more_than(before)

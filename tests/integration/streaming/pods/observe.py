@@ -1,11 +1,15 @@
 """What the daemon and its monitor hold: descriptors and memory, read from /proc."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.harness.client import eventually
 from tests.harness.daemon import Daemon
+
+PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,15 @@ class Served:
     def descriptors(self) -> dict[str, int]:
         """How many each has open."""
         return {name: len(list(Path(f"/proc/{pid}/fd").iterdir())) for name, pid in self._named()}
+
+    def until_no_more_than(self, before: Mapping[str, int]) -> None:
+        """Wait until neither has more descriptors than before."""
+        eventually(
+            self.descriptors,
+            lambda now: all(now[name] <= before[name] for name in before),
+            f"no more descriptors are open than before, {dict(before)}",
+            PATIENCE_S,
+        )
 
     def anonymous_bytes(self) -> dict[str, int]:
         """Memory of each that is backed by no file."""

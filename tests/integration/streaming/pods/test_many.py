@@ -34,7 +34,7 @@ async def test_a_hundred_execs_at_once_each_get_their_own_bytes(
     texts = [b"%d\n" % n * 1000 for n in range(NUMBER)]
     results = await asyncio.gather(*map(_echo, remotes, texts))
     assert results == [(text, n) for n, text in enumerate(texts)]
-    eventually(served.descriptors, lambda now: now == before, f"descriptors are as before, {before}", 10)
+    served.until_no_more_than(before)
     assert len(inside(pod.container)) == 1
 
 
@@ -49,5 +49,5 @@ async def test_a_hundred_clients_that_vanish_leave_nothing(
         await remote.send(b"x")
         await remote.until_got(b"x")
     await asyncio.gather(*(remote.leave() for remote in remotes))
-    eventually(served.descriptors, lambda now: now == before, f"descriptors are as before, {before}", 20)
+    served.until_no_more_than(before)
     eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "every cat has ended", 20)
