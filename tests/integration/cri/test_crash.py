@@ -1,6 +1,8 @@
 """The daemon is killed under running pods: they live on, and nothing that happened meanwhile is lost."""
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -77,3 +79,41 @@ def _pid(client: Client, container: str) -> int:
     request = pb.ContainerStatusRequest(container_id=container, verbose=True)
     info = client.runtime.ContainerStatus(request, timeout=10).info
     return int(json.loads(info["info"])["pid"])
+
+
+def test_ten_pods_outlive_a_killed_monitor(
+    daemon: Daemon, client: Client, logs: Path, tmp_path: Path
+) -> None:
+    """The daemon holds every descriptor too: another monitor gets them, no line or exit code is lost."""
+    before = take_counts(daemon)
+    sign = tmp_path / "sign"
+    sign.mkdir()
+    containers = [_start(client, logs, f"monitor-{number}", COUNT)[1] for number in range(10)]
+    mount = pb.Mount(container_path="/sign", host_path=str(sign))
+    _, ending = _start(client, logs, "monitor-ending", END_ON_SIGN, mount)
+    paths = [Path(client.container(container).log_path) for container in containers]
+    pids = {container: _pid(client, container) for container in containers}
+
+    _kill_monitor(daemon)
+    (sign / "end").touch()
+    ended = client.wait_exited(ending)
+    assert (ended.exit_code, ended.reason) == (7, "Error")
+    for container, path in zip(containers, paths, strict=True):
+        written = len(_numbers(path))
+        eventually(lambda path=path: len(_numbers(path)), lambda count, n=written: count > n, f"{path} grows")  # type: ignore[misc]
+        assert _pid(client, container) == pids[container]
+        assert client.exec(container, "echo", "alive").stdout == b"alive\n"
+        client.stop_container(container)
+        numbers = _numbers(path)
+        assert numbers == list(range(len(numbers))), f"{path} has a gap or a repeat"
+    client.remove_all()
+    left = [line for line in left_over(before, daemon) if "oci.monitor" not in line]
+    assert left == [], daemon.log_tail()
+
+
+def _kill_monitor(daemon: Daemon) -> None:
+    lines = [line for line in take_counts(daemon).kinds["process"] if "oci.monitor" in line]
+    (monitor,) = [line for line in lines if str(daemon.runroot) in line]
+    descriptor = os.pidfd_open(int(monitor.split()[0]))
+    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    os.close(descriptor)
