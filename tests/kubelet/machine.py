@@ -1,0 +1,51 @@
+"""What a kubelet expects of its machine, given to it inside private namespaces so that nothing is changed.
+
+It writes three kernel settings and refuses to start if it may not, and keeps a few directories outside of its
+own. A link with an address stands for the node's.
+"""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.harness import private
+
+NODE_ADDRESS = "192.0.2.10"
+LINK = "kubelet0"
+SETTINGS = {"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1"}
+PLACES = (Path("/var/log"), Path("/var/lib/kubelet"))
+STEP_TIMEOUT_S = 30
+
+
+@contextlib.contextmanager
+def furnished() -> Iterator[None]:
+    """Files over the kernel settings, tmpfs over the directories, and a link; all gone afterwards."""
+    if not os.environ.get(private.INSIDE):
+        raise RuntimeError("this changes mounts: run it by python -m tests.harness.private")
+    with contextlib.ExitStack() as undo:
+        files = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="kubelet-settings-", dir="/run")))
+        for number, (name, value) in enumerate(SETTINGS.items()):
+            (files / str(number)).write_text(f"{value}\n")
+            _mounted(undo, "--bind", str(files / str(number)), f"/proc/sys/{name}")
+        for place in PLACES:
+            if not place.exists():
+                place.mkdir()
+                undo.callback(place.rmdir)
+            _mounted(undo, "-t", "tmpfs", "tmpfs", str(place))
+        _run("ip", "link", "add", LINK, "type", "bridge")
+        undo.callback(_run, "ip", "link", "delete", LINK)
+        _run("ip", "address", "add", f"{NODE_ADDRESS}/24", "dev", LINK)
+        _run("ip", "link", "set", LINK, "up")
+        yield
+
+
+def _mounted(undo: contextlib.ExitStack, *arguments: str) -> None:
+    _run("mount", *arguments)
+    undo.callback(_run, "umount", "-l", arguments[-1])
+
+
+def _run(*argv: str) -> None:
+    subprocess.run(argv, check=True, timeout=STEP_TIMEOUT_S)

@@ -1,0 +1,40 @@
+"""Pods as they are written into the kubelet's directory of static pods, with what tests do not care about."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.critest.images import E2E
+
+Json = dict[str, Any]
+
+IMAGE = f"{E2E}/busybox:1.29-2"
+# As pid 1 it must handle SIGTERM itself, or its end would take the whole grace period.
+WAIT = "trap 'exit 0' TERM; sleep 1000000 & wait"
+
+
+def container(name: str, script: str = WAIT, **fields: object) -> Json:
+    """A busybox container that runs ``script``; ``fields`` are those of core/v1 Container."""
+    return {"name": name, "image": IMAGE, "command": ["sh", "-c", script], **fields}
+
+
+def pod(
+    name: str,
+    *containers: Json,
+    init: Sequence[Json] = (),
+    volumes: Sequence[Json] = (),
+    metadata: Mapping[str, object] | None = None,
+    **spec: object,
+) -> Json:
+    """A pod of these containers; ``spec`` are further fields of core/v1 PodSpec."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", **(metadata or {})},
+        "spec": {
+            "containers": list(containers) or [container("main")],
+            "initContainers": list(init),
+            "volumes": list(volumes),
+            "terminationGracePeriodSeconds": 2,
+            **spec,
+        },
+    }

@@ -1,0 +1,124 @@
+"""Liveness, readiness and startup probes, by exec, HTTP and TCP."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.kubelet.manifests import WAIT, Json, container, pod
+from tests.kubelet.node import Node
+
+pytestmark = pytest.mark.root
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a probe asks, and what is executed in the container so that it is answered well, and badly."""
+
+    ask: Json
+    good: str
+    bad: str
+    first: str = "true"
+
+    @property
+    def script(self) -> str:
+        """Of a container for which the probe goes badly at first."""
+        return f"{self.first}; {WAIT}"
+
+    @property
+    def good_script(self) -> str:
+        """Of a container for which it goes well."""
+        return f"{self.first}; {self.good}; {WAIT}"
+
+
+WAYS = {
+    "exec": Way({"exec": {"command": ["test", "-e", "/tmp/good"]}}, "touch /tmp/good", "rm /tmp/good"),
+    "http": Way(
+        {"httpGet": {"path": "/good", "port": 8080}},
+        "touch /tmp/www/good",
+        "rm /tmp/www/good",
+        "mkdir /tmp/www; httpd -p 8080 -h /tmp/www",
+    ),
+    "tcp": Way({"tcpSocket": {"port": 8081}}, "httpd -p 8081 -h /tmp", "killall httpd"),
+}
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    return WAYS[request.param]
+
+
+def probe(way: Way, **fields: Any) -> Json:
+    return {**way.ask, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 1, **fields}
+
+
+def test_readiness_follows_the_probe(node: Node, way: Way) -> None:
+    name = node.kubelet.apply(pod("ready", container("main", way.script, readinessProbe=probe(way))))
+    seen = node.until(name, lambda view: view["main"].started, "it runs")
+    assert not seen.ready
+    node.exec(seen, way.good)
+    node.until(name, lambda view: view.ready, "it is Ready")
+    node.exec(seen, way.bad)
+    last = node.until(name, lambda view: not view.ready, "it is no longer Ready")
+    assert last["main"].id == seen["main"].id
+
+
+def test_a_container_that_is_not_alive_is_restarted(node: Node, way: Way) -> None:
+    liveness = probe(way, failureThreshold=3)
+    name = node.kubelet.apply(pod("alive", container("main", way.script, livenessProbe=liveness)))
+    first = node.until(name, lambda view: view["main"].started, "it runs")
+    again = node.until(name, lambda view: view["main"].restarts >= 1, "it is restarted")
+    assert again["main"].id != first["main"].id
+    assert again["main"].last.container_id == first["main"].id
+    assert again["main"].last.exit_code == 0  # it ends by itself when asked to
+
+
+def test_a_live_container_is_left_alone(node: Node, way: Way) -> None:
+    seen = node.run(
+        pod("well", container("main", way.good_script, livenessProbe=probe(way), readinessProbe=probe(way)))
+    )
+    events = node.kubelet.log().count("Liveness probe")
+    for _ in range(3):
+        # Each of these goes the long way through the kubelet's next look at the pod.
+        seen = node.until(seen.name, lambda view: view.ready, "it stays Ready")
+        node.exec(seen, "sleep 1")
+    assert seen["main"].restarts == 0
+    assert node.kubelet.log().count("Liveness probe") == events
+
+
+def test_a_startup_probe_holds_the_others_back(node: Node, way: Way) -> None:
+    other = {"exec": {"command": ["false"]}}
+    name = node.kubelet.apply(
+        pod(
+            "startup",
+            container(
+                "main",
+                way.script,
+                startupProbe=probe(way, failureThreshold=60),
+                readinessProbe={"exec": {"command": ["touch", "/tmp/asked"]}, "periodSeconds": 1},
+                livenessProbe={**other, "periodSeconds": 1, "failureThreshold": 1},
+            ),
+        )
+    )
+    seen = node.until(name, lambda view: view["main"].state.kind == "running", "it runs")
+    assert node.exec(seen, "sleep 2; test ! -e /tmp/asked; echo $?") == "0\n"
+    assert not seen["main"].started
+    node.exec(seen, way.good)
+    node.until(name, lambda view: view["main"].restarts == 1, "the liveness probe has its turn")
+
+
+def test_a_probe_that_takes_too_long_has_failed(node: Node) -> None:
+    slow = {
+        "exec": {"command": ["sleep", "30"]},
+        "periodSeconds": 1,
+        "timeoutSeconds": 1,
+        "failureThreshold": 1,
+    }
+    name = node.kubelet.apply(pod("slow", container("main", livenessProbe=slow)))
+    seen = node.until(name, lambda view: view["main"].restarts >= 1, "it is restarted")
+    assert not [line for line in _processes(node, seen["main"].id) if "sleep 30" in line]
+
+
+def _processes(node: Node, container_id: str) -> list[str]:
+    done = node.client.exec(container_id, "ps")
+    return done.stdout.decode().splitlines()
