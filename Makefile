@@ -5,10 +5,10 @@ SOURCES := api conf host storage oci cni cri tests tools bench
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit integration critest conformance bench proto clean
+.PHONY: help setup demo test lint unit integration critest conformance kubelet-test bench proto clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## Install what is missing (Debian packages as root, .venv)
 	@tools/setup
@@ -39,6 +39,9 @@ critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=cr
 conformance: setup ## Its conformance specs, by crun and by runc
 	@CONFORMANCE=1 HANDLER=crun $(PY) -m tests.critest.run
 	@CONFORMANCE=1 HANDLER=runc $(PY) -m tests.critest.run
+
+kubelet-test: setup ## Pods by a real kubelet, without an API server: HANDLER=crun|runc, PYTEST_ARGS
+	@$(PY) -m tests.kubelet.run $(PYTEST_ARGS)
 
 bench: setup ## Compare with containerd, side by side: BENCH, BENCH_ARGS
 	@$(PY) -m tools.bench $(BENCH_ARGS)

@@ -58,7 +58,9 @@ async def ask(
 async def _ask(
     streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], url: str, method: str, *headers: str
 ) -> tuple[int, str]:
-    lines = [f"{method} {urlsplit(url).path} HTTP/1.1", "Host: node", *headers, "", ""]
+    parts = urlsplit(url)
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    lines = [f"{method} {target} HTTP/1.1", "Host: node", *headers, "", ""]
     streams[1].write("\r\n".join(lines).encode())
     answer = (await streams[0].readuntil(b"\r\n\r\n")).decode()
     return int(answer.split()[1]), answer
@@ -267,8 +269,8 @@ class TunnelClient(SpdyClient):
     socket: RawWebSocket
 
     @classmethod
-    async def tunnel(cls, url: str, subprotocol: str) -> Self:
-        socket = await RawWebSocket.upgrade(url, subprotocol)
+    async def tunnel(cls, url: str, subprotocol: str, tls: ssl.SSLContext | None = None) -> Self:
+        socket = await RawWebSocket.upgrade(url, subprotocol, tls)
         client = cls(socket._reader, socket._writer)
         client.socket = socket
         client.start_reading()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections import defaultdict
 from contextlib import suppress
 from typing import Protocol
@@ -137,11 +138,13 @@ def attach_url(client: Client, container: str, *, stdin: bool = False, tty: bool
     return str(client.runtime.Attach(request, timeout=TIMEOUT_S).url)
 
 
-async def join(url: str, transport: str, *, stdin: bool = False, tty: bool = False) -> Remote:
+async def join(
+    url: str, transport: str, *, stdin: bool = False, tty: bool = False, tls: ssl.SSLContext | None = None
+) -> Remote:
     """Connect to a URL that was asked for with the same ``stdin`` and ``tty``."""
     if transport == WEBSOCKET:
-        return WebSocketRemote(await RawWebSocket.upgrade(url, "v5.channel.k8s.io"))
-    client = await SpdyClient.upgrade(url, "v4.channel.k8s.io")
+        return WebSocketRemote(await RawWebSocket.upgrade(url, "v5.channel.k8s.io", tls))
+    client = await SpdyClient.upgrade(url, "v4.channel.k8s.io", tls=tls)
     names = ["error", *(["stdin"] if stdin else []), "stdout", "resize" if tty else "stderr"]
     return SpdyRemote(client, await client.open_command(*names))
 

@@ -1,0 +1,83 @@
+"""Pulls by the kubelet, the reasons that it shows, and its garbage collection."""
+
+import pytest
+
+from api.runtime.v1 import api_pb2 as pb
+from tests.critest.images import STAGING
+from tests.harness.client import TIMEOUT_S, eventually
+from tests.harness.images import Entry, Image, Layer
+from tests.kubelet.manifests import IMAGE, Json, container, pod
+from tests.kubelet.node import Node
+from tests.kubelet.views import WAITING
+from tools.demo import busybox_image
+
+pytestmark = pytest.mark.root
+
+UNUSED = f"{STAGING}/test-image-1:latest"
+USED = f"{STAGING}/test-image-2:latest"
+
+
+def of_image(name: str, image: str, **fields: object) -> Json:
+    return pod(name, {**container("main"), "image": image, **fields})
+
+
+def test_an_image_that_is_not_there_is_tried_again_until_it_is(node: Node) -> None:
+    image = f"{node.own.address}/late:1"
+    name = node.kubelet.apply(of_image("late", image))
+    seen = node.until(name, lambda view: view["main"].state.reason == "ErrImagePull", "the pull failed")
+    message = seen["main"].state.message
+    assert image in message
+    assert "not found" in message or "unknown" in message
+    waits = node.until(name, lambda view: view["main"].state.reason == "ImagePullBackOff", "it backs off")
+    assert waits["main"].state.kind == WAITING
+    assert image in waits["main"].state.message
+    node.own.push(busybox_image(), "late:1")
+    seen = node.until(name, lambda view: view.ready, "the image is pulled and the pod Ready", 120)
+    assert seen["main"].image == image
+
+
+def test_a_registry_that_does_not_answer_is_named(node: Node) -> None:
+    name = node.kubelet.apply(of_image("nobody", "127.0.0.1:1/image:1"))
+    seen = node.until(name, lambda view: view["main"].state.reason == "ErrImagePull", "the pull failed")
+    assert "127.0.0.1:1" in seen["main"].state.message
+
+
+@pytest.mark.parametrize(
+    ("image", "policy", "reason"),
+    [("localhost/not/here:1", "Never", "ErrImageNeverPull"), ("Not A Name", "Always", "InvalidImageName")],
+)
+def test_what_the_kubelet_refuses_itself(node: Node, image: str, policy: str, reason: str) -> None:
+    name = node.kubelet.apply(of_image("refused", image, imagePullPolicy=policy))
+    node.until(name, lambda view: view["main"].state.reason == reason, f"the reason is {reason}")
+
+
+def test_an_image_by_digest(node: Node) -> None:
+    image = Image([Layer.of([Entry("marker", b"x", 0o644)]), *busybox_image().layers], busybox_image().config)
+    digest = node.own.push(image, "pinned:1")
+    reference = f"{node.own.address}/pinned@{digest}"
+    seen = node.run(of_image("by-digest", reference))
+    assert seen["main"].image_id.endswith(digest)
+    assert node.exec(seen, "cat /marker") == "x"
+
+
+def test_garbage_collection_takes_only_what_is_not_used(node: Node) -> None:
+    busy = node.run(of_image("busy", USED))
+    unused = node.client.pull(UNUSED)
+    node.kubelet.stop()
+    # A disk that is never free enough: the kubelet removes every image that it may.
+    node.kubelet.start({"evictionHard": {"imagefs.available": "100%"}})
+    try:
+        eventually(lambda: _present(node, UNUSED), lambda there: not there, f"{unused} is removed", 60)
+        assert _present(node, USED)
+        seen = node.until(busy.name, lambda view: view.ready, "it is Ready")
+        assert seen["main"].id == busy["main"].id
+        assert node.exec(seen, "echo well") == "well\n"
+    finally:
+        node.kubelet.stop()
+        node.kubelet.start()
+    assert node.run(of_image("again", IMAGE)).ready
+
+
+def _present(node: Node, image: str) -> bool:
+    request = pb.ImageStatusRequest(image=pb.ImageSpec(image=image))
+    return node.client.image.ImageStatus(request, timeout=TIMEOUT_S).HasField("image")

@@ -1,0 +1,107 @@
+"""The kubelet and Podwright go away and come back: no container notices."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness.client import eventually
+from tests.kubelet.manifests import Json, container, pod
+from tests.kubelet.node import Node
+from tests.kubelet.views import PodView
+
+pytestmark = pytest.mark.root
+
+COUNTS = "n=0; while :; do n=$((n + 1)); echo $n; sleep 0.05; done"
+
+
+def restart_kubelet(node: Node) -> None:
+    node.kubelet.stop()
+    node.kubelet.start()
+
+
+def crash_kubelet(node: Node) -> None:
+    node.kubelet.stop(signal.SIGKILL)
+    node.kubelet.start()
+
+
+def restart_podwright(node: Node) -> None:
+    node.daemon.restart()
+
+
+def crash_podwright(node: Node) -> None:
+    node.daemon.restart(signal.SIGKILL)
+
+
+def crash_both(node: Node) -> None:
+    node.kubelet.stop(signal.SIGKILL)
+    node.daemon.restart(signal.SIGKILL)
+    node.kubelet.start()
+
+
+INTERRUPTIONS = (restart_kubelet, crash_kubelet, restart_podwright, crash_podwright, crash_both)
+
+
+def several() -> list[Json]:
+    """Pods of several kinds; ``true`` as a probe keeps the runtime asked all the time."""
+    probe = {"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 30}
+    counting = container("main", COUNTS, livenessProbe=probe, readinessProbe=probe)
+    helper = container("helper", restartPolicy="Always")
+    return [
+        pod("counting", counting),
+        pod("assisted", container("main"), init=[container("first", "true"), helper]),
+        pod("on-host", container("main"), hostNetwork=True),
+        pod("together", container("main"), container("other"), shareProcessNamespace=True),
+    ]
+
+
+@pytest.mark.parametrize("interrupt", INTERRUPTIONS, ids=lambda function: function.__name__)
+def test_no_container_is_restarted(node: Node, interrupt: Callable[[Node], None]) -> None:
+    before = {seen.name: seen for seen in [node.run(manifest) for manifest in several()]}
+    interrupt(node)
+    for name, seen in before.items():
+        after = node.until(name, lambda view: view.ready, "it is Ready")
+        assert {key: one.id for key, one in after.containers.items()} == {
+            key: one.id for key, one in seen.containers.items()
+        }
+        assert all(one.restarts == 0 for one in after.containers.values())
+    counting = before["counting-node"]
+    _goes_on(node, counting)
+    assert node.exec(counting, "echo well") == "well\n"
+
+
+def _goes_on(node: Node, counting: PodView) -> None:
+    """Its log grows, and no number is missing or twice."""
+    last = len(node.kubelet.logs(counting.name, "main").splitlines())
+    text = eventually(
+        lambda: node.kubelet.logs(counting.name, "main"),
+        lambda text: len(text.splitlines()) > last + 5,
+        "its log grows",
+    )
+    numbers = [int(line) for line in text.splitlines()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_container_that_ends_meanwhile_is_restarted_once(node: Node) -> None:
+    script = "trap 'exit 4' USR1; sleep 1000000 & wait"
+    seen = node.run(pod("ends", container("main", script)))
+    node.kubelet.stop()
+    node.exec(seen, "kill -USR1 1")
+    node.client.wait_exited(seen["main"].id)
+    node.daemon.restart()
+    node.kubelet.start()
+    after = node.until(
+        seen.name, lambda view: view.ready and view["main"].id != seen["main"].id, "it runs anew"
+    )
+    assert after["main"].restarts == 1
+    assert after["main"].last.exit_code == 4
+    assert node.attempts(after)[-1] == 1
+
+
+def test_a_pod_withdrawn_while_the_kubelet_is_away_is_taken_down(node: Node) -> None:
+    seen = node.run(pod("forgotten"))
+    node.kubelet.stop()
+    node.kubelet.withdraw(seen.name)
+    node.kubelet.start()
+    node.idle()
+    assert seen.name not in node.kubelet.pods()
