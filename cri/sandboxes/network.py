@@ -3,6 +3,7 @@
 from api.runtime.v1 import api_pb2 as pb
 from cni.nat import PortMapping
 from cni.pod import PodNetwork
+from cni.result import Dns
 from cri.node import Node
 from cri.sandboxes.record import Sandbox
 
@@ -18,6 +19,11 @@ def port_mappings(config: pb.PodSandboxConfig) -> tuple[PortMapping, ...]:
     )
 
 
+def dns(config: pb.DNSConfig) -> Dns:
+    """For plugins that declare the capability; resolv.conf is the daemon's to write."""
+    return Dns(tuple(config.servers), "", tuple(config.searches), tuple(config.options))
+
+
 def request_of(node: Node, sandbox: Sandbox) -> PodNetwork:
     """What CNI is told about the pod."""
     metadata = sandbox.config.metadata
@@ -30,6 +36,7 @@ def request_of(node: Node, sandbox: Sandbox) -> PodNetwork:
         port_mappings=() if node.config.runtime.disable_hostport_mapping else port_mappings(sandbox.config),
         annotations=dict(sandbox.config.annotations),
         cgroup_path=sandbox.config.linux.cgroup_parent,
+        dns=dns(sandbox.config.dns_config),
     )
 
 
