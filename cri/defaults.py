@@ -7,6 +7,7 @@ from pathlib import Path
 from conf.schema import Config, RuntimeHandler
 from conf.seccomp import default_profile, load_profile
 from oci.generate.inputs import Defaults, Device, ProfileType, SecurityContext, Ulimit
+from oci.generate.seccomp import chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,10 @@ def with_localhost_profile(defaults: Defaults, security: SecurityContext) -> Def
     """Beside the defaults the profile file that a request names: read for it alone, since it may change.
 
     Raises:
-        BadSeccompProfile: the file cannot be used.
+        BadSeccompProfile: the file cannot be used. BadContainer: the deprecated text names no profile.
     """
-    profile = security.seccomp
-    if profile is None or profile.type is not ProfileType.LOCALHOST or security.privileged:
+    profile = chosen(security)
+    if profile.type is not ProfileType.LOCALHOST or security.privileged:
         return defaults
     path = profile.localhost_ref
     return replace(defaults, localhost_seccomp={path: load_profile(Path(path))})

@@ -8,7 +8,8 @@ import pytest
 
 from conf.schema import Config, RuntimeHandler, RuntimeTable
 from conf.seccomp import BadSeccompProfile
-from cri.defaults import handler_defaults
+from cri.defaults import handler_defaults, with_localhost_profile
+from oci.generate.inputs import Defaults, ProfileType, SecurityContext, SecurityProfile
 
 
 def configuration(handler: RuntimeHandler) -> Config:
@@ -47,3 +48,13 @@ def test_a_profile_that_is_missing_is_named(tmp_path: Path) -> None:
     handler = RuntimeHandler(seccomp_profile=tmp_path / "none.json")
     with pytest.raises(BadSeccompProfile, match=r"none\.json"):
         handler_defaults(configuration(handler), "own")
+
+
+def test_a_localhost_profile_is_read_by_either_field(tmp_path: Path) -> None:
+    profile = tmp_path / "profile.json"
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_LOG"}))
+    new = SecurityContext(seccomp=SecurityProfile(ProfileType.LOCALHOST, str(profile)))
+    old = SecurityContext(seccomp_profile_path=f"localhost/{profile}")
+    for security in (new, old):
+        read = with_localhost_profile(Defaults(), security).localhost_seccomp
+        assert read == {str(profile): {"defaultAction": "SCMP_ACT_LOG"}}
