@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from api.errors import AlreadyExists, FailedPrecondition
+from api.errors import AlreadyExists, FailedPrecondition, InvalidArgument
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers import bundle, image_volumes, prepared_mounts, stdio
@@ -33,6 +33,10 @@ class SandboxNotReady(FailedPrecondition):
     """Containers are made in ready sandboxes only."""
 
 
+class PodNotPrivileged(InvalidArgument):
+    """A container asks for more than its pod is for."""
+
+
 async def create_container(node: Node, request: pb.CreateContainerRequest) -> pb.CreateContainerResponse:
     """Make a container, not yet started; a failure leaves nothing of it.
 
@@ -40,14 +44,31 @@ async def create_container(node: Node, request: pb.CreateContainerRequest) -> pb
 
     Raises:
         RecordNotFound: no such sandbox. SandboxNotReady: it is stopped. ImageNotFound: pull it first.
-        BadContainer, BadMount: a field cannot be honoured. RuntimeFailed: the runtime's own words.
+        BadContainer, BadMount, PodNotPrivileged: a field cannot be honoured.
+        RuntimeFailed: the runtime's own words.
     """
     sandbox = node.sandboxes.get(request.pod_sandbox_id)
+    require_privileged(request.config, request.sandbox_config, sandbox.config)
     name = container_name(request.config.metadata, sandbox.config.metadata)
     identifier = await node.operations.run(
         "CreateContainer", name, lambda operation: _create(node, operation, name, sandbox, request.config)
     )
     return pb.CreateContainerResponse(container_id=identifier)
+
+
+def require_privileged(config: pb.ContainerConfig, *pods: pb.PodSandboxConfig) -> None:
+    """Privileged containers are for pods that are said to have some: when the sandbox was made, or now, since
+    an ephemeral container may be the first.
+
+    Raises:
+        PodNotPrivileged: neither.
+    """
+    asked = config.linux.security_context.privileged
+    if asked and not any(pod.linux.security_context.privileged for pod in pods):
+        raise PodNotPrivileged(
+            "linux.security_context.privileged is true, but that of the sandbox is false: "
+            "set it in the sandbox's configuration too"
+        )
 
 
 def _require_ready(sandbox: Sandbox) -> None:

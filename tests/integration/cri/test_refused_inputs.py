@@ -106,6 +106,11 @@ CONTAINERS: dict[str, tuple[Change, grpc.StatusCode, tuple[str, ...]]] = {
         INVALID,
         ("ambient", "FLYING"),
     ),
+    "privileged in a pod that is not": (
+        lambda config: setattr(_security(config), "privileged", True),
+        INVALID,
+        ("privileged is true", "the sandbox is false"),
+    ),
     "missing seccomp profile": (
         _profile("seccomp", "/no/such/profile.json"),
         INVALID,
