@@ -29,6 +29,7 @@ from oci.generate.inputs import (
     SandboxView,
     SecurityContext,
 )
+from oci.generate.labels import mount_label_of, process_label_of
 from storage.catalogue import Image
 
 
@@ -149,6 +150,8 @@ def _sandbox_view(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> S
     metadata = sandbox.config.metadata
     has_shm = sandbox.options.ipc != pb.NODE
     uids, gids = id_mappings(sandbox)
+    pod = translate.sandbox_security_context(sandbox.config.linux.security_context)
+    label = process_label_of(pod.selinux)
     return SandboxView(
         id=sandbox.id,
         namespaces=sandbox.oci_namespaces(),
@@ -161,6 +164,8 @@ def _sandbox_view(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> S
         cgroup_parent=cgroup.parent(sandbox),
         uid_mappings=uids,
         gid_mappings=gids,
+        selinux_process_label=label,
+        selinux_mount_label=mount_label_of(label),
         name=metadata.name,
         namespace=metadata.namespace,
         uid=metadata.uid,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from api.ids import ContainerId
 from api.runtime.v1 import api_pb2 as pb
-from cri import spec_file, translate
+from cri import apparmor, spec_file, translate
 from cri.defaults import with_localhost_profile
 from cri.forget import forget
 from cri.node import Node
@@ -23,6 +23,7 @@ from cri.sandboxes.record import Sandbox
 from oci.cli import Kind
 from oci.generate import pause as spec
 from oci.generate.inputs import PauseInput
+from oci.generate.labels import mount_label_of, process_label_of
 from oci.monitor.types import CreateContainer, NotLive, UnknownContainer
 from oci.pause import PROGRAM_PATH
 
@@ -64,6 +65,7 @@ def _write_bundle(
     bundle.mkdir(mode=0o700)
     security = translate.sandbox_security_context(sandbox.config.linux.security_context)
     uids, gids = id_mappings(sandbox)
+    label = process_label_of(security.selinux)
     described = PauseInput(
         id=sandbox.id,
         rootfs=rootfs,
@@ -75,8 +77,12 @@ def _write_bundle(
         security=security,
         defaults=with_localhost_profile(node.defaults.of(sandbox.runtime), security),
         annotations=dict(sandbox.config.annotations),
+        selinux_process_label=label,
+        selinux_mount_label=mount_label_of(label),
     )
-    spec_file.write(node, sandbox.runtime, bundle, spec.generate(described, node.host))
+    document = spec.generate(described, node.host)
+    apparmor.require_loaded(document, described.defaults.apparmor_profile)
+    spec_file.write(node, sandbox.runtime, bundle, document)
 
 
 async def end(node: Node, sandbox: Sandbox) -> None:

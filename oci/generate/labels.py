@@ -8,9 +8,14 @@ from oci.generate.inputs import (
     ProfileType,
     SecurityContext,
     SecurityProfile,
+    SelinuxOptions,
 )
 
 _LOCALHOST = "localhost/"
+
+# What requests with SELinux options leave open, as policies have it for containers.
+_PROCESS_LABEL = "system_u:system_r:container_t:s0"
+_FILES = ("object_r", "container_file_t")
 
 
 def apparmor_profile(security: SecurityContext, defaults: Defaults, host: HostView) -> str:
@@ -45,18 +50,39 @@ def _from_text(text: str) -> SecurityProfile:
 
 def process_label(container: ContainerInput, host: HostView) -> str:
     """The pod's SELinux process label with what the container's options change; "" without SELinux."""
-    base = container.sandbox.selinux_process_label
-    if not host.selinux or not base:
+    if not host.selinux:
         return ""
-    options = container.security.selinux
-    if options is None:
-        return base
-    parts = base.split(":", 3) + [""] * 4
-    wanted = (options.user, options.role, options.type, options.level)
-    chosen = [new or old for new, old in zip(wanted, parts, strict=False)]
-    return ":".join(part for part in chosen if part)
+    return process_label_of(container.security.selinux, container.sandbox.selinux_process_label)
 
 
 def mount_label(container: ContainerInput, host: HostView) -> str:
-    """The pod's SELinux label for mounts; "" without SELinux."""
-    return container.sandbox.selinux_mount_label if host.selinux else ""
+    """The SELinux label for mounts that goes with the process label; "" without SELinux."""
+    if not host.selinux:
+        return ""
+    if container.security.selinux is None:
+        return container.sandbox.selinux_mount_label
+    return mount_label_of(process_label(container, host))
+
+
+def process_label_of(options: SelinuxOptions | None, base: str = "") -> str:
+    """``base`` with what ``options`` change; "" where nothing asks for a label.
+
+    Raises:
+        BadContainer: a part that cannot be one.
+    """
+    wanted = (options.user, options.role, options.type, options.level) if options else ()
+    if not any(wanted):
+        return base
+    for name, value in zip(("user", "role", "type"), wanted, strict=False):
+        if ":" in value:
+            raise BadContainer(f"selinux_options.{name}: {value!r} contains a colon")
+    parts = (base or _PROCESS_LABEL).split(":", 3)
+    return ":".join(new or old for new, old in zip(wanted, parts, strict=True))
+
+
+def mount_label_of(label: str) -> str:
+    """The label of the files that processes with ``label`` own; "" for ""."""
+    if not label:
+        return ""
+    user, _, _, level = label.split(":", 3)
+    return ":".join((user, *_FILES, level))

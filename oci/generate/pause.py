@@ -1,23 +1,29 @@
 """The runtime-spec document of a sandbox's own container, which waits, and reaps in a shared PID namespace.
 
-It needs next to nothing: no capabilities, a read-only root with one program, a private /proc.
+It needs next to nothing: no capabilities, a read-only root with one program, a private /proc. Who it runs as
+is the sandbox's to say; nothing in its root has names for that.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from oci.generate.annotations import pause_annotations
 from oci.generate.capabilities import capability_sets
 from oci.generate.container import OCI_VERSION
+from oci.generate.identity import resolve
 from oci.generate.inputs import (
     Capabilities,
     HostView,
+    Identity,
     NamespaceMode,
     PauseInput,
     SecurityContext,
 )
+from oci.generate.labels import apparmor_profile
 from oci.generate.mounts import OciMount
 from oci.generate.namespaces import mapping_entries
 from oci.generate.paths import DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS
+from oci.generate.process import user
 from oci.generate.resources import oom_score_adj
 from oci.generate.seccomp import linux_seccomp
 
@@ -29,13 +35,13 @@ def generate(pause: PauseInput, host: HostView) -> dict[str, Any]:
     """The config.json document for a pause container; it is never privileged, whatever the pod is.
 
     Raises:
-        BadContainer: a seccomp profile that is not there.
+        BadContainer: a profile that is not there, an id or a label that is none.
     """
     bare = SecurityContext(capabilities=Capabilities(drop=("ALL",)))
     capabilities = capability_sets(bare, pause.defaults, host)
     process: dict[str, Any] = {
         "terminal": False,
-        "user": {"uid": 0, "gid": 0, "additionalGids": [0]},
+        "user": user(pause_identity(pause.security)),
         "args": list(pause.args),
         "env": list(pause.env),
         "cwd": "/",
@@ -45,6 +51,10 @@ def generate(pause: PauseInput, host: HostView) -> dict[str, Any]:
     }
     if host.selinux and pause.selinux_process_label:
         process["selinuxLabel"] = pause.selinux_process_label
+    if pause.security.apparmor and (
+        name := apparmor_profile(_unprivileged(pause.security), pause.defaults, host)
+    ):
+        process["apparmorProfile"] = name
     return {
         "ociVersion": OCI_VERSION,
         "process": process,
@@ -53,6 +63,11 @@ def generate(pause: PauseInput, host: HostView) -> dict[str, Any]:
         "annotations": pause_annotations(pause),
         "linux": _linux(pause, host),
     }
+
+
+def pause_identity(security: SecurityContext) -> Identity:
+    """As the request says, else root; a group without a user is the kubelet's for a pod with runAsGroup."""
+    return resolve(replace(security, run_as_user=security.run_as_user or 0, run_as_username=""), "")
 
 
 def pause_mounts(pause: PauseInput) -> list[OciMount]:
@@ -102,5 +117,5 @@ def pause_namespaces(pause: PauseInput, host: HostView) -> list[dict[str, Any]]:
 
 
 def _unprivileged(security: SecurityContext) -> SecurityContext:
-    """A privileged pod's pause program needs no privilege: it keeps the request's profile."""
-    return SecurityContext(seccomp=security.seccomp, seccomp_profile_path=security.seccomp_profile_path)
+    """A privileged pod's pause program needs no privilege: it keeps the request's profiles."""
+    return replace(security, privileged=False)

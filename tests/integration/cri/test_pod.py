@@ -110,6 +110,26 @@ def test_a_shared_pid_namespace_has_the_pause_process_as_its_first(client: Clien
     client.remove_pod(pod)
 
 
+@pytest.mark.parametrize("handler", ["crun", "runc"])
+def test_the_pause_process_runs_as_the_pod_says(client: Client, logs: Path, handler: str) -> None:
+    config = pod_config("who", log_directory=logs)
+    context = config.linux.security_context
+    context.namespace_options.pid = pb.POD
+    context.run_as_user.value, context.run_as_group.value = 1000, 2000
+    context.supplemental_groups.append(3000)
+    pod = client.run_pod(config, handler)
+    wanted = container_config("main", IMAGE, FOREVER)
+    wanted.linux.security_context.namespace_options.pid = pb.POD
+    container = client.create_container(pod, wanted, config)
+    client.start_container(container)
+    status = client.exec(container, "cat", "/proc/1/status").stdout.decode()
+    held = {name: value.split() for name, _, value in (line.partition(":") for line in status.splitlines())}
+    assert (held["Name"], held["Uid"], held["Gid"]) == (["pause"], ["1000"] * 4, ["2000"] * 4)
+    assert held["Groups"] == ["2000", "3000"]
+    client.stop_pod(pod)
+    client.remove_pod(pod)
+
+
 def test_a_host_network_pod_has_the_nodes_network(client: Client, logs: Path) -> None:
     config = pod_config("host", log_directory=logs, host_network=True)
     pod = client.run_pod(config)

@@ -147,6 +147,12 @@ def test_containers_may_share_their_pid_namespace(run: Run, logs: Path) -> None:
     assert shell("busybox stat -c %u /proc/1") == "0"
 
 
+def test_the_pause_process_may_be_another_than_root(run: Run, logs: Path) -> None:
+    pod = mapped_pod("who", logs, pid=pb.POD)
+    pod.linux.security_context.run_as_user.value = 1000
+    assert run(pod, container_in(pod))("busybox stat -c %u /proc/1") == "1000"
+
+
 def test_the_nodes_network_goes_with_a_user_namespace(run: Run, logs: Path) -> None:
     pod = mapped_pod("network", logs, network=pb.NODE)
     shell = run(pod, container_in(pod))

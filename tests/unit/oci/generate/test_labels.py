@@ -10,7 +10,7 @@ from oci.generate.inputs import (
     SecurityProfile,
     SelinuxOptions,
 )
-from oci.generate.labels import apparmor_profile, mount_label, process_label
+from oci.generate.labels import apparmor_profile, mount_label, process_label, process_label_of
 from tests.unit.oci.generate.builders import SANDBOX, V1, a_container
 
 ARMED = replace(V1, apparmor=True)
@@ -64,3 +64,18 @@ def test_selinux_labels_are_the_pods_with_the_containers_changes() -> None:
     assert process_label(changed, host) == "system_u:system_r:container_t:s0:c3,c4"
     assert mount_label(plain, host) == "m"
     assert (process_label(plain, V1), mount_label(plain, V1)) == ("", "")
+
+
+def test_options_alone_make_a_label_and_that_of_its_files() -> None:
+    host = replace(V1, selinux=True)
+    asked = a_container(security=SecurityContext(selinux=SelinuxOptions(type="mine_t", level="s0:c5")))
+    assert process_label(asked, host) == "system_u:system_r:mine_t:s0:c5"
+    assert mount_label(asked, host) == "system_u:object_r:container_file_t:s0:c5"
+    empty = a_container(security=SecurityContext(selinux=SelinuxOptions()))
+    assert (process_label(empty, host), mount_label(empty, host)) == ("", "")
+
+
+@pytest.mark.parametrize("field", ["user", "role", "type"])
+def test_a_part_of_a_label_has_no_colon(field: str) -> None:
+    with pytest.raises(BadContainer, match=rf"selinux_options\.{field}: 'a:b'"):
+        process_label_of(SelinuxOptions(**{field: "a:b"}))

@@ -1,9 +1,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from api.ids import SandboxId
 from conf.seccomp import default_profile
 from oci.generate.inputs import (
+    BadContainer,
     Defaults,
     NamespaceMode,
     NamespaceOptions,
@@ -44,6 +47,22 @@ def test_it_is_confined_even_in_a_privileged_pod() -> None:
     document = generate(replace(PAUSE, security=security), V1)
     assert document["linux"]["seccomp"]["defaultErrnoRet"] == 38
     assert not any(document["process"]["capabilities"].values())
+
+
+def test_it_runs_as_the_sandbox_says_also_with_a_group_alone() -> None:
+    security = SecurityContext(run_as_group=70, supplemental_groups=(71,))
+    process = generate(replace(PAUSE, security=security), V1)["process"]
+    assert process["user"] == {"uid": 0, "gid": 70, "additionalGids": [70, 71]}
+    with pytest.raises(BadContainer, match="run_as_user: -1"):
+        generate(replace(PAUSE, security=SecurityContext(run_as_user=-1)), V1)
+
+
+def test_it_has_an_apparmor_profile_where_the_sandbox_says_so() -> None:
+    host = replace(V1, apparmor=True)
+    pause = replace(PAUSE, defaults=replace(PAUSE.defaults, apparmor_profile="ours"))
+    assert "apparmorProfile" not in generate(pause, host)["process"]
+    asked = replace(pause, security=SecurityContext(privileged=True, apparmor=SecurityProfile()))
+    assert generate(asked, host)["process"]["apparmorProfile"] == "ours"
 
 
 def test_host_pid_version_2_cpuset_and_floor() -> None:
