@@ -6,7 +6,7 @@ what it was sent, so at most about ``_BUFFER_BYTES`` are held each way.
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -24,6 +24,9 @@ class ByteLink(Protocol):
 
     def write(self, data: bytes) -> None:
         """Queue bytes; follow with ``drain``."""
+
+    def write_pieces(self, pieces: Sequence[bytes]) -> None:
+        """``write`` all of them in a row, if possible without copying them."""
 
     async def drain(self) -> None:
         """Wait until the client has taken enough that more may be written."""
@@ -50,10 +53,13 @@ class Link:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         clock: Callable[[], float],
+        plain: socket.socket | None = None,
     ) -> None:
+        """``plain`` is the writer's own socket unless something is between the two, as TLS is."""
         self._reader = reader
         self._writer = writer
         self._clock = clock
+        self._plain = plain
         self._draining = 0
         self._pushed_back = b""
         self._ended = False
@@ -80,6 +86,25 @@ class Link:
         """Queue bytes; nothing happens on a closed connection, the reader notices it."""
         if data and not self._ended and not self._writer.is_closing():
             self._writer.write(data)
+
+    def write_pieces(self, pieces: Sequence[bytes]) -> None:
+        """The kernel gathers what the socket takes at once: joining large pieces costs more than sending."""
+        sent = self._send_now(pieces)
+        for piece in pieces:
+            if sent < len(piece) and not self._ended and not self._writer.is_closing():
+                self._writer.write(memoryview(piece)[sent:])
+            sent = max(0, sent - len(piece))
+
+    def _send_now(self, pieces: Sequence[bytes]) -> int:
+        """How many bytes the socket took; none when it is not ours to write to, or others are before them."""
+        if self._plain is None or self._ended or self._writer.is_closing():
+            return 0
+        if self._writer.transport.get_write_buffer_size():
+            return 0
+        try:
+            return self._plain.sendmsg(pieces)
+        except OSError:
+            return 0  # full; or broken, which whoever reads will notice
 
     def end(self) -> None:
         """Half-close; under TLS the end is only said by closing."""

@@ -8,7 +8,7 @@ for ``quiet_s`` while the client was taking everything.
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from api.errors import PodwrightError
@@ -27,7 +27,11 @@ class ProcessSide:
     """Owns a session and its descriptors from the start on."""
 
     def __init__(
-        self, session: Session, link: ByteLink, frame: Callable[[Channel, bytes], bytes], quiet_s: float
+        self,
+        session: Session,
+        link: ByteLink,
+        frame: Callable[[Channel, bytes], Sequence[bytes]],
+        quiet_s: float,
     ) -> None:
         self._session = session
         self._link = link
@@ -99,7 +103,7 @@ class ProcessSide:
         try:
             while data := await read_some(fd):
                 self._moved_bytes += len(data)
-                self._link.write(self._frame(channel, data))
+                self._link.write_pieces(self._frame(channel, data))
                 await self._link.drain()
         except OSError as error:
             logger.warning("reading output failed channel=%s error=%s", channel, error)

@@ -7,6 +7,7 @@ A machine takes bytes and gives events, and frames output and the final status. 
 status is JSON, from 5 on a WebSocket client can close its stdin.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -87,8 +88,8 @@ class CommandProtocol(Protocol):
     def data_to_send(self) -> bytes:
         """What the protocol owes the client: replies, pongs. Taken by asking."""
 
-    def send_output(self, channel: Channel, data: bytes) -> bytes:
-        """Output of the process, framed; nothing when the client wants none of it."""
+    def send_output(self, channel: Channel, data: bytes) -> Sequence[bytes]:
+        """Output of the process, framed, in pieces to be sent in a row; none when the client wants none."""
 
     def finish(self, outcome: Outcome) -> bytes:
         """The status, the ends of all streams and the farewell."""

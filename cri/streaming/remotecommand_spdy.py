@@ -1,5 +1,7 @@
 """Remote command over SPDY: one stream a channel, told apart by the header ``streamType``."""
 
+from collections.abc import Sequence
+
 from cri.streaming import spdy_events as spdy
 from cri.streaming.backend import Streams
 from cri.streaming.remotecommand import (
@@ -50,10 +52,10 @@ class SpdyCommand:
         self._replies.clear()
         return data
 
-    def send_output(self, channel: Channel, data: bytes) -> bytes:
+    def send_output(self, channel: Channel, data: bytes) -> Sequence[bytes]:
         """Output of the process; nothing on a stream that the client did not open or has reset."""
         stream_id = self._ids.get(channel)
-        return self._connection.send_data(stream_id, data) if stream_id is not None else b""
+        return self._connection.send_pieces(stream_id, data) if stream_id is not None else ()
 
     def finish(self, outcome: Outcome) -> bytes:
         """The outputs' ends, the status, the other ends, GOAWAY."""

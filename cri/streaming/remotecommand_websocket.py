@@ -7,6 +7,7 @@ The base64 forms send text: the number as a digit, the rest in base64.
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Final
 
 from websockets.frames import CloseCode
@@ -76,9 +77,13 @@ class WebSocketCommand:
         outputs = (Channel.STDOUT, Channel.STDERR, Channel.ERROR)
         return self._send(next(channel for channel in outputs if channel in self._wanted), b"")
 
-    def send_output(self, channel: Channel, data: bytes) -> bytes:
+    def send_output(self, channel: Channel, data: bytes) -> Sequence[bytes]:
         """Output of the process, one message."""
-        return self._send(channel, data) if channel in self._wanted else b""
+        if channel not in self._wanted:
+            return ()
+        if self._base64:
+            return (self._send(channel, data),)
+        return self._socket.send_pieces(bytes((_NUMBERS[channel],)), data)
 
     def finish(self, outcome: Outcome) -> bytes:
         """The status when there is one to tell, and a normal close."""

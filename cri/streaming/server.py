@@ -179,7 +179,8 @@ class StreamingServer:
             ssl=context,
             ssl_handshake_timeout=self._timeouts.tls_handshake_s if context else None,
         )
-        return Link(reader, asyncio.StreamWriter(transport, protocol, reader, loop), self._clock)
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        return Link(reader, writer, self._clock, None if context else peer)
 
     async def _visit(self, link: Link) -> None:
         visit = Visit(link, self._backend, self._tokens.take, self._timeouts)

@@ -12,6 +12,7 @@ is TCP's, and whoever owns the connection stops reading to hold the peer back. D
 comes, never gathered into frames; what is buffered is at most one control frame.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cri.streaming import spdy_frames as frames
@@ -125,6 +126,14 @@ class Connection:
             return b""
         self._end_local(stream_id, end)
         return frames.data(stream_id, data, end=end)
+
+    def send_pieces(self, stream_id: int, data: bytes) -> Sequence[bytes]:
+        """As ``send_data``, in pieces to be sent in a row, so that ``data`` is not copied."""
+        if not self._is_open(stream_id):
+            return ()
+        if len(data) > frames.MAX_PAYLOAD_BYTES:
+            return (frames.data(stream_id, data),)
+        return frames.data_head(stream_id, len(data)), data
 
     def reset(self, stream_id: int, status: ResetStatus = ResetStatus.CANCEL) -> bytes:
         """End both halves of a stream; nothing when they are closed."""

@@ -56,6 +56,11 @@ def control(kind: FrameType, payload: bytes, flags: int = 0) -> bytes:
     return _HEADER.pack(0x80000000 | VERSION << 16 | kind, flags << 24 | len(payload)) + payload
 
 
+def data_head(stream_id: int, length: int) -> bytes:
+    """What comes before ``length`` bytes of data, at most MAX_PAYLOAD_BYTES, that do not end the stream."""
+    return _HEADER.pack(stream_id, length)
+
+
 def data(stream_id: int, payload: bytes, *, end: bool = False) -> bytes:
     """As many data frames as the payload needs; FIN, when asked for, is on the last."""
     if len(payload) <= MAX_PAYLOAD_BYTES:

@@ -1,5 +1,7 @@
 """A byte stream inside a WebSocket: ``SPDY/3.1+portforward.k8s.io`` carries SPDY in binary messages."""
 
+from collections.abc import Sequence
+
 from cri.streaming.link import ByteLink
 from cri.streaming.websocket import Closed, WebSocket
 
@@ -27,6 +29,10 @@ class Tunnel:
         """One binary message."""
         if data:
             self._link.write(self._socket.send(data))
+
+    def write_pieces(self, pieces: Sequence[bytes]) -> None:
+        """One binary message of all."""
+        self.write(b"".join(pieces))
 
     def end(self) -> None:
         """A normal close of the WebSocket, after which it carries nothing."""

@@ -4,6 +4,8 @@ This layer turns frames into whole messages and answers pings and closes; nothin
 messages mean. ``receive`` and the calls that send follow the order of their being made.
 """
 
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -90,6 +92,12 @@ class WebSocket:
             self._protocol.send_binary(data)
         return self.data_to_send()
 
+    def send_pieces(self, start: bytes, data: bytes) -> Sequence[bytes]:
+        """A binary message of both, in pieces to be sent in a row, so that ``data`` is not copied."""
+        if self._protocol.state is not State.OPEN:
+            return ()
+        return _binary_head(len(start) + len(data)) + start, data
+
     def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> bytes:
         """Our close frame; the peer answers with its own."""
         try:
@@ -114,4 +122,14 @@ class WebSocket:
         return Closed(close.code, close.reason)
 
 
+def _binary_head(length: int) -> bytes:
+    """The start of a whole binary frame from a server (RFC 6455, section 5.2)."""
+    if length <= 125:
+        return struct.pack("!BB", _WHOLE_BINARY, length)
+    if length <= 0xFFFF:
+        return struct.pack("!BBH", _WHOLE_BINARY, 126, length)
+    return struct.pack("!BBQ", _WHOLE_BINARY, 127, length)
+
+
+_WHOLE_BINARY: Final = 0x80 | Opcode.BINARY
 _DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})

@@ -67,6 +67,9 @@ async def test_other_stdin_outlives_its_clients(pods: Pods, client: Client, tran
 async def test_every_client_sees_what_any_of_them_causes(pods: Pods, client: Client) -> None:
     pod = pods.run("sh", "-c", "while read line; do echo out $line; echo err $line >&2; done", stdin=True)
     remotes = [await attach(client, name, pod.container, stdin=True) for name in TRANSPORTS * 2]
+    for number, remote in enumerate(remotes):  # whose input has passed is attached
+        await remote.send(b"hello %d\n" % number)
+        await remote.until_got(b"out hello %d\n" % number)
     for number, remote in enumerate(remotes):
         await remote.send(b"%d\n" % number)
         for each in remotes:

@@ -12,7 +12,7 @@ from tests.harness.client import Client
 from tests.integration.streaming.clients import PATIENCE_S
 from tests.integration.streaming.pods.conftest import Pods
 from tests.integration.streaming.pods.observe import Served
-from tests.integration.streaming.pods.remote import WEBSOCKET, attach, attach_url, exec_url
+from tests.integration.streaming.pods.remote import attach_url, exec_url
 from tests.integration.streaming.test_backpressure import DigestingClient, until_still
 
 pytestmark = pytest.mark.root
@@ -52,12 +52,12 @@ class OutputDigest(DigestingClient):
             super()._note(event)
 
 
-async def stalled(url: str) -> tuple[OutputDigest, int]:
-    """A client that has opened its streams and reads nothing; the error stream's id."""
+async def stalled(url: str, *more: str) -> tuple[OutputDigest, dict[str, int]]:
+    """A client that has opened its streams and reads nothing; the ids of those."""
     client = await OutputDigest.upgrade(url, "v4.channel.k8s.io", receive_buffer=1 << 16, start=False)
-    ids = await client.open_command("error", "stdout", "stderr")
+    ids = await client.open_command("error", "stdout", "stderr", *more)
     client.output = ids["stdout"]
-    return client, ids["error"]
+    return client, ids
 
 
 async def writer_in(container: str, word: str) -> int:
@@ -88,11 +88,9 @@ async def test_a_container_waits_for_its_attachment_and_every_byte_comes(
 ) -> None:
     pod = pods.run("sh", "-c", "read line; exec cat /data", stdin=True, files={"/data": data})
     before = served.anonymous_bytes()
-    reader, _ = await stalled(attach_url(client, pod.container))
-    typist = await attach(client, WEBSOCKET, pod.container, stdin=True)
-    await typist.send(b"go\n")
+    reader, ids = await stalled(attach_url(client, pod.container, stdin=True), "stdin")
+    await reader.send(ids["stdin"], b"go\n")  # only what is attached passes it on
     await _reads_on(reader, await writer_in(pod.container, "cat"), before, served, data)
-    await typist.leave()
 
 
 async def _reads_on(

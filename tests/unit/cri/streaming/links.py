@@ -1,6 +1,7 @@
 """A ByteLink in memory: what the client says is queued, what it hears is kept."""
 
 import asyncio
+from collections.abc import Sequence
 
 
 class FakeLink:
@@ -19,6 +20,9 @@ class FakeLink:
 
     async def read(self) -> bytes:
         return await self._said.get()
+
+    def write_pieces(self, pieces: Sequence[bytes]) -> None:
+        self.write(b"".join(pieces))
 
     def write(self, data: bytes) -> None:
         if not self.ended:

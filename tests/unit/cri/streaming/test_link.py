@@ -24,7 +24,7 @@ async def ends() -> AsyncIterator[tuple[Link, socket.socket, Clock]]:
     client.setblocking(False)
     reader, writer = await asyncio.open_connection(sock=served, limit=BUFFER_BYTES)
     clock = Clock()
-    link = Link(reader, writer, clock)
+    link = Link(reader, writer, clock, served)
     yield link, client, clock
     client.close()
     await link.close(1.0)
@@ -42,6 +42,24 @@ async def test_bytes_pass_both_ways_and_are_activity(ends: tuple[Link, socket.so
     await link.flush()
     assert await loop.sock_recv(client, 10) == b"answer"
     assert link.last_activity_s == 6.0
+
+
+async def test_pieces_come_whole_and_in_order_however_slowly_they_are_taken(
+    ends: tuple[Link, socket.socket, Clock],
+) -> None:
+    link, client, _ = ends
+    loop = asyncio.get_running_loop()
+    pieces = [bytes([number]) * size for number, size in enumerate((8, 3_000_000, 0, 9, 3_000_000))]
+    expected = b"".join(pieces) + b"one more" + b"".join(pieces)
+    link.write_pieces(pieces)  # more than the socket takes at once
+    link.write(b"one more")
+    link.write_pieces(pieces)  # after what waits
+    flushing = asyncio.ensure_future(link.flush())
+    got = bytearray()
+    while len(got) < len(expected):
+        got += await loop.sock_recv(client, 1 << 16)
+    assert got == expected
+    await flushing
 
 
 async def test_what_is_pushed_back_is_read_first(ends: tuple[Link, socket.socket, Clock]) -> None:

@@ -37,8 +37,8 @@ class FakeSession:
         self.closed += 1
 
 
-def frame(channel: Channel, data: bytes) -> bytes:
-    return channel.encode() + b":" + data + b" "
+def frame(channel: Channel, data: bytes) -> tuple[bytes, ...]:
+    return channel.encode() + b":", data, b" "
 
 
 def side_of(session: FakeSession) -> tuple[ProcessSide, FakeLink]:

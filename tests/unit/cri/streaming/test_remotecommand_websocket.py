@@ -48,15 +48,19 @@ class Peer:
 def test_binary_messages_begin_with_the_channel(protocol: str | None) -> None:
     peer = Peer(protocol)
     assert peer.say(b"\0in") == [StdinReceived(b"in")]
-    assert peer.hear(peer.command.send_output(Channel.STDOUT, b"out")) == [(Opcode.BINARY, b"\1out")]
-    assert peer.hear(peer.command.send_output(Channel.STDERR, b"err")) == [(Opcode.BINARY, b"\2err")]
+    assert peer.hear(b"".join(peer.command.send_output(Channel.STDOUT, b"out"))) == [
+        (Opcode.BINARY, b"\1out")
+    ]
+    assert peer.hear(b"".join(peer.command.send_output(Channel.STDERR, b"err"))) == [
+        (Opcode.BINARY, b"\2err")
+    ]
 
 
 @pytest.mark.parametrize("protocol", [name for name in WEBSOCKET_PROTOCOLS if "base64" in name])
 def test_base64_messages_are_text_and_begin_with_a_digit(protocol: str) -> None:
     peer = Peer(protocol)
     assert peer.say(b"0aW4=") == [StdinReceived(b"in")]
-    assert peer.hear(peer.command.send_output(Channel.STDOUT, b"out")) == [(Opcode.TEXT, b"1b3V0")]
+    assert peer.hear(b"".join(peer.command.send_output(Channel.STDOUT, b"out"))) == [(Opcode.TEXT, b"1b3V0")]
 
 
 def test_terminal_sizes_come_on_channel_4() -> None:

@@ -298,3 +298,19 @@ def test_any_bytes_give_events_and_at_most_one_failure_at_the_end(data: bytes, c
     events = connection.receive(data)
     failures = [event for event in events if isinstance(event, ConnectionFailed)]
     assert failures == events[-1:] or not failures
+
+
+@pytest.mark.parametrize("length", [0, 1, 100_000, frames.MAX_PAYLOAD_BYTES, frames.MAX_PAYLOAD_BYTES + 1])
+def test_data_in_pieces_is_read_as_one(length: int) -> None:
+    client, server, stream_id = opened()
+    data = bytes(length)
+    events = client.receive(b"".join(server.send_pieces(stream_id, data)))
+    got = [event for event in events if isinstance(event, DataReceived)]
+    assert b"".join(event.data for event in got) == data
+    assert not any(event.ended for event in got)
+
+
+def test_a_stream_that_has_ended_sends_no_pieces() -> None:
+    _, server, stream_id = opened()
+    server.send_data(stream_id, b"", end=True)
+    assert not server.send_pieces(stream_id, b"late")

@@ -105,3 +105,19 @@ def test_an_unmasked_frame_is_a_protocol_error() -> None:
     server = WebSocket()
     assert [event.code for event in server.receive(b"\x82\x01x") if isinstance(event, Closed)] == [1002]
     assert server.receive(b"\x82\x01x") == []
+
+
+@pytest.mark.parametrize("length", [1, 125, 126, 0xFFFF, 0x10000])
+def test_messages_in_pieces_are_read_as_one(length: int) -> None:
+    server, client = WebSocket(), open_client()
+    data = bytes(length - 1)
+    client.receive_data(b"".join(server.send_pieces(b"\1", data)))
+    (frame,) = client.events_received()
+    assert isinstance(frame, Frame)
+    assert (frame.opcode, frame.fin, bytes(frame.data)) == (Opcode.BINARY, True, b"\1" + data)
+
+
+def test_a_closed_socket_sends_no_pieces() -> None:
+    server = WebSocket()
+    server.close()
+    assert not server.send_pieces(b"\1", b"late")
