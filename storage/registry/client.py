@@ -34,7 +34,7 @@ from storage.registry.errors import (
     Unauthorized,
     UnexpectedAnswer,
 )
-from storage.registry.http import error_message, json_object, proxy_for, read_bounded, tls_context
+from storage.registry.http import error_message, in_words, json_object, proxy_for, read_bounded, tls_context
 from storage.registry.options import ClientOptions
 from storage.registry.registries_conf import PullSource
 
@@ -327,7 +327,7 @@ class Client:
         if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
             seconds = self._options.stall_timeout_s
             return PullStalled(f"nothing received for {seconds:g} s", self._answer())
-        return RegistryUnavailable(str(error) or type(error).__name__, self._answer())
+        return RegistryUnavailable(in_words(error), self._answer())
 
     def _answer(self, status: int = 0, message: str = "") -> Answer:
         return Answer(self._source.host, self._source.repository, status, message)

@@ -1,6 +1,7 @@
 """Small parts of HTTP that the registry client needs: bounded bodies, error bodies, proxies, TLS."""
 
 import json
+import os
 import ssl
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,15 @@ async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | 
         if len(data) > limit:
             return None
     return bytes(data)
+
+
+def in_words(error: Exception) -> str:
+    """What failed, for people: aiohttp's own text of a failed connection shows a Python object's address."""
+    cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
+    if cause is None:
+        return str(error) or type(error).__name__
+    plain = isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0
+    return f"cannot connect: {os.strerror(cause.errno) if plain else cause}"
 
 
 def json_object(data: bytes | None) -> Mapping[str, Any]:

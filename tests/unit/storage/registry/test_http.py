@@ -1,9 +1,14 @@
 """storage/registry/http: error bodies and proxies."""
 
+import errno
+import ssl
+from collections.abc import AsyncIterator
+
+import aiohttp
 import pytest
 from yarl import URL
 
-from storage.registry.http import error_message, proxy_for
+from storage.registry.http import error_message, in_words, proxy_for
 
 
 @pytest.mark.parametrize(
@@ -34,3 +39,30 @@ def test_proxies_come_from_the_environment_and_spare_the_loopback(monkeypatch: p
         "https://a.internal.test/",
     ):
         assert proxy_for(URL(text)) is None
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.mark.parametrize("tls", [True, ssl.create_default_context()], ids=["default", "own"])
+async def test_a_refused_connection_is_told_in_words(
+    session: aiohttp.ClientSession, tls: ssl.SSLContext | bool
+) -> None:
+    with pytest.raises(aiohttp.ClientConnectorError) as caught:
+        await session.get("https://127.0.0.1:1/", ssl=tls)
+    assert in_words(caught.value) == "cannot connect: Connection refused"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (TimeoutError(), "TimeoutError"),
+        (aiohttp.ServerDisconnectedError("gone"), "gone"),
+        (OSError(errno.EPIPE, "pipe"), f"[Errno {errno.EPIPE}] pipe"),
+    ],
+)
+def test_other_failures_keep_their_text(error: Exception, words: str) -> None:
+    assert in_words(error) == words
