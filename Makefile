@@ -25,8 +25,8 @@ lint: setup ## ruff, mypy --strict, import-linter
 	@.venv/bin/mypy tools/*.py
 	@.venv/bin/lint-imports --no-logo
 
-unit: setup ## Tests without root
-	@$(PY) -m pytest -q tests/unit $(PYTEST_ARGS)
+unit: setup ## Tests without root, fuzz targets for some seconds
+	@$(PY) -m pytest -q tests/unit tests/fuzz $(PYTEST_ARGS)
 
 integration: setup ## Tests with real mounts, namespaces, cgroups and runtimes, in private namespaces
 	@$(PY) -m tests.harness.registry >/dev/null
