@@ -1,4 +1,6 @@
 import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,18 +87,30 @@ def test_security_modules_are_found_in_sysfs(tmp_path: Path) -> None:
     assert levels(found) == [Level.OK, Level.WARNING]
 
 
+def refuse(number: int) -> Callable[[], None]:
+    def add_layer() -> None:
+        raise OSError(number, os.strerror(number))
+
+    return add_layer
+
+
 def test_overlay_is_needed() -> None:
-    (finding,) = kernel.overlay("nodev\tsysfs\n\text4\n", lambda: None)
+    (finding,) = kernel.overlay("nodev\tsysfs\n\text4\n", refuse(errno.ENODEV))
     assert finding.level is Level.FAILS
+    assert "No such device" in finding.text
     assert finding.way_out == "modprobe overlay"
 
 
 def test_overlay_without_single_layers_is_a_warning() -> None:
-    def refuse() -> None:
-        raise OSError(errno.EINVAL, "Invalid argument")
-
-    (finding,) = kernel.overlay("nodev\toverlay\n", refuse)
+    # Trying a layer loads the module, so that an older list of file systems says nothing.
+    for filesystems in ("nodev\toverlay\n", "nodev\tsysfs\n"):
+        (finding,) = kernel.overlay(filesystems, refuse(errno.EINVAL))
+        assert finding.level is Level.WARNING
+        assert "Invalid argument" in finding.text
+    (finding,) = kernel.overlay("nodev\toverlay\n", refuse(errno.EPERM))
     assert finding.level is Level.WARNING
-    assert "Invalid argument" in finding.text
-    (finding,) = kernel.overlay("nodev\toverlay\n", lambda: None)
+
+
+def test_a_module_that_is_loaded_by_the_attempt_is_there() -> None:
+    (finding,) = kernel.overlay("nodev\tsysfs\n\text4\n", lambda: None)
     assert finding.level is Level.OK
