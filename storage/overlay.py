@@ -228,9 +228,10 @@ class RootfsManager:
 
     def _measure(self, container_id: ContainerId) -> tuple[int, int]:
         upper = self._containers / container_id / "upper"
-        if not upper.is_dir():
-            raise RootfsNotFound(f"container {container_id} has no root file system")
-        return disk_usage(upper)
+        try:
+            return disk_usage(upper)
+        except FileNotFoundError as error:
+            raise RootfsNotFound(f"container {container_id} has no root file system") from error
 
 
 def disk_usage(directory: Path) -> tuple[int, int]:

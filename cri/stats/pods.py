@@ -12,7 +12,7 @@ from cri.node import Node
 from cri.sandboxes import cgroup
 from cri.sandboxes.listing import CHUNK, matching
 from cri.sandboxes.record import Phase, Sandbox
-from cri.stats.verbs import memory_usage, message, psi_stats, value
+from cri.stats.verbs import memory_usage, messages, psi_stats, value
 from cri.store import RecordNotFound
 from host import net_counters
 from host.cgroup_stats import CpuUsage, MemoryUsage, Stats
@@ -65,7 +65,7 @@ async def pod_message(node: Node, sandbox: Sandbox) -> pb.PodSandboxStats:
         if one.sandbox_id == sandbox.id and one.phase is not ContainerPhase.CREATING
     ]
     linux = await asyncio.to_thread(_linux, node, sandbox, [one for one in containers if one.alive])
-    linux.containers.extend(await asyncio.gather(*(message(node, one) for one in containers)))
+    linux.containers.extend(await messages(node, containers))
     return pb.PodSandboxStats(
         attributes=pb.PodSandboxAttributes(
             id=sandbox.id,

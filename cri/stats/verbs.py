@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.listing import matching
@@ -11,6 +11,7 @@ from cri.containers.status import get_finished
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
 from host.cgroup_stats import MemoryUsage, Pressure, Stats
+from storage.overlay import RootfsNotFound
 
 
 def value(number: int | None) -> pb.UInt64Value | None:
@@ -56,7 +57,11 @@ def swap_usage(usage: MemoryUsage, now: int) -> pb.SwapUsage | None:
 
 
 async def message(node: Node, container: Container) -> pb.ContainerStats:
-    """What ``container`` uses now; a container that has ended has only attributes and its layer."""
+    """What ``container`` uses now; a container that has ended has only attributes and its layer.
+
+    Raises:
+        RootfsNotFound: it is being removed.
+    """
     now = time.time_ns()
     stats = (
         node.cgroups.stats(container.cgroup_path) if container.alive and container.cgroup_path else Stats()
@@ -83,6 +88,19 @@ async def message(node: Node, container: Container) -> pb.ContainerStats:
     )
 
 
+async def messages(node: Node, containers: Iterable[Container]) -> list[pb.ContainerStats]:
+    """The same of several; one that is removed meanwhile is left out, as it would be a moment later."""
+    found = await asyncio.gather(*(_unless_removed(node, container) for container in containers))
+    return [one for one in found if one is not None]
+
+
+async def _unless_removed(node: Node, container: Container) -> pb.ContainerStats | None:
+    try:
+        return await message(node, container)
+    except RootfsNotFound:
+        return None
+
+
 async def container_stats(node: Node, request: pb.ContainerStatsRequest) -> pb.ContainerStatsResponse:
     """What one container uses.
 
@@ -96,7 +114,7 @@ async def _all(node: Node, wanted: pb.ContainerStatsFilter) -> list[pb.Container
     same = pb.ContainerFilter(
         id=wanted.id, pod_sandbox_id=wanted.pod_sandbox_id, label_selector=wanted.label_selector
     )
-    return await asyncio.gather(*(message(node, container) for container in matching(node, same)))
+    return await messages(node, matching(node, same))
 
 
 async def list_container_stats(

@@ -1,0 +1,60 @@
+"""Statistics of containers while some of them go away."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from api.ids import ContainerId, ImageId, SandboxId
+from api.runtime.v1 import api_pb2 as pb
+from cri.containers.record import Container, Phase
+from cri.node import Node
+from cri.stats.verbs import message, messages
+from storage.overlay import RootfsNotFound
+
+
+def container(letter: str) -> Container:
+    return Container(
+        id=ContainerId(letter * 64),
+        name=letter,
+        sandbox_id=SandboxId("1" * 64),
+        config=pb.ContainerConfig(),
+        handler="crun",
+        image_id=ImageId("sha256:9"),
+        image_ref="",
+        created_ns=5,
+        log_path=None,
+        cgroup_path="",
+        stop_signal=15,
+        phase=Phase.EXITED,
+    )
+
+
+class Layers:
+    """The writable layers of all but ``gone``."""
+
+    def __init__(self, gone: str) -> None:
+        self._gone = gone
+
+    async def usage(self, container_id: ContainerId) -> tuple[int, int]:
+        if container_id.startswith(self._gone):
+            raise RootfsNotFound(f"container {container_id} has no root file system")
+        return 4096, 1
+
+
+@pytest.fixture
+def node() -> Node:
+    images = SimpleNamespace(fs_info=lambda: SimpleNamespace(mountpoint=Path("/images")))
+    return cast(Node, SimpleNamespace(rootfs=Layers("b"), images=images))
+
+
+async def test_a_list_leaves_out_what_is_removed_meanwhile(node: Node) -> None:
+    found = await messages(node, [container(letter) for letter in "abc"])
+    assert [one.attributes.id[0] for one in found] == ["a", "c"]
+    assert found[0].writable_layer.used_bytes.value == 4096
+
+
+async def test_one_container_that_is_being_removed_is_not_found(node: Node) -> None:
+    with pytest.raises(RootfsNotFound):
+        await message(node, container("b"))
