@@ -32,9 +32,9 @@ def prctl(option: int, value: int) -> None:
         raise_errno(f"prctl {option}")
 
 
-def become_subreaper() -> None:
-    """Orphans among our descendants become our children instead of those of process 1."""
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
+def become_subreaper(*, yes: bool = True) -> None:
+    """Orphans among our descendants become our children instead of those of process 1; or no longer."""
+    prctl(PR_SET_CHILD_SUBREAPER, int(yes))
 
 
 def start_time(pid: int) -> int:

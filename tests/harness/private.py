@@ -60,7 +60,12 @@ def _run(*argv: str) -> None:
 
 
 def supervise(argv: Sequence[str]) -> int:
-    """Run ``argv`` as pid 1 does: pass signals on, reap everything, end with its exit code."""
+    """Run ``argv`` as pid 1 does: pass signals on, reap everything, end with its exit code.
+
+    What the caller ignores (nohup, a background job) is not ignored inside: tests send these signals.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     child = subprocess.Popen(argv, env={**os.environ, INSIDE: "1"})
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda received, _: child.send_signal(received))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from api.ids import ContainerId, new_container_id
+from host.spawn import become_subreaper
 from oci.cli import CliRuntime
 from oci.monitor.client import Monitor
 from oci.monitor.types import CreateContainer, Exited
@@ -37,6 +38,13 @@ APPLETS = (
     "yes",
 )
 Json = dict[str, object]
+
+
+@pytest.fixture(autouse=True)
+def no_subreaper_afterwards() -> Iterator[None]:
+    """A monitor's client makes its process a subreaper; the orphans of other tests belong to process 1."""
+    yield
+    become_subreaper(yes=False)
 
 
 def cgroup_directories() -> list[Path]:

@@ -10,6 +10,9 @@ from api.errors import NotFound
 from cri.streaming.backend import AttachRequest, ExecRequest, Stdio, Streams
 from host.pty import set_window_size
 
+# Whatever the caller of the tests ignores (nohup, a background job): the processes of a shell hear them.
+DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
 
 class LocalSession:
     """One spawned process; implements Session."""
@@ -93,7 +96,7 @@ def _spawn(command: tuple[str, ...], streams: Streams) -> tuple[int, Stdio]:
         theirs.append(read if number == 0 else write)
         ours.append(write if number == 0 else read)
     actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(theirs)]
-    pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions, setsigdef=[signal.SIGPIPE])
+    pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions, setsigdef=DEFAULT_SIGNALS)
     for fd in theirs:
         os.close(fd)
     return pid, Stdio(*ours)
@@ -108,7 +111,7 @@ def _spawn_on_terminal(command: tuple[str, ...]) -> tuple[int, Stdio]:
         (os.POSIX_SPAWN_DUP2, 0, 2),
     ]
     pid = os.posix_spawnp(
-        command[0], command, os.environ, file_actions=actions, setsid=True, setsigdef=[signal.SIGPIPE]
+        command[0], command, os.environ, file_actions=actions, setsid=True, setsigdef=DEFAULT_SIGNALS
     )
     os.close(slave)
     return pid, Stdio(tty=master)
