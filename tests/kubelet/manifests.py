@@ -1,5 +1,6 @@
 """Pods as they are written into the kubelet's directory of static pods, with what tests do not care about."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,11 +26,15 @@ def pod(
     metadata: Mapping[str, object] | None = None,
     **spec: object,
 ) -> Json:
-    """A pod of these containers; ``spec`` are further fields of core/v1 PodSpec."""
+    """A pod of these containers; ``spec`` are further fields of core/v1 PodSpec.
+
+    Its name gets a random ending: a static pod whose name was in use a moment ago is put off for ten seconds
+    by the kubelet, and equal files it takes for the same pod, one with restarts behind it.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default", **(metadata or {})},
+        "metadata": {"name": f"{name}-{secrets.token_hex(3)}", "namespace": "default", **(metadata or {})},
         "spec": {
             "containers": list(containers) or [container("main")],
             "initContainers": list(init),

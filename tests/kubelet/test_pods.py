@@ -23,7 +23,7 @@ def test_a_static_pod_becomes_ready(node: Node) -> None:
     seen = node.run(pod("plain"))
     assert seen.phase == "Running"
     assert seen["main"].restarts == 0
-    assert node.exec(seen, "hostname").strip() == "plain-node"
+    assert node.exec(seen, "hostname").strip() == seen.name
     assert f"inet {seen.ip}/" in node.exec(seen, "ip -4 addr show eth0")
     assert "ndots:3" in node.exec(seen, "cat /etc/resolv.conf")
 
