@@ -63,6 +63,19 @@ class Terminal:
         """Wait for a line that is this and nothing else."""
         return self.until(lambda screen: line in map(str.strip, screen.splitlines()), f"shows {line!r}")
 
+    def until_prompt_after(self, command: str) -> str:
+        """Wait until a shell has run ``command`` and prompts again.
+
+        Only then does a lone key mean what it says: a shell that edits lines drops what was typed while it
+        changed the terminal's mode.
+        """
+
+        def prompts(screen: str) -> bool:
+            lines = [line.strip() for line in screen.splitlines() if line.strip()]
+            return len(lines) > 1 and lines[-2].endswith(command) and lines[-1].endswith("#")
+
+        return self.until(prompts, f"prompts after {command!r}")
+
     def _tmux(self, *arguments: str) -> str:
         argv = ["tmux", "-S", str(self._socket), "-f", "/dev/null", *arguments]
         done = subprocess.run(

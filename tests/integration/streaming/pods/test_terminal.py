@@ -98,6 +98,7 @@ def test_control_c_interrupts_and_control_d_ends(pods: Pods, open_terminal: Open
     terminal.type("echo code of sleep: $?")
     terminal.until_shown("code of sleep: 130")
     terminal.type("(exit 9)")
+    terminal.until_prompt_after("(exit 9)")
     terminal.press("C-d")
     assert "command terminated with exit code 9" in ended(terminal)
 
@@ -151,6 +152,7 @@ def test_attach_passes_control_c_and_control_d(pods: Pods, open_terminal: Open, 
     terminal.type("echo code of sleep: $?")
     terminal.until_shown("code of sleep: 130")
     terminal.type("(exit 9)")
+    terminal.until_prompt_after("(exit 9)")
     terminal.press("C-d")
     ended(terminal)
     assert client.wait_exited(pod.container).exit_code == 9
