@@ -7,6 +7,7 @@ own their meaning. The file lies on tmpfs, so a write costs some 50 microseconds
 made on the event loop. A reboot empties it, as it should: no process outlives that either.
 """
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,10 +42,13 @@ class Records:
             RecordsUnreadable: it is no database, or of a schema that this version does not know.
         """
         try:
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._prepare(path)
+            with contextlib.ExitStack() as undo:
+                self._db = sqlite3.connect(path, isolation_level=None)
+                undo.callback(self._db.close)
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._prepare(path)
+                undo.pop_all()
         except sqlite3.DatabaseError as error:
             raise RecordsUnreadable(
                 f"records {path}: {error}; move the file away after stopping all pods"

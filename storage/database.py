@@ -60,18 +60,21 @@ class Database:
         self._lock = threading.Lock()
         self._read_lock = threading.Lock()
         try:
-            self._writer = self._connect()
-            self._migrate()
-            self._reader = self._connect()
+            with contextlib.ExitStack() as undo:
+                self._writer = self._connect(undo)
+                self._migrate()
+                self._reader = self._connect(undo)
+                undo.pop_all()
         except sqlite3.DatabaseError as error:
             raise CatalogueBroken(
                 f"{path}: {error}; remove the file to start without images, they can be pulled again"
             ) from error
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, undo: contextlib.ExitStack) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
+        undo.callback(connection.close)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")

@@ -1,6 +1,8 @@
 """storage/catalogue: names of images, and rows that several connections see."""
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,16 @@ from storage.digest import Digest
 from storage.layers import LayerRecord
 from storage.registry.registries_conf import Registries
 
+Open = Callable[[], Database]
 REGISTRIES = Registries(search=("registry.test",))
 LAYER = (Digest("ab" * 32), LayerRecord(1000, 4096, 1))
+
+
+@pytest.fixture
+def connect(tmp_path: Path) -> Iterator[Open]:
+    """Opens one file, any number of times; all are closed afterwards."""
+    with contextlib.ExitStack() as opened:
+        yield lambda: opened.enter_context(contextlib.closing(Database(tmp_path / "db")))
 
 
 def new_image(number: int, *tags: str, digests: tuple[str, ...] = ()) -> NewImage:
@@ -48,8 +58,8 @@ def test_pinned_patterns(pattern: str, pinned: bool) -> None:
     assert is_pinned(["docker.io/library/busybox:latest"], ["busybox"])
 
 
-def test_an_image_is_found_by_name_and_by_unique_prefix(tmp_path: Path) -> None:
-    catalogue = Catalogue(Database(tmp_path / "db"), [])
+def test_an_image_is_found_by_name_and_by_unique_prefix(connect: Open) -> None:
+    catalogue = Catalogue(connect(), [])
     for number in range(40):
         catalogue.commit(new_image(number, f"docker.io/library/i{number}:latest"), [], number)
     images = catalogue.images()
@@ -61,8 +71,8 @@ def test_an_image_is_found_by_name_and_by_unique_prefix(tmp_path: Path) -> None:
         assert catalogue.find(f"i{image.user}", REGISTRIES) == image
 
 
-def test_two_connections_see_each_other(tmp_path: Path) -> None:
-    one, two = Catalogue(Database(tmp_path / "db"), []), Catalogue(Database(tmp_path / "db"), [])
+def test_two_connections_see_each_other(connect: Open) -> None:
+    one, two = Catalogue(connect(), []), Catalogue(connect(), [])
     one.commit(new_image(1, "q.io/a:1", digests=("q.io/a@sha256:" + "0" * 64,)), [], 1)
     [image] = two.images()
     assert two.find("q.io/a@sha256:" + "0" * 64, REGISTRIES) == image
@@ -73,8 +83,8 @@ def test_two_connections_see_each_other(tmp_path: Path) -> None:
     assert one.disk_usage() == (0, 0)
 
 
-def test_an_image_is_not_entered_without_its_layers(tmp_path: Path) -> None:
-    catalogue = Catalogue(Database(tmp_path / "db"), [])
+def test_an_image_is_not_entered_without_its_layers(tmp_path: Path, connect: Open) -> None:
+    catalogue = Catalogue(connect(), [])
     with pytest.raises(LayersVanished):
         catalogue.commit(new_image(1, "q.io/a:1"), [tmp_path / "gone/diff"], 1)
     assert catalogue.images() == []
@@ -92,8 +102,8 @@ def test_files_that_are_not_ours_say_the_way_out(tmp_path: Path) -> None:
         Database(tmp_path / "new")
 
 
-def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
-    database = Database(tmp_path / "db")
+def test_a_failed_transaction_leaves_nothing(connect: Open) -> None:
+    database = connect()
 
     def fail() -> None:
         with database.transaction() as connection:
@@ -105,8 +115,8 @@ def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
     assert database.read("SELECT * FROM rootfs") == []
 
 
-def test_other_images_are_pinned_from_one_call_to_the_next(tmp_path: Path) -> None:
-    catalogue = Catalogue(Database(tmp_path / "db"), ["quay.io/a*"])
+def test_other_images_are_pinned_from_one_call_to_the_next(connect: Open) -> None:
+    catalogue = Catalogue(connect(), ["quay.io/a*"])
     catalogue.commit(new_image(1, "quay.io/a:1"), [], 1)
     catalogue.commit(new_image(2, "quay.io/b:1"), [], 2)
     assert [image.pinned for image in catalogue.images()] == [True, False]
