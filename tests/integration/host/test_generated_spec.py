@@ -344,7 +344,10 @@ def test_privileged_is_unconfined_and_sees_devices(
 
 def wait_until_gone(pid: int) -> bool:
     for _ in range(500):
-        if not Path(f"/proc/{pid}").exists() or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+        try:
+            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                return True
+        except (FileNotFoundError, ProcessLookupError):  # the latter when it goes while it is read
             return True
         time.sleep(0.01)
     return False
