@@ -118,19 +118,23 @@ def oom_score_adj_floor(held: frozenset[str]) -> int:
     return int(Path("/proc/self/oom_score_adj").read_text())
 
 
-def rlimit_ceilings(held: frozenset[str]) -> dict[str, int]:
-    """Hard limits by RLIMIT_ name that a child cannot pass; empty when CAP_SYS_RESOURCE is held.
+def rlimit_ceilings(held: frozenset[str], proc: Path = Path("/proc")) -> dict[str, int]:
+    """Hard limits by RLIMIT_ name that a child cannot pass; unlimited ones are left out.
 
-    Unlimited ones are left out.
+    With CAP_SYS_RESOURCE that is open files only, which fs.nr_open bounds for everybody (proc(5)).
     """
-    if "CAP_SYS_RESOURCE" in held:
-        return {}
     ceilings = {}
+    try:
+        ceilings["RLIMIT_NOFILE"] = int((proc / "sys/fs/nr_open").read_text())
+    except (OSError, ValueError):  # hidden in a sandbox: the kernel will say what it refuses
+        pass
+    if "CAP_SYS_RESOURCE" in held:
+        return ceilings
     for name in RLIMITS:
         number = getattr(resource, f"RLIMIT_{name}", None)
         hard = resource.RLIM_INFINITY if number is None else resource.getrlimit(number)[1]
         if hard != resource.RLIM_INFINITY:
-            ceilings[f"RLIMIT_{name}"] = hard
+            ceilings[f"RLIMIT_{name}"] = min(hard, ceilings.get(f"RLIMIT_{name}", hard))
     return ceilings
 
 

@@ -385,7 +385,7 @@ class HostView:
 
     ``capabilities`` is the daemon's own bounding set as CAP_ names: "ALL" means these.
     ``oom_score_adj_floor`` is the lowest value that may be set, ``rlimit_ceilings`` the hard limits by OCI
-    name that may not be passed (empty with CAP_SYS_RESOURCE). ``architecture`` is ``os.uname().machine``.
+    name that may not be passed. ``architecture`` is ``os.uname().machine``.
     """
 
     cgroup_version: int = 1

@@ -37,9 +37,13 @@ def test_sets_of_a_process() -> None:
     assert not sets["inheritable"]
 
 
-def test_a_full_root_has_no_limits() -> None:
+def test_a_full_root_has_no_limits_but_on_open_files(tmp_path: Path) -> None:
     assert security.oom_score_adj_floor(EVERYTHING) == -1000
-    assert security.rlimit_ceilings(EVERYTHING) == {}
+    assert security.rlimit_ceilings(EVERYTHING, tmp_path) == {}
+    (tmp_path / "sys/fs").mkdir(parents=True)
+    (tmp_path / "sys/fs/nr_open").write_text("5\n")
+    assert security.rlimit_ceilings(EVERYTHING, tmp_path) == {"RLIMIT_NOFILE": 5}
+    assert security.rlimit_ceilings(EVERYTHING - {"CAP_SYS_RESOURCE"}, tmp_path)["RLIMIT_NOFILE"] == 5
 
 
 def test_without_sys_resource_our_own_values_bound() -> None:
