@@ -207,12 +207,35 @@ class Monitor:
         """
         terminal = bool(process.get("terminal"))
         given = {} if terminal else {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-        descriptors = {name: number for name, number in given.items() if number is not None}
-        give_pipes(descriptors.values(), stdio_owner)
+        descriptors = {name: os.dup(number) for name, number in given.items() if number is not None}
+        starting = asyncio.create_task(
+            self._start_exec(
+                container_id, runtime, process, descriptors, start_timeout_s, run_timeout_s or 0, stdio_owner
+            )
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Half started it cannot be killed: nobody would know the process that the runtime is making.
+            starting.add_done_callback(_kill_unwanted)
+            raise
+
+    async def _start_exec(
+        self,
+        container_id: ContainerId,
+        runtime: Runtime,
+        process: Json,
+        descriptors: Mapping[str, int],
+        start_timeout_s: float,
+        run_timeout_s: float,
+        stdio_owner: tuple[int, int],
+    ) -> ExecHandle:
+        """Run the runtime's exec to its end; ``descriptors``, by stream, are closed."""
         exec_id = self._scratch.name()
         finished: asyncio.Future[ExecFinished] = asyncio.get_running_loop().create_future()
         self._execs[exec_id] = finished
         try:
+            give_pipes(descriptors.values(), stdio_owner)
             with self._scratch.files("log", "pid", "tty", "json") as (
                 runtime_log,
                 pid_file,
@@ -221,7 +244,7 @@ class Monitor:
             ):
                 content = json.dumps(runtime.prepare_process(process)).encode()
                 Path(process_file).write_bytes(content)  # /run is memory: microseconds
-                socket_path = console if terminal else None
+                socket_path = console if process.get("terminal") else None
                 request = protocol.Exec(
                     id=container_id,
                     exec_id=exec_id,
@@ -232,15 +255,15 @@ class Monitor:
                     console_socket=socket_path,
                     streams=list(descriptors),
                     timeout_s=start_timeout_s,
-                    run_timeout_s=run_timeout_s or 0,
+                    run_timeout_s=run_timeout_s,
                 )
                 reply = await self._request(request, list(descriptors.values()))
             _raise_failure(reply.result, runtime, "exec", container_id, start_timeout_s)
-        except BaseException as error:
+        except BaseException:
             del self._execs[exec_id]
-            if isinstance(error, asyncio.CancelledError):
-                self._post(protocol.ExecKill(exec_id))
             raise
+        finally:
+            close_all(descriptors.values())
         pidfd, *console_fds = reply.descriptors
         handle = ExecHandle(
             pid=_integer(reply.result, "pid"),
@@ -472,6 +495,13 @@ class Monitor:
     def _exec_is_over(self, exec_id: str) -> None:
         self._execs.pop(exec_id, None)
         self._handles.pop(exec_id, None)
+
+
+def _kill_unwanted(starting: asyncio.Task[ExecHandle]) -> None:
+    """End an exec whose caller left while it was started."""
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().kill_now()
+        starting.result().close()
 
 
 def _integer(result: Mapping[str, object], key: str) -> int:

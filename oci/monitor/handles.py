@@ -36,6 +36,10 @@ class ExecHandle:
 
     async def kill(self) -> None:
         """SIGKILL to the process and its group; an ended one is fine. :meth:`wait` tells when it is done."""
+        self.kill_now()
+
+    def kill_now(self) -> None:
+        """The same, for callers that cannot wait even for a turn of the loop."""
         if not self._finished.done():
             self._kill()
 

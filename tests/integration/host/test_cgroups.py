@@ -1,6 +1,7 @@
 """Cgroups of the machine that runs the tests, whichever version it has; all below one name."""
 
 import os
+import secrets
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from host.userns import UserNamespaceFailed, make_user_namespace
 
 pytestmark = pytest.mark.root
 
-TOP = "/podwright-test-cgroups"
+TOP = f"/podwright-test-cgroups-{secrets.token_hex(4)}"
 POD = f"{TOP}/pod/container"
 
 

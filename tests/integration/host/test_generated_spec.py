@@ -46,7 +46,7 @@ from oci.generate.process import exec_process
 
 pytestmark = pytest.mark.root
 
-CGROUP = "/podwright-test-e"
+CGROUP = f"/podwright-test-spec-{secrets.token_hex(4)}"
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n"
 GROUP = b"root:x:0:\nalice:x:1000:\nfriends:x:50000:alice\n"
 APPLETS = (

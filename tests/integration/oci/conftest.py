@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,8 @@ from oci.cli import CliRuntime
 from oci.monitor.client import Monitor
 from oci.monitor.types import CreateContainer, Exited
 
-CGROUP_PARENT = "/podwright-test-d"
+# Of this run alone: what an interrupted one left must not fail the next.
+CGROUP_PARENT = f"/podwright-test-oci-{secrets.token_hex(4)}"
 APPLETS = (
     "sh",
     "cat",
