@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from api.errors import AlreadyExists, FailedPrecondition, InvalidArgument
+from api.errors import AlreadyExists, InvalidArgument
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers import bundle, image_volumes, prepared_mounts, stdio
@@ -19,18 +19,16 @@ from cri.names import container_name
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes.cgroup import container_cgroup
-from cri.sandboxes.record import Phase as SandboxPhase
 from cri.sandboxes.record import Sandbox
 from oci.monitor.types import CreateContainer
 from storage.catalogue import Image
 
+# Why a sandbox must be ready.
+NEED = "containers need a ready one"
+
 
 class ContainerExists(AlreadyExists):
     """A container of this name is there and was started."""
-
-
-class SandboxNotReady(FailedPrecondition):
-    """Containers are made in ready sandboxes only."""
 
 
 class PodNotPrivileged(InvalidArgument):
@@ -71,15 +69,10 @@ def require_privileged(config: pb.ContainerConfig, *pods: pb.PodSandboxConfig) -
         )
 
 
-def _require_ready(sandbox: Sandbox) -> None:
-    if sandbox.phase is not SandboxPhase.READY:
-        raise SandboxNotReady(f"sandbox {sandbox.id[:12]} is {sandbox.phase}: containers need a ready one")
-
-
 async def _create(
     node: Node, operation: Operation, name: str, sandbox: Sandbox, config: pb.ContainerConfig
 ) -> ContainerId:
-    _require_ready(sandbox)
+    sandbox.require_ready(NEED)
     present = node.containers.named(name)
     if present is not None and present.phase is Phase.CREATING:
         # Left by an attempt that failed and whose undo failed too: no name stays reserved for ever.
@@ -101,7 +94,7 @@ async def _create(
         node.records.put(KIND, container.to_row())
         undo.push_async_callback(release, node, container, operation)
         await _make(node, operation, container, sandbox, image, volume_images)
-        _require_ready(sandbox)  # it may have been stopped meanwhile
+        sandbox.require_ready(NEED)  # it may have been stopped meanwhile
         container.phase = Phase.CREATED
         node.records.put(KIND, container.to_row())
         undo.pop_all()

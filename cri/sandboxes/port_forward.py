@@ -1,14 +1,9 @@
 """PortForward: where the client finds the pod's ports."""
 
-from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
 from cri.node import Node
-from cri.sandboxes.record import Phase, Sandbox
+from cri.sandboxes.record import Sandbox
 from cri.streaming.backend import PortForwardRequest
-
-
-class SandboxNotReady(FailedPrecondition):
-    """Ports of a stopped sandbox cannot be reached."""
 
 
 def ready_sandbox(node: Node, identifier: str) -> Sandbox:
@@ -18,8 +13,7 @@ def ready_sandbox(node: Node, identifier: str) -> Sandbox:
         RecordNotFound: there is none. SandboxNotReady: it is stopped.
     """
     sandbox = node.sandboxes.get(identifier)
-    if sandbox.phase is not Phase.READY:
-        raise SandboxNotReady(f"sandbox {sandbox.id[:12]} is {sandbox.phase}: its ports cannot be reached")
+    sandbox.require_ready("its ports cannot be reached")
     return sandbox
 
 

@@ -11,12 +11,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from api.errors import FailedPrecondition
 from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri.records import Row
 from cri.sandboxes.validate import wants_user_namespace
 
 KIND = "sandbox"
+
+
+class SandboxNotReady(FailedPrecondition):
+    """The sandbox is being made or was stopped, and what was asked for needs a ready one."""
+
 
 # Pinned namespaces by kind, and what the runtime-spec calls them.
 _OCI_NAMESPACES = {"net": "network", "ipc": "ipc", "uts": "uts", "user": "user"}
@@ -72,6 +78,15 @@ class Sandbox:
             return 0, 0
         user = self.options.userns_options
         return user.uids[0].host_id, user.gids[0].host_id
+
+    def require_ready(self, need: str) -> None:
+        """Refuse unless the sandbox is ready; ``need`` ends the sentence: "containers need a ready one".
+
+        Raises:
+            SandboxNotReady: see there.
+        """
+        if self.phase is not Phase.READY:
+            raise SandboxNotReady(f"sandbox {self.id[:12]} is {self.phase}: {need}")
 
     def oci_namespaces(self) -> dict[str, Path]:
         """The pinned files by runtime-spec type."""
