@@ -17,7 +17,7 @@ from typing import cast
 from cni.call import Call
 from cni.errors import NetworkConfigInvalid
 from cni.fields import Json, items, mapping, parse_object, string
-from host.files import read_bounded, write_atomic
+from host.files import read_bounded, remove_temporaries, write_atomic
 
 _KIND = "cniCacheV1"
 _LIMIT_BYTES = 4 << 20
@@ -71,6 +71,10 @@ class ResultCache:
     def all(self) -> list[Entry]:
         """Every readable attachment."""
         return self._read("*")
+
+    def sweep(self) -> None:
+        """Remove what a killed daemon was writing. For its next start: nothing else may be writing here."""
+        remove_temporaries(self._results())
 
     def _results(self) -> Path:
         return self.directory / "results"

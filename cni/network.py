@@ -186,8 +186,9 @@ class Network:
     async def collect(self, sandbox_ids: Collection[str]) -> None:
         """Detach whatever is cached for other sandboxes than these, then let plugins clean up (GC).
 
-        Problems are logged: this is housekeeping.
+        Problems are logged: this is housekeeping, done before the first attachment.
         """
+        await self._in_thread(self._cache.sweep)
         entries = await self._in_thread(self._cache.all)
         for entry in entries:
             if entry.call.container_id not in sandbox_ids:

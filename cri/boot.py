@@ -8,7 +8,7 @@ back by what looks after those (``Network.collect``, ``restore``).
 import logging
 from pathlib import Path
 
-from host.files import remove_tree, write_atomic
+from host.files import remove_temporaries, remove_tree, write_atomic
 
 logger = logging.getLogger(__name__)
 
@@ -28,5 +28,6 @@ def forget_other_boots(runroot: Path, boot_id_file: Path = BOOT_ID) -> bool:
         for path in runroot.iterdir():
             if path.name not in _KEPT:
                 remove_tree(path)
+    remove_temporaries(runroot)
     write_atomic(mark, current.encode() + b"\n", durable=False)
     return known != current

@@ -24,6 +24,7 @@ RESOLVE_IN_ROOT = 0x10
 # Directories nested deeper than this are renamed to the top before they are emptied, so that neither
 # the descriptor table nor the stack bounds the depth that can be removed.
 _FLATTEN_DEPTH = 64
+_TEMPORARY = ".tmp"
 
 
 class FileTooLarge(ResourceExhausted):
@@ -50,7 +51,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = 
 
     With ``durable`` the content is on disk before the name is, and the name before this returns.
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{_TEMPORARY}")
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -64,6 +65,15 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = 
         raise
     if durable:
         sync_directory(path.parent)
+
+
+def remove_temporaries(directory: Path) -> None:
+    """Remove what write_atomic left in ``directory`` when its process was killed; absent is fine.
+
+    For the start of the only process that writes there: it would take away what another is writing.
+    """
+    for path in directory.glob(f".*{_TEMPORARY}"):
+        path.unlink(missing_ok=True)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

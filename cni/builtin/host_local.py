@@ -95,6 +95,7 @@ class HostLocal:
             return
         containers = {container for container, _ in valid}
         with leases.locked():
+            leases.sweep()
             for leased, (container, ifname) in leases.owners().items():
                 alive = (container, ifname) in valid if ifname else container in containers
                 if not alive:

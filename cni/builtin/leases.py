@@ -21,6 +21,7 @@ from cni.fields import IpAddress
 _LOCK_TIMEOUT_S = 10.0
 _LOCK_PAUSE_S = 0.005
 _LAST = "last_reserved_ip."
+_TEMPORARY = ".tmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Leases:
         if path.exists():
             return False
         # Written before it gets its name: a crash leaves no lease that nobody owns.
-        temporary = self.directory / f".{address}.tmp"
+        temporary = self.directory / f".{address}{_TEMPORARY}"
         temporary.write_bytes(owner)
         temporary.replace(path)
         _overwrite(self.directory / f"{_LAST}{position}", str(address).encode())
@@ -91,6 +92,11 @@ class Leases:
     def free(self, address: str) -> None:
         """End one lease, whoever has it. Needs the lock."""
         (self.directory / address).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what a writer that was killed left unfinished. Needs the lock."""
+        for path in self.directory.glob(f".*{_TEMPORARY}"):
+            path.unlink(missing_ok=True)
 
     def _contents(self) -> Iterator[tuple[str, bytes]]:
         try:

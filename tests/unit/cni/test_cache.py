@@ -25,6 +25,15 @@ def test_an_entry_is_found_by_its_container(tmp_path: Path) -> None:
     assert cache.of_container("abc") == []
 
 
+def test_a_sweep_takes_what_was_being_written_alone(tmp_path: Path) -> None:
+    cache = ResultCache(tmp_path)
+    cache.sweep()
+    cache.store(ENTRY)
+    (tmp_path / "results" / ".pods-two-eth0.0a1b2c3d.tmp").write_bytes(b"{")
+    cache.sweep()
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["pods-abc-eth0"]
+
+
 def test_the_file_is_libcnis(tmp_path: Path) -> None:
     ResultCache(tmp_path).store(ENTRY)
     path = tmp_path / "results" / "pods-abc-eth0"

@@ -155,10 +155,12 @@ def test_collect_frees_what_is_not_valid(tmp_path: Path) -> None:
     ipam = HostLocal()
     for container in ("one", "two"):
         ipam.add(request(tmp_path, container))
+    (tmp_path / "pods" / ".10.0.0.9.tmp").write_bytes(b"of a daemon that was killed")
     ipam.collect(request(tmp_path).conf, frozenset({("two", "eth0")}))
     assert {
         name: content for name, content in leased(tmp_path).items() if content.startswith((b"one", b"two"))
     } == {"10.0.0.3": owner_bytes("two", "eth0")}
+    assert not (tmp_path / "pods" / ".10.0.0.9.tmp").exists()
 
 
 def test_check_finds_the_lease(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """host/files: atomic writes, bounded reads, removal that follows nothing."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from host.files import (
     FileTooLarge,
     openat2,
     read_bounded,
+    remove_temporaries,
     remove_tree,
     rename_durable,
     sync_filesystem,
@@ -33,6 +37,25 @@ def test_a_failed_write_keeps_the_old_content(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="name"):
         write_atomic(path, b"data", durable=False)
     assert [path.name for path in tmp_path.iterdir()] == ["name"]
+
+
+KILLED_WRITER = """
+import os, pathlib, signal, sys
+from host.files import write_atomic
+pathlib.Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+write_atomic(pathlib.Path(sys.argv[1]), b"data")
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "record").touch()
+    (tmp_path / ".hidden").touch()
+    killed = subprocess.run([sys.executable, "-c", KILLED_WRITER, tmp_path / "other"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 3
+    remove_temporaries(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "record"]
+    remove_temporaries(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(("size", "limit", "fits"), [(0, 0, True), (5, 5, True), (6, 5, False)])
