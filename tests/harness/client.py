@@ -9,8 +9,10 @@ import grpc
 
 from api.runtime.v1 import api_pb2 as pb
 from api.runtime.v1 import api_pb2_grpc
+from tests.harness.patience import patient
 
-TIMEOUT_S = 60.0
+PATIENCE_S = 60.0
+TIMEOUT_S = patient(PATIENCE_S)
 POLL_S = 0.02
 
 T = TypeVar("T")
@@ -99,7 +101,7 @@ class Client:
             self.stop_pod(pod.id)
             self.remove_pod(pod.id)
 
-    def wait_exited(self, container: str, timeout_s: float = TIMEOUT_S) -> pb.ContainerStatus:
+    def wait_exited(self, container: str, timeout_s: float = PATIENCE_S) -> pb.ContainerStatus:
         """The status once the container has exited."""
         return eventually(
             lambda: self.container(container),
@@ -110,16 +112,20 @@ class Client:
 
 
 def eventually(
-    look: Callable[[], T], right: Callable[[T], bool], what: str, timeout_s: float = TIMEOUT_S
+    look: Callable[[], T], right: Callable[[T], bool], what: str, timeout_s: float = PATIENCE_S
 ) -> T:
-    """Look until it is right; TimeoutError names what was waited for and what was seen last."""
-    end = time.monotonic() + timeout_s
+    """Look until it is right; TimeoutError names what was waited for and what was seen last.
+
+    ``timeout_s`` is stretched where `tests.harness.patience` says so.
+    """
+    bound_s = patient(timeout_s)
+    end = time.monotonic() + bound_s
     while True:
         seen = look()
         if right(seen):
             return seen
         if time.monotonic() > end:
-            raise TimeoutError(f"waited {timeout_s:.0f} s until {what}; last seen: {seen}")
+            raise TimeoutError(f"waited {bound_s:.0f} s until {what}; last seen: {seen}")
         time.sleep(POLL_S)
 
 

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-COMMAND_TIMEOUT_S = 30
+from tests.harness.patience import patient
+
+COMMAND_TIMEOUT_S = patient(30)
 CGROUP_PATTERN = re.compile(r"podwright|[0-9a-f]{64}")
 # What changes with every listing although nothing was added.
 NFT_VOLATILE = ("handle", "counter", "expires", "metainfo")

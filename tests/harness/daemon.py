@@ -24,9 +24,10 @@ import grpc
 
 from tests.harness.client import Client
 from tests.harness.counts import cgroup_roots
+from tests.harness.patience import patient
 
-READY_TIMEOUT_S = 30
-STOP_TIMEOUT_S = 30
+READY_TIMEOUT_S = patient(30)
+STOP_TIMEOUT_S = patient(30)
 LOG_TAIL = 4000
 NFT_TABLE = ("inet", "podwright")
 PLUGIN_DIRECTORIES = ("/opt/cni/bin", "/usr/lib/cni")
@@ -210,7 +211,9 @@ class Daemon:
         except subprocess.TimeoutExpired as error:
             self._process.kill()
             self._process.wait(STOP_TIMEOUT_S)
-            raise DaemonFailed(f"not gone {STOP_TIMEOUT_S} s after {how.name}\n{self.log_tail()}") from error
+            raise DaemonFailed(
+                f"not gone {STOP_TIMEOUT_S:.0f} s after {how.name}\n{self.log_tail()}"
+            ) from error
 
     def kill(self) -> None:
         """SIGKILL, as a crash."""

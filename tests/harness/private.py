@@ -15,9 +15,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.harness.patience import patient
+
 INSIDE = "PODWRIGHT_PRIVATE"
 CGROUP = Path("/sys/fs/cgroup")
-STEP_TIMEOUT_S = 30
+STEP_TIMEOUT_S = patient(30)
 
 
 def command_line(argv: Sequence[str]) -> list[str]:

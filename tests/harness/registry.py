@@ -12,9 +12,10 @@ from typing import Self
 
 from tests.harness.debian import find, unpacked
 from tests.harness.images import MANIFEST_TYPE, Image, digest_of
+from tests.harness.patience import patient
 
-START_TIMEOUT_S = 20
-STOP_TIMEOUT_S = 10
+START_TIMEOUT_S = patient(20)
+STOP_TIMEOUT_S = patient(10)
 PUBLIC_NAMES = ("registry.k8s.io", "k8s.gcr.io", "gcr.io", "public.ecr.aws", "docker.io")
 
 

@@ -16,14 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
+from tests.harness.patience import patient
 from tests.harness.registry import free_port
 from tests.kubelet.manifests import Json
 from tests.kubelet.views import PodView
 
 NODE = "node"
-START_TIMEOUT_S = 60
-STOP_TIMEOUT_S = 30
-REQUEST_TIMEOUT_S = 60
+START_TIMEOUT_S = patient(60)
+STOP_TIMEOUT_S = patient(30)
+REQUEST_TIMEOUT_S = patient(60)
 LOG_TAIL = 4000
 
 

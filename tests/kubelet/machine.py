@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.harness import private
+from tests.harness.patience import patient
 
 NODE_ADDRESS = "192.0.2.10"
 LINK = "kubelet0"
 SETTINGS = {"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1"}
 PLACES = (Path("/var/log"), Path("/var/lib/kubelet"))
-STEP_TIMEOUT_S = 30
+STEP_TIMEOUT_S = patient(30)
 
 
 @contextlib.contextmanager

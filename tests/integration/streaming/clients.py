@@ -25,8 +25,9 @@ from cri.streaming.spdy_events import (
     StreamAccepted,
     StreamReset,
 )
+from tests.harness.patience import patient
 
-PATIENCE_S = 20.0
+PATIENCE_S = patient(20.0)
 
 
 async def connect(
