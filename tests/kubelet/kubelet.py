@@ -1,4 +1,4 @@
-"""A real kubelet without an API server: it runs the pods that lie as files in a directory.
+"""A real kubelet; without an API server it runs the pods that lie as files in a directory.
 
 <state>/kubelet.yaml   manifests/   resolv.conf   kubelet.log
 <state>/root   pki   pod-logs      what it keeps itself
@@ -33,10 +33,19 @@ class KubeletFailed(Exception):
 
 
 class Kubelet:
-    """One kubelet; ``node_address`` is one that a link of this network namespace has."""
+    """One kubelet; ``node_address`` is one that a link of this network namespace has.
+
+    With a ``kubeconfig`` it registers its node with the API server that this names.
+    """
 
     def __init__(
-        self, program: Path, endpoint: str, state: Path, cgroup_root: str, node_address: str
+        self,
+        program: Path,
+        endpoint: str,
+        state: Path,
+        cgroup_root: str,
+        node_address: str,
+        kubeconfig: Path | None = None,
     ) -> None:
         self.state = state
         self.port = free_port()
@@ -44,6 +53,7 @@ class Kubelet:
         self._endpoint = endpoint
         self._cgroup_root = cgroup_root
         self._node_address = node_address
+        self._kubeconfig = kubeconfig
         self._process: subprocess.Popen[bytes] | None = None
         self.tls = ssl.create_default_context()  # its certificate is its own, made at the first start
         self.tls.check_hostname = False
@@ -65,7 +75,7 @@ class Kubelet:
             "podLogsDir": str(self.state / "pod-logs"),
             "volumePluginDir": str(self.state / "root/volume-plugins"),
             "resolvConf": str(self.state / "resolv.conf"),
-            "address": "127.0.0.1",
+            "address": "0.0.0.0" if self._kubeconfig else "127.0.0.1",  # the API server calls it too
             "port": self.port,
             "healthzPort": 0,
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
@@ -77,7 +87,7 @@ class Kubelet:
             "failSwapOn": False,
             "oomScoreAdj": 0,
             "makeIPTablesUtilChains": False,
-            "registerNode": False,
+            "registerNode": self._kubeconfig is not None,
             "syncFrequency": "5s",
             "fileCheckFrequency": "1s",
             "nodeStatusUpdateFrequency": "2s",
@@ -103,6 +113,7 @@ class Kubelet:
             f"--hostname-override={NODE}",
             f"--node-ip={self._node_address}",
             "--v=3",  # from here on it tells its events
+            *([f"--kubeconfig={self._kubeconfig}"] if self._kubeconfig else []),
         ]
         with (self.state / "kubelet.log").open("ab") as log:
             self._process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

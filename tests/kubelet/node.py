@@ -102,8 +102,11 @@ class Node:
 
 
 @contextlib.contextmanager
-def running_node(handler: str = "crun") -> Iterator[Node]:
-    """A node that is up; afterwards nothing of it is left, and nothing had to be forced."""
+def running_node(handler: str = "crun", kubeconfig: Path | None = None) -> Iterator[Node]:
+    """A node that is up; afterwards nothing of it is left, and nothing had to be forced.
+
+    With a ``kubeconfig`` it joins the cluster that this names.
+    """
     program, images = ensure_tool("kubelet"), registry_directory()
     cgroup_root = f"/podwright-kubelet-{secrets.token_hex(4)}"
     with contextlib.ExitStack() as undo:
@@ -119,8 +122,8 @@ def running_node(handler: str = "crun") -> Iterator[Node]:
         daemon = Daemon(Settings(handler=handler, registries_conf=public.registries_conf() + insecure))
         undo.callback(_end, daemon, cgroup_root)
         daemon.start()
-        undo.callback(_keep_logs, daemon, state, handler)
-        kubelet = Kubelet(program, daemon.endpoint, state, cgroup_root, NODE_ADDRESS)
+        undo.callback(_keep_logs, daemon, state, f"{'cluster' if kubeconfig else 'kubelet'}-{handler}")
+        kubelet = Kubelet(program, daemon.endpoint, state, cgroup_root, NODE_ADDRESS, kubeconfig)
         undo.callback(_unmount_below, state)
         undo.callback(kubelet.stop)
         kubelet.start()
@@ -129,9 +132,9 @@ def running_node(handler: str = "crun") -> Iterator[Node]:
         node.idle()
 
 
-def _keep_logs(daemon: Daemon, state: Path, handler: str) -> None:
-    """What both said, for reading after the run: build/kubelet-<handler>.*.log."""
-    target = PROJECT / f"build/kubelet-{handler}"
+def _keep_logs(daemon: Daemon, state: Path, name: str) -> None:
+    """What both said, for reading after the run: build/<name>.*.log."""
+    target = PROJECT / f"build/{name}"
     target.parent.mkdir(exist_ok=True)
     target.with_suffix(".daemon.log").write_text(daemon.log())
     shutil.copyfile(state / "kubelet.log", target.with_suffix(".kubelet.log"))
