@@ -13,7 +13,7 @@ from tests.harness.patience import patient
 
 PATIENCE_S = 60.0
 TIMEOUT_S = patient(PATIENCE_S)
-POLL_S = 0.02
+POLL_S = patient(0.02)
 
 T = TypeVar("T")
 
@@ -112,7 +112,11 @@ class Client:
 
 
 def eventually(
-    look: Callable[[], T], right: Callable[[T], bool], what: str, timeout_s: float = PATIENCE_S
+    look: Callable[[], T],
+    right: Callable[[T], bool],
+    what: str,
+    timeout_s: float = PATIENCE_S,
+    poll_s: float = POLL_S,
 ) -> T:
     """Look until it is right; TimeoutError names what was waited for and what was seen last.
 
@@ -126,7 +130,7 @@ def eventually(
             return seen
         if time.monotonic() > end:
             raise TimeoutError(f"waited {bound_s:.0f} s until {what}; last seen: {seen}")
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
 
 
 def pod_config(
