@@ -17,11 +17,12 @@ FLAGS: Mapping[str, str] = {
     "log_format": "crio.runtime.log_format",
     "network_dir": "crio.network.network_dir",
 }
+NODE_CONFIG_TOOLS = ("kubeadm", "kubelet", "kind", "minikube", "crictl")
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line; ``command`` names the module of cri.cli to run."""
-    return _parser().parse_args(argv)
+    return parser().parse_args(argv)
 
 
 def load_configuration(arguments: argparse.Namespace) -> Loaded:
@@ -40,13 +41,14 @@ def overrides(arguments: argparse.Namespace) -> Mapping[str, object]:
     return given | {key: value for key, value in flags.items() if value is not None}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The grammar; the man page and shell completion are made of it too."""
+    top = argparse.ArgumentParser(
         prog="podwright",
         description="A Kubernetes container runtime (CRI v1). COMMAND --help shows a command's options.",
     )
-    _add_configuration(parser, before_command=True)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_configuration(top, before_command=True)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_configuration(commands.add_parser("serve", help="run the daemon"))
     config = commands.add_parser("config", help="show what differs from the defaults")
     config.add_argument("--default", action="store_true", help="a commented sample with every option instead")
@@ -56,7 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     version = commands.add_parser("version", help="print the version")
     version.add_argument("--json", action="store_true", help="as JSON, with what it runs on")
     _add_image(commands.add_parser("image", help="work on the image store"))
-    return parser
+    _add_node_config(commands.add_parser("node-config", help="print what a tool needs to use this runtime"))
+    return top
 
 
 def _add_image(image: argparse.ArgumentParser) -> None:
@@ -71,6 +74,16 @@ def _add_image(image: argparse.ArgumentParser) -> None:
     remove.add_argument("image", help="id, name or digest")
     for action in (imported, listed, pull, remove):
         _add_configuration(action)
+
+
+def _add_node_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tool", choices=NODE_CONFIG_TOOLS, help="whose files to print")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="put the files into a directory instead")
+    joining = parser.add_argument_group("joining a cluster, as `kubeadm init` prints it (kubeadm only)")
+    joining.add_argument("--join", metavar="HOST:PORT", help="the API server")
+    joining.add_argument("--token", help="bootstrap token")
+    joining.add_argument("--discovery-token-ca-cert-hash", metavar="sha256:HASH", help="of its authority")
+    _add_configuration(parser)
 
 
 def _add_configuration(parser: argparse.ArgumentParser, *, before_command: bool = False) -> None:

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Subcommands are imported when they are called, so that ``podwright version`` starts without gRPC.
     """
     arguments = parse(argv)
-    command = import_module(f"cri.cli.{arguments.command}")
+    command = import_module(f"cri.cli.{arguments.command.replace('-', '_')}")
     try:
         status = int(command.run(arguments))
         sys.stdout.flush()

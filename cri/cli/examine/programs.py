@@ -56,7 +56,7 @@ def network(table: NetworkTable) -> Iterator[Finding]:
     """The CNI configuration that will be used, and its plugins."""
     directory = read_directory(table.network_dir)
     yield from (warning("network", problem) for problem in directory.errors.values())
-    chosen = _chosen(tuple(directory.lists.values()), table.cni_default_network)
+    chosen = chosen_network(tuple(directory.lists.values()), table.cni_default_network)
     if chosen is None:
         what = f'"{table.cni_default_network}"' if table.cni_default_network else "configuration"
         text = f"no {what} in {table.network_dir}: only pods on the host's network run"
@@ -71,7 +71,8 @@ def network(table: NetworkTable) -> Iterator[Finding]:
         yield warning("network", text, "install the plugins, or set plugin_dirs")
 
 
-def _chosen(lists: tuple[NetworkList, ...], name: str) -> NetworkList | None:
+def chosen_network(lists: tuple[NetworkList, ...], name: str) -> NetworkList | None:
+    """The network for pods: the first of that name, or the first of all if none is configured."""
     fitting = (each for each in lists if not name or each.name == name)
     return next(fitting, None)
 

@@ -1,0 +1,87 @@
+"""What the generated files depend on, gathered from the configuration and this host."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cni.conflist import NetworkList, read_directory
+from cni.fields import IpNetwork, Json, items, mapping, network, objects, string
+from conf.sample import differences
+from conf.schema import Config, NetworkTable
+from cri.cli.examine.programs import chosen_network
+from host.cgroups import Hierarchy
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The effective configuration, as far as a kubelet or its installer must know it.
+
+    Attributes:
+        socket: Where the daemon listens.
+        cgroup_driver: "systemd" or "cgroupfs", as RuntimeConfig answers.
+        cgroup_version: 1 for hybrid layouts too.
+        pod_networks: What pods' addresses are leased from: at most one range of each family.
+        network: In words, where ``pod_networks`` come from, or why there are none.
+        differences: The options that are not at their defaults, as a configuration file.
+    """
+
+    socket: Path
+    cgroup_driver: str
+    cgroup_version: int
+    pod_networks: tuple[IpNetwork, ...]
+    network: str
+    differences: str
+
+    @property
+    def endpoint(self) -> str:
+        """The socket as a URL."""
+        return f"unix://{self.socket}"
+
+
+def gather(config: Config) -> Facts:
+    """Read the CNI configuration and the cgroup layout.
+
+    Raises:
+        NetworkConfigInvalid: The chosen network's address ranges cannot be read.
+    """
+    networks, where = _networks(config.network)
+    return Facts(
+        socket=config.api.listen,
+        cgroup_driver=config.runtime.cgroup_manager,
+        cgroup_version=Hierarchy.detect().version,
+        pod_networks=networks,
+        network=where,
+        differences=differences(config),
+    )
+
+
+def _networks(table: NetworkTable) -> tuple[tuple[IpNetwork, ...], str]:
+    lists = tuple(read_directory(table.network_dir).lists.values())
+    chosen = chosen_network(lists, table.cni_default_network)
+    if chosen is None:
+        return (), f"there is no CNI configuration in {table.network_dir} yet"
+    found = pod_networks(chosen)
+    if not found:
+        return (), f'the network "{chosen.name}" ({chosen.source}) names no range'
+    return found, f'the network "{chosen.name}" ({chosen.source})'
+
+
+def pod_networks(chosen: NetworkList) -> tuple[IpNetwork, ...]:
+    """The ranges that host-local leases addresses from, the first of each family.
+
+    Raises:
+        NetworkConfigInvalid: One is not a network.
+    """
+    found: dict[int, IpNetwork] = {}
+    for plugin in chosen.plugins:
+        ipam = mapping(plugin, "ipam", chosen.source)
+        for text in _subnets(ipam, chosen.source):
+            one = network(text, "ipam.subnet", chosen.source)
+            found.setdefault(one.version, one)
+    return tuple(found.values())
+
+
+def _subnets(ipam: Json, where: str) -> Iterator[str]:
+    sets = [[ipam]] + [objects({"ranges": one}, "ranges", where) for one in items(ipam, "ranges", where)]
+    for ranges in sets:
+        yield from filter(None, (string(one, "subnet", where) for one in ranges))

@@ -1,0 +1,61 @@
+import ipaddress
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cni.errors import NetworkConfigInvalid
+from conf.schema import Config, NetworkTable
+from cri.cli.nodeconfig.facts import Facts, gather
+
+HOST_LOCAL = {"type": "host-local", "subnet": "10.85.0.0/16"}
+DUAL = {
+    "type": "host-local",
+    "ranges": [[{"subnet": "10.1.0.0/16"}, {"subnet": "10.2.0.0/16"}], [{"subnet": "fd00:1::/48"}]],
+}
+
+
+def with_networks(directory: Path, wanted: str = "", **lists: Any) -> Facts:
+    """Facts of a node whose CNI directory has a bridge network for each name, with that ``ipam``."""
+    for name, ipam in lists.items():
+        plugin = {"type": "bridge", **({"ipam": ipam} if ipam else {})}
+        conflist = {"cniVersion": "1.0.0", "name": name, "plugins": [plugin]}
+        (directory / f"{name}.conflist").write_text(json.dumps(conflist))
+    return gather(Config(network=NetworkTable(network_dir=directory, cni_default_network=wanted)))
+
+
+@pytest.mark.parametrize(
+    ("ipam", "expected"),
+    [
+        (HOST_LOCAL, ["10.85.0.0/16"]),
+        (DUAL, ["10.1.0.0/16", "fd00:1::/48"]),
+        ({"type": "dhcp"}, []),
+        (None, []),
+    ],
+)
+def test_pods_get_the_first_range_of_each_family(tmp_path: Path, ipam: Any, expected: list[str]) -> None:
+    facts = with_networks(tmp_path, net=ipam)
+    assert facts.pod_networks == tuple(map(ipaddress.ip_network, expected))
+    assert '"net"' in facts.network
+
+
+def test_the_network_is_the_one_the_daemon_would_choose(tmp_path: Path) -> None:
+    other = {"type": "host-local", "subnet": "10.9.0.0/16"}
+    assert str(with_networks(tmp_path, a=HOST_LOCAL, b=other).pod_networks[0]) == "10.85.0.0/16"
+    assert str(with_networks(tmp_path, "b").pod_networks[0]) == "10.9.0.0/16"
+
+
+def test_a_node_without_a_network_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    facts = with_networks(tmp_path / "missing")
+    assert facts.pod_networks == ()
+    assert facts.network == f"there is no CNI configuration in {tmp_path}/missing yet"
+
+
+def test_a_range_that_is_none_is_an_error_with_its_file(tmp_path: Path) -> None:
+    with pytest.raises(NetworkConfigInvalid, match=r"net\.conflist.*10\.85"):
+        with_networks(tmp_path, net={"type": "host-local", "subnet": "10.85"})
+
+
+def test_the_endpoint_is_the_configured_socket(tmp_path: Path) -> None:
+    assert with_networks(tmp_path).endpoint == "unix:///run/podwright/podwright.sock"
