@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.cache import PROJECT, cached, key_of
+from tests.harness.cache import PROJECT, cached, key_of, prefetched
 
 CRI_TOOLS = "sigs.k8s.io/cri-tools"
 KUBERNETES = "k8s.io/kubernetes"
@@ -49,7 +49,8 @@ class Tool:
 
     def sums(self) -> list[bytes]:
         """All that decides what is built, but for Go itself."""
-        return [(self.directory / file).read_bytes() for file in ("go.mod", "go.sum")]
+        own = sorted((self.directory / self.package).glob("*.go"))
+        return [file.read_bytes() for file in (self.directory / "go.mod", self.directory / "go.sum", *own)]
 
 
 def _of_kubernetes(name: str, directory: str, takes: str = "some minutes") -> Tool:
@@ -71,6 +72,7 @@ TOOLS = {
     "critest": Tool(f"{CRI_TOOLS}/cmd/critest", verb=("test", "-c")),
     "ginkgo": Tool("github.com/onsi/ginkgo/v2/ginkgo"),
     "kubelet": _of_kubernetes("kubelet", "tests/kubelet/tools", "ten minutes or more"),
+    "health": Tool("./health", PROJECT / "tests/kubelet/tools", KUBERNETES, version_variable=""),
     "etcd": Tool(ETCD, PROJECT / "tests/cluster/etcd", ETCD, version_variable=""),
     **{name: _of_kubernetes(name, "tests/cluster/tools") for name in CLUSTER_TOOLS},
 }
@@ -112,6 +114,8 @@ def _fetch_go(target: Path) -> None:
 
 def ensure_tool(name: str) -> Path:
     """The program ``name`` of ``TOOLS``, from the cache or built now (minutes on two cores)."""
+    if given := prefetched("tools", name):
+        return given
     go = find_go()
     key = f"{name}-{key_of(version_line(go), *TOOLS[name].sums())}"
     return cached("tools", key, lambda target: _build(go, name, target / name)) / name

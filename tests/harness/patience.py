@@ -1,7 +1,7 @@
 """How much longer things may take here than on an idle machine: $PODWRIGHT_TEST_PATIENCE, 1 unless set.
 
-Emulated and overloaded machines want 10 or more. Only bounds are stretched by it: a test that passes takes no
-longer for it.
+Emulated and overloaded machines want 10 or more. It stretches bounds, and the pauses between two looks, which
+would otherwise keep a slow machine busy; what a test does stays the same.
 """
 
 import os

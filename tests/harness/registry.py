@@ -1,6 +1,7 @@
 """A docker-registry of the test's own, on a free loopback port, and a client that pushes to it."""
 
 import http.client
+import json
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.debian import find, unpacked
-from tests.harness.images import MANIFEST_TYPE, Image, digest_of
+from tests.harness.images import MANIFEST_TYPE, Image, Layer, digest_of
 from tests.harness.patience import patient
 
 START_TIMEOUT_S = patient(20)
@@ -166,6 +167,21 @@ class Registry:
         path = f"/v2/{repository}/manifests/{tag}"
         status, _, text = self.request("PUT", path, manifest, {"Content-Type": media_type})
         _expect(201, status, text, f"pushing {repository}:{tag}")
+
+    def fetch(self, name: str) -> Image:
+        """An image that is here, by the ``path:tag`` that it was pushed under."""
+        repository, _, tag = name.rpartition(":")
+        manifest = json.loads(self._get(f"/v2/{repository}/manifests/{tag}", Accept=MANIFEST_TYPE))
+        config = json.loads(self._get(f"/v2/{repository}/blobs/{manifest['config']['digest']}"))
+        blobs = [self._get(f"/v2/{repository}/blobs/{layer['digest']}") for layer in manifest["layers"]]
+        return Image(
+            [Layer(*pair) for pair in zip(blobs, config["rootfs"]["diff_ids"], strict=True)], config["config"]
+        )
+
+    def _get(self, path: str, **headers: str) -> bytes:
+        status, _, body = self.request("GET", path, headers=headers)
+        _expect(200, status, body, f"GET {path}")
+        return body
 
     def registries_conf(self) -> str:
         """A containers-registries.conf that finds the public names here (containers-registries.conf(5))."""

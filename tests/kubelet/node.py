@@ -17,27 +17,37 @@ from tests.critest.toolchain import ensure_tool
 from tests.harness.cache import PROJECT
 from tests.harness.client import Client, eventually
 from tests.harness.daemon import Daemon, Settings
+from tests.harness.images import Entry, Image, Layer
 from tests.harness.registry import Registry
 from tests.kubelet.kubelet import Kubelet
 from tests.kubelet.machine import NODE_ADDRESS, furnished
-from tests.kubelet.manifests import Json
+from tests.kubelet.manifests import IMAGE, Json
 from tests.kubelet.views import PodView
 
 PATIENCE_S = 60.0
 
 
 class Node:
-    """The parts, and what tests do with them; ``own`` is a registry to push to."""
+    """The parts, and what tests do with them; ``own`` is a registry to push to, ``public`` has IMAGE."""
 
-    def __init__(self, daemon: Daemon, kubelet: Kubelet, own: Registry, cgroup_root: str) -> None:
+    def __init__(
+        self, daemon: Daemon, kubelet: Kubelet, own: Registry, public: Registry, cgroup_root: str
+    ) -> None:
         self.daemon = daemon
         self.kubelet = kubelet
         self.own = own
         self.cgroup_root = cgroup_root
+        self._public = public
 
     @property
     def client(self) -> Client:
         return self.daemon.client
+
+    def image(self, name: str, *entries: Entry, **config: object) -> str:
+        """Push a busybox with these files on top, and these keys in its configuration; its reference."""
+        base = self._public.fetch(IMAGE)
+        self.own.push(Image([*base.layers, Layer.of(entries)], {**base.config, **config}), name)
+        return f"{self.own.address}/{name}"
 
     def run(self, manifest: Json, patience_s: float = PATIENCE_S) -> PodView:
         """Give the kubelet a pod and wait until it is Ready."""
@@ -127,7 +137,7 @@ def running_node(handler: str = "crun", kubeconfig: Path | None = None) -> Itera
         undo.callback(_unmount_below, state)
         undo.callback(kubelet.stop)
         kubelet.start()
-        node = Node(daemon, kubelet, own, cgroup_root)
+        node = Node(daemon, kubelet, own, public, cgroup_root)
         yield node
         node.idle()
 

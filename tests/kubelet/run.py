@@ -18,7 +18,8 @@ from tests.harness.registry import RegistryFailed
 
 def main(arguments: Sequence[str]) -> int:
     try:
-        print(ensure_tool("kubelet"), flush=True)
+        for tool in ("kubelet", "health"):
+            print(ensure_tool(tool), flush=True)
         registry_directory()
     except (ToolchainFailed, PackagesUnavailable, RegistryFailed) as error:
         print(error, file=sys.stderr)

@@ -5,16 +5,22 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from tests.critest.images import STAGING
 from tests.harness.client import TIMEOUT_S, eventually
-from tests.harness.images import Entry, Image, Layer
+from tests.harness.images import Entry, digest_of
 from tests.kubelet.manifests import IMAGE, Json, container, pod
 from tests.kubelet.node import Node
 from tests.kubelet.views import WAITING
-from tools.demo import busybox_image
 
 pytestmark = pytest.mark.root
 
 UNUSED = f"{STAGING}/test-image-1:latest"
 USED = f"{STAGING}/test-image-2:latest"
+
+
+MOUNTED: Json = {"volumeMounts": [{"name": "volume", "mountPath": "/volume"}]}
+
+
+def image_volume(image: str) -> Json:
+    return {"name": "volume", "image": {"reference": image}}
 
 
 def of_image(name: str, image: str, **fields: object) -> Json:
@@ -31,7 +37,7 @@ def test_an_image_that_is_not_there_is_tried_again_until_it_is(node: Node) -> No
     assert "ErrImagePull" in message
     assert "not found" in message
     assert "MANIFEST_UNKNOWN" in message  # the registry's own word
-    node.own.push(busybox_image(), "late:1")
+    node.image("late:1")
     seen = node.until(name, lambda view: view.ready, "the image is pulled and the pod Ready", 120)
     assert seen["main"].image == image
 
@@ -47,6 +53,16 @@ def test_a_registry_that_does_not_answer_is_named(node: Node) -> None:
     assert " object at 0x" not in seen["main"].state.message
 
 
+def test_a_volume_whose_image_is_not_there_holds_the_pod_back(node: Node) -> None:
+    image = f"{node.own.address}/no-volume:1"
+    name = node.kubelet.apply(pod("no-volume", container("main", **MOUNTED), volumes=[image_volume(image)]))
+    seen = node.until(name, lambda view: view["main"].state.reason == "ImagePullBackOff", "it backs off")
+    assert image in seen["main"].state.message
+    node.image("no-volume:1", Entry("file", b"here", 0o644))
+    seen = node.until(name, lambda view: view.ready, "the image is pulled and the pod Ready", 120)
+    assert node.exec(seen, "cat /volume/file") == "here"
+
+
 @pytest.mark.parametrize(
     ("image", "policy", "reason"),
     [("localhost/not/here:1", "Never", "ErrImageNeverPull"), ("Not A Name", "Always", "InvalidImageName")],
@@ -57,16 +73,28 @@ def test_what_the_kubelet_refuses_itself(node: Node, image: str, policy: str, re
 
 
 def test_an_image_by_digest(node: Node) -> None:
-    image = Image([Layer.of([Entry("marker", b"x", 0o644)]), *busybox_image().layers], busybox_image().config)
-    digest = node.own.push(image, "pinned:1")
-    reference = f"{node.own.address}/pinned@{digest}"
-    seen = node.run(of_image("by-digest", reference))
+    tagged = node.image("pinned:1", Entry("marker", b"x", 0o644))
+    digest = digest_of(node.own.fetch("pinned:1").manifest_bytes())
+    seen = node.run(of_image("by-digest", f"{tagged.removesuffix(':1')}@{digest}"))
     assert seen["main"].image_id.endswith(digest)
     assert node.exec(seen, "cat /marker") == "x"
 
 
+def test_an_image_is_pulled_again_only_where_the_policy_says_so(node: Node) -> None:
+    image = node.image("moved:1", Entry("marker", b"old", 0o644))
+    node.client.pull(image)
+    node.image("moved:1", Entry("marker", b"new", 0o644))
+    kept = node.run(of_image("kept", image, imagePullPolicy="IfNotPresent"))
+    assert node.exec(kept, "cat /marker") == "old"
+    fresh = node.run(of_image("fresh", image, imagePullPolicy="Always"))
+    assert node.exec(fresh, "cat /marker") == "new"
+    assert node.exec(kept, "cat /marker") == "old"
+
+
 def test_garbage_collection_takes_only_what_is_not_used(node: Node) -> None:
     busy = node.run(of_image("busy", USED))
+    volume = node.image("volume:1", Entry("file", b"x", 0o644))
+    reader = node.run(pod("reader", container("main", **MOUNTED), volumes=[image_volume(volume)]))
     unused = node.client.pull(UNUSED)
     node.kubelet.stop()
     # A disk that is never free enough: the kubelet removes every image that it may.
@@ -74,6 +102,8 @@ def test_garbage_collection_takes_only_what_is_not_used(node: Node) -> None:
     try:
         eventually(lambda: _present(node, UNUSED), lambda there: not there, f"{unused} is removed", 60)
         assert _present(node, USED)
+        assert _present(node, volume)
+        assert node.exec(reader, "cat /volume/file") == "x"
         seen = node.until(busy.name, lambda view: view.ready, "it is Ready")
         assert seen["main"].id == busy["main"].id
         assert node.exec(seen, "echo well") == "well\n"

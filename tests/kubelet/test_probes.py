@@ -1,10 +1,12 @@
-"""Liveness, readiness and startup probes, by exec, HTTP and TCP."""
+"""Liveness, readiness and startup probes, by exec, HTTP, TCP and gRPC."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tests.critest.toolchain import ensure_tool
+from tests.harness.images import Entry
 from tests.kubelet.manifests import WAIT, Json, container, pod
 from tests.kubelet.node import Node
 
@@ -19,16 +21,28 @@ class Way:
     good: str
     bad: str
     first: str = "true"
+    serves_grpc: bool = False
 
-    @property
-    def script(self) -> str:
-        """Of a container for which the probe goes badly at first."""
-        return f"{self.first}; {WAIT}"
+    def probe(self, **fields: Any) -> Json:
+        return {**self.ask, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 1, **fields}
 
-    @property
-    def good_script(self) -> str:
-        """Of a container for which it goes well."""
-        return f"{self.first}; {self.good}; {WAIT}"
+    def container(self, node: Node, **fields: Any) -> Json:
+        """One for which the probe goes badly at first."""
+        return self._container(node, f"{self.first}; {WAIT}", fields)
+
+    def good_container(self, node: Node, **fields: Any) -> Json:
+        """One for which it goes well from the beginning."""
+        return self._container(node, f"{self.first}; {self.good}; {WAIT}", fields)
+
+    def _container(self, node: Node, script: str, fields: Json) -> Json:
+        image = {"image": grpc_image(node)} if self.serves_grpc else {}
+        return {**container("main", script, **fields), **image}
+
+
+def grpc_image(node: Node) -> str:
+    """An image with /health, which answers gRPC health checks on port 5000."""
+    program = ensure_tool("health").read_bytes()
+    return node.image("health:1", Entry("health", program))
 
 
 WAYS = {
@@ -40,6 +54,12 @@ WAYS = {
         "mkdir /tmp/www; httpd -p 8080 -h /tmp/www",
     ),
     "tcp": Way({"tcpSocket": {"port": 8081}}, "httpd -p 8081 -h /tmp", "killall httpd"),
+    "grpc": Way(
+        {"grpc": {"port": 5000}},
+        "{ /health --http-port 8082 >/dev/null 2>&1 & }",
+        "wget -q -O /dev/null http://127.0.0.1:8082/make-not-serving",
+        serves_grpc=True,
+    ),
 }
 
 
@@ -48,12 +68,8 @@ def way(request: pytest.FixtureRequest) -> Way:
     return WAYS[request.param]
 
 
-def probe(way: Way, **fields: Any) -> Json:
-    return {**way.ask, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 1, **fields}
-
-
 def test_readiness_follows_the_probe(node: Node, way: Way) -> None:
-    name = node.kubelet.apply(pod("ready", container("main", way.script, readinessProbe=probe(way))))
+    name = node.kubelet.apply(pod("ready", way.container(node, readinessProbe=way.probe())))
     seen = node.until(name, lambda view: view["main"].started, "it runs")
     assert not seen.ready
     node.exec(seen, way.good)
@@ -64,8 +80,8 @@ def test_readiness_follows_the_probe(node: Node, way: Way) -> None:
 
 
 def test_a_container_that_is_not_alive_is_restarted(node: Node, way: Way) -> None:
-    liveness = probe(way, failureThreshold=3)
-    name = node.kubelet.apply(pod("alive", container("main", way.script, livenessProbe=liveness)))
+    liveness = way.probe(failureThreshold=3)
+    name = node.kubelet.apply(pod("alive", way.container(node, livenessProbe=liveness)))
     first = node.until(name, lambda view: view["main"].started, "it runs")
     again = node.until(name, lambda view: view["main"].restarts >= 1, "it is restarted")
     assert again["main"].id != first["main"].id
@@ -74,9 +90,8 @@ def test_a_container_that_is_not_alive_is_restarted(node: Node, way: Way) -> Non
 
 
 def test_a_live_container_is_left_alone(node: Node, way: Way) -> None:
-    seen = node.run(
-        pod("well", container("main", way.good_script, livenessProbe=probe(way), readinessProbe=probe(way)))
-    )
+    probe = way.probe()
+    seen = node.run(pod("well", way.good_container(node, livenessProbe=probe, readinessProbe=probe)))
     events = node.kubelet.log().count("Liveness probe")
     for _ in range(3):
         # Each of these goes the long way through the kubelet's next look at the pod.
@@ -91,10 +106,9 @@ def test_a_startup_probe_holds_the_others_back(node: Node, way: Way) -> None:
     name = node.kubelet.apply(
         pod(
             "startup",
-            container(
-                "main",
-                way.script,
-                startupProbe=probe(way, failureThreshold=60),
+            way.container(
+                node,
+                startupProbe=way.probe(failureThreshold=60),
                 readinessProbe={"exec": {"command": ["touch", "/tmp/asked"]}, "periodSeconds": 1},
                 livenessProbe={**other, "periodSeconds": 1, "failureThreshold": 1},
             ),
