@@ -164,9 +164,6 @@ def _settle(config: Config) -> tuple[Config, list[str]]:
     defaults = {key: getattr(ApiTable(), key) for key in sizes if getattr(config.api, key) <= 0}
     api = replace(config.api, **defaults)
     runtime = config.runtime
-    if runtime.cgroup_manager == "systemd":
-        runtime = replace(runtime, cgroup_manager="cgroupfs")
-        warnings.append("crio.runtime.cgroup_manager: systemd is not supported yet; cgroupfs is used instead")
     left_out = [name for name, handler in runtime.runtimes.items() if handler.runtime_type == "vm"]
     if left_out:
         kept = {name: each for name, each in runtime.runtimes.items() if name not in left_out}

@@ -98,10 +98,10 @@ class RuntimeTable:
         "Handler of pods that name none. When empty, the first of crun and runc that is found.",
     )
     runtimes: Mapping[str, RuntimeHandler] = field(default_factory=lambda: NO_HANDLERS)
-    cgroup_manager: Literal["cgroupfs", "systemd"] = option(
-        "cgroupfs",
-        'Who makes cgroups. "systemd" is not supported yet and stands for "cgroupfs"; the kubelet is told '
-        "which one is used and follows.",
+    cgroup_manager: Literal["auto", "systemd", "cgroupfs"] = option(
+        "auto",
+        'Who makes cgroups; "auto" is systemd where it runs the machine and cgroup version 2 alone is '
+        "mounted, and cgroupfs elsewhere. The kubelet is told which one is used and follows.",
     )
     no_pivot: bool = option(
         False, "Containers change root by MS_MOVE instead of pivot_root, for nodes on a ramdisk."

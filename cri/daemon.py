@@ -22,6 +22,7 @@ from cni.plugin import Timeouts
 from conf.schema import Config
 from cri import apparmor, exits
 from cri.boot import forget_other_boots
+from cri.cgroups.choose import choose
 from cri.containers.record import Container
 from cri.defaults import handler_defaults
 from cri.events import Events
@@ -88,7 +89,9 @@ async def build(config: Config) -> AsyncIterator[Node]:
         monitor = await Monitor.connect(paths.runroot, timeout_s=config.runtime.monitor_timeout_s)
         stack.push_async_callback(monitor.close)
         hierarchy = Hierarchy.detect()
-        handlers = Handlers.find(config, paths.runtimes)
+        driver = await choose(config.runtime.cgroup_manager, hierarchy)
+        stack.push_async_callback(driver.close)
+        handlers = Handlers.find(config, paths.runtimes, driver.name)
         node = Node(
             config=config,
             paths=paths,
@@ -103,6 +106,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             handlers=handlers,
             monitor=monitor,
             cgroups=hierarchy,
+            cgroup_driver=driver,
             host=hostview.gather(hierarchy, features.probe(config.root)),
             defaults=await asyncio.to_thread(handler_defaults, config, handlers.default),
             filters=Filters(),

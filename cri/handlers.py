@@ -34,7 +34,7 @@ class Handlers:
         self._abilities: dict[str, Abilities] = {}
 
     @classmethod
-    def find(cls, config: Config, root: Path) -> "Handlers":
+    def find(cls, config: Config, root: Path, cgroup_driver: str) -> "Handlers":
         """Look up the configured runtimes and, beside them, crun and runc on PATH; state goes below ``root``.
 
         One that is missing is left out with a warning; only a missing default fails a request, and
@@ -42,11 +42,22 @@ class Handlers:
         """
         found: dict[str, CliRuntime] = {}
         timeout_s = config.runtime.runtime_command_timeout_s
+        arguments = ("--systemd-cgroup",) if cgroup_driver == "systemd" else ()
+
+        def attempt(name: str, path: Path | None, state: Path | None, *, quiet: bool = False) -> None:
+            place = state or root / name
+            try:
+                found[name] = CliRuntime.find(name, str(path or ""), place, arguments, timeout_s)
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except RuntimeMissing as error:
+                if not quiet:
+                    logger.warning("handler %s left out: %s", name, error)
+
         for name, table in config.runtime.runtimes.items():
-            _try(found, name, str(table.runtime_path or ""), table.runtime_root or root / name, timeout_s)
+            attempt(name, table.runtime_path, table.runtime_root)
         for name in PREFERRED:
             if name not in config.runtime.runtimes:
-                _try(found, name, "", root / name, timeout_s, quiet=True)
+                attempt(name, None, None, quiet=True)
         default = config.runtime.default_runtime or next((name for name in PREFERRED if name in found), "")
         return cls(found, default)
 
@@ -135,14 +146,3 @@ class Handlers:
             )
             for name in (["", *names] if self._default in self._runtimes else names)
         ]
-
-
-def _try(
-    found: dict[str, CliRuntime], name: str, path: str, root: Path, timeout_s: float, *, quiet: bool = False
-) -> None:
-    try:
-        found[name] = CliRuntime.find(name, path, root, timeout_s=timeout_s)
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except RuntimeMissing as error:
-        if not quiet:
-            logger.warning("handler %s left out: %s", name, error)

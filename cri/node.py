@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cni.network import Network
 from conf.schema import Config
+from cri.cgroups.driver import CgroupDriver
 from cri.containers.record import Container
 from cri.defaults import HandlerDefaults
 from cri.events import Events
@@ -43,6 +44,7 @@ class Node:
     handlers: Handlers
     monitor: Monitor
     cgroups: Hierarchy
+    cgroup_driver: CgroupDriver
     host: HostView
     defaults: HandlerDefaults
     filters: Filters

@@ -38,7 +38,7 @@ async def reload(node: Node, reread: Reread) -> Reloaded:
     loaded = await asyncio.to_thread(reread)
     reloaded = merge(node.config, loaded.config)
     config = reloaded.config
-    handlers = Handlers.find(config, node.paths.runtimes)
+    handlers = Handlers.find(config, node.paths.runtimes, node.cgroup_driver.name)
     await handlers.probe()
     if node.host.apparmor:
         await apparmor.load_default(config.runtime.apparmor_profile)

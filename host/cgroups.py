@@ -79,6 +79,10 @@ class Hierarchy:
         """Whether any hierarchy has ``path``."""
         return any(directory.is_dir() for directory in self.directories(path))
 
+    def has_children(self, path: str) -> bool:
+        """Whether there are cgroups below ``path``, in any hierarchy."""
+        return any(len(list(_bottom_up(directory))) > 1 for directory in self.directories(path))
+
     def create(self, path: str) -> None:
         """Make ``path`` and its missing parents in every hierarchy; what is there stays as it is.
 

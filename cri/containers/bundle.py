@@ -99,7 +99,7 @@ def _input(
         id=container.id,
         sandbox=_sandbox_view(node, sandbox, config),
         rootfs=rootfs,
-        cgroups_path=container.cgroup_path,
+        cgroups_path=cgroup.oci_path(container.cgroup_path),
         identity=who,
         name=config.metadata.name,
         image=ImageDefaults(
@@ -161,7 +161,7 @@ def _sandbox_view(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> S
         shm_path=directory / "shm" if has_shm else Path("/dev/shm"),
         resolv_conf=directory / "resolv.conf",
         hostname_file=directory / "hostname",
-        cgroup_parent=cgroup.parent(sandbox),
+        cgroup_parent=sandbox.cgroup_parent,
         uid_mappings=uids,
         gid_mappings=gids,
         selinux_process_label=label,

@@ -43,7 +43,7 @@ async def release(node: Node, container: Container, operation: Operation) -> Non
         with operation.step("runtime delete"):
             await node.handlers.get(container.handler).delete(container.id, force=True)
             if container.cgroup_path:
-                await asyncio.to_thread(node.cgroups.remove, container.cgroup_path)
+                await node.cgroup_driver.remove(container.cgroup_path)
     with operation.step("file system release"):
         await asyncio.to_thread(prepared_mounts.release, node, container.id)
         await node.rootfs.remove(container.id)

@@ -125,19 +125,19 @@ async def _update(node: Node, container: Container, asked: pb.LinuxContainerReso
     kept = container.config.linux.resources
     limits = with_swap(asked, kept, counted=node.host.swap_accounting)
     _check_memory(node, container, asked)
-    await asyncio.to_thread(_apply, node, container.cgroup_path, limits)
+    await _apply(node, container.cgroup_path, limits)
     merge(kept, asked)
     node.records.put(KIND, container.to_row())
 
 
-def _apply(node: Node, path: str, limits: Limits) -> None:
+async def _apply(node: Node, path: str, limits: Limits) -> None:
     """All of ``limits`` or, when the kernel refuses one, none."""
-    before = node.cgroups.limits(path)
+    before = await asyncio.to_thread(node.cgroups.limits, path)
     try:
-        node.cgroups.apply(path, limits)
+        await node.cgroup_driver.apply(path, limits)
     except PodwrightError:
         with contextlib.suppress(PodwrightError):
-            node.cgroups.apply(path, reverse(limits, before))
+            await node.cgroup_driver.apply(path, reverse(limits, before))
         raise
 
 

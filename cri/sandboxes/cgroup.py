@@ -1,15 +1,16 @@
-"""Cgroup paths of a pod's processes (cgroupfs driver): absolute, the same in every hierarchy."""
+"""Cgroup paths of a pod's processes: absolute, the same in every hierarchy.
 
-from api.ids import ContainerId
+    cgroupfs   <parent>/podwright-<id>
+    systemd    <parent>.slice/podwright-<id>.scope
+
+A path tells by itself what it is, so that a daemon with another driver still handles what it finds.
+"""
+
+from api.ids import ContainerId, SandboxId
 from cri.sandboxes.record import Sandbox
+from host import slices
 
-# For pods that come without a parent: crictl's and critest's.
-DEFAULT_PARENT = "/podwright"
-
-
-def parent(sandbox: Sandbox) -> str:
-    """The pod's cgroup, as the kubelet gave it."""
-    return "/" + (sandbox.config.linux.cgroup_parent or DEFAULT_PARENT).strip("/")
+_PREFIX = "podwright"
 
 
 def has_own_parent(sandbox: Sandbox) -> bool:
@@ -19,9 +20,23 @@ def has_own_parent(sandbox: Sandbox) -> bool:
 
 def container_cgroup(sandbox: Sandbox, identifier: ContainerId) -> str:
     """A container's own; cAdvisor finds containers by the 64 digits in the name."""
-    return f"{parent(sandbox).rstrip('/')}/podwright-{identifier}"
+    return _below(sandbox.cgroup_parent, identifier)
 
 
 def pause_cgroup(sandbox: Sandbox) -> str:
     """The pause process's own."""
-    return f"{parent(sandbox).rstrip('/')}/podwright-{sandbox.id}"
+    return _below(sandbox.cgroup_parent, sandbox.id)
+
+
+def _below(parent: str, identifier: ContainerId | SandboxId) -> str:
+    suffix = slices.SCOPE if parent.endswith(slices.SLICE) else ""
+    return f"{parent.rstrip('/')}/{_PREFIX}-{identifier}{suffix}"
+
+
+def oci_path(path: str) -> str:
+    """linux.cgroupsPath for a process' cgroup: the path itself, or slice:prefix:name of a scope."""
+    parent, _, name = path.rpartition("/")
+    if not name.endswith(slices.SCOPE):
+        return path
+    prefix, _, identifier = name.removesuffix(slices.SCOPE).partition("-")
+    return f"{parent.rpartition('/')[2]}:{prefix}:{identifier}"

@@ -17,7 +17,7 @@ from cri import apparmor, spec_file, translate
 from cri.defaults import with_localhost_profile
 from cri.forget import forget
 from cri.node import Node
-from cri.sandboxes.cgroup import pause_cgroup
+from cri.sandboxes.cgroup import oci_path, pause_cgroup
 from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import Sandbox
 from oci.cli import Kind
@@ -69,7 +69,7 @@ def _write_bundle(
     described = PauseInput(
         id=sandbox.id,
         rootfs=rootfs,
-        cgroups_path=pause_cgroup(sandbox),
+        cgroups_path=oci_path(pause_cgroup(sandbox)),
         args=arguments,
         namespaces=sandbox.oci_namespaces(),
         uid_mappings=uids,
@@ -94,6 +94,6 @@ async def end(node: Node, sandbox: Sandbox) -> None:
         return
     await node.handlers.get(sandbox.runtime).delete(sandbox.id, force=True)
     await forget(node, identifier)
-    await asyncio.to_thread(node.cgroups.remove, pause_cgroup(sandbox))
+    await node.cgroup_driver.remove(pause_cgroup(sandbox))
     await node.rootfs.remove(identifier)  # the image may have been configured then and not be now
     sandbox.pause_pid = 0

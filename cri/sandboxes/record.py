@@ -55,6 +55,8 @@ class Sandbox:
     pause_pid: int = 0
     # The handler that serves it: where the request named none, what was the default then.
     runtime: str = ""
+    # The cgroup above those of its processes, as cri.cgroups understood the request.
+    cgroup_parent: str = ""
 
     _item: pb.PodSandbox | None = None
 
@@ -102,6 +104,7 @@ class Sandbox:
             "attached": self.attached,
             "pause_pid": self.pause_pid,
             "runtime": self.runtime,
+            "cgroup_parent": self.cgroup_parent,
         }
         return Row(self.id, self.name, self.config.SerializeToString(), json.dumps(state))
 
@@ -121,6 +124,7 @@ class Sandbox:
             attached=state["attached"],
             pause_pid=state["pause_pid"],
             runtime=state["runtime"],
+            cgroup_parent=state["cgroup_parent"],
         )
 
     def cri_state(self) -> pb.PodSandboxState.ValueType:

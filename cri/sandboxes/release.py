@@ -35,8 +35,15 @@ async def release(node: Node, sandbox: Sandbox, operation: Operation) -> None:
     await shut_down(node, sandbox, operation)
     with operation.step("files release"):
         await asyncio.to_thread(_remove_files, node, sandbox)
+    with operation.step("cgroup release"):
+        await node.cgroup_driver.retire(sandbox.cgroup_parent, lambda: _shares_cgroup(node, sandbox))
     node.records.delete(KIND, sandbox.id)
     node.sandboxes.discard(sandbox)
+
+
+def _shares_cgroup(node: Node, sandbox: Sandbox) -> bool:
+    """Whether another pod's processes go below the same parent."""
+    return any(one.cgroup_parent == sandbox.cgroup_parent for one in node.sandboxes if one is not sandbox)
 
 
 def _remove_files(node: Node, sandbox: Sandbox) -> None:

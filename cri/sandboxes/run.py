@@ -31,6 +31,7 @@ async def run_pod_sandbox(node: Node, request: pb.RunPodSandboxRequest) -> pb.Ru
     A repeat under the same metadata gets the sandbox that is ready, or joins the call that makes it.
     """
     validate.sandbox(request.config)
+    node.cgroup_driver.parent(request.config.linux.cgroup_parent)
     name = sandbox_name(request.config.metadata)
     if validate.wants_user_namespace(request.config.linux.security_context.namespace_options):
         node.handlers.require_user_namespaces(request.runtime_handler, node.host)
@@ -56,6 +57,7 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
         )
     sandbox = Sandbox(new_sandbox_id(), name, request.config, request.runtime_handler, time.time_ns())
     sandbox.runtime = sandbox.handler or node.handlers.default
+    sandbox.cgroup_parent = node.cgroup_driver.parent(request.config.linux.cgroup_parent)
     async with AsyncExitStack() as undo:
         node.sandboxes.add(sandbox)
         node.records.put(KIND, sandbox.to_row())
@@ -69,6 +71,8 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
 
 async def _make(node: Node, operation: Operation, sandbox: Sandbox) -> None:
     directory = node.paths.sandbox(sandbox.id)
+    with operation.step("cgroup"):
+        await node.cgroup_driver.prepare(sandbox.cgroup_parent)
     with operation.step("files and namespaces"):
         await asyncio.to_thread(_make_files, node, sandbox)
     if not sandbox.host_network:

@@ -1,7 +1,5 @@
 """UpdatePodSandboxResources: the pod's sums after an in-place resize."""
 
-import asyncio
-
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.update import fingerprint, limits_of, merge
@@ -52,7 +50,7 @@ async def update_pod_sandbox_resources(
 async def _update(node: Node, sandbox: Sandbox, request: pb.UpdatePodSandboxResourcesRequest) -> None:
     if cgroup.has_own_parent(sandbox):
         limits = limits_of(together(request.resources, request.overhead))
-        await asyncio.to_thread(node.cgroups.apply, cgroup.parent(sandbox), limits)
+        await node.cgroup_driver.apply(sandbox.cgroup_parent, limits)
     linux = sandbox.config.linux
     merge(linux.resources, request.resources)
     merge(linux.overhead, request.overhead)

@@ -93,7 +93,7 @@ def _linux(node: Node, sandbox: Sandbox, alive: Sequence[Container]) -> pb.Linux
 def _of_cgroups(node: Node, sandbox: Sandbox, alive: Sequence[Container]) -> tuple[Stats, int]:
     """Counters and number of processes: of the pod's cgroup, or of its containers' without one of its own."""
     if cgroup.has_own_parent(sandbox):
-        paths = [cgroup.parent(sandbox)] if sandbox.phase is Phase.READY else []
+        paths = [sandbox.cgroup_parent] if sandbox.phase is Phase.READY else []
     else:
         paths = [one.cgroup_path for one in alive if one.cgroup_path]
     processes: set[int] = set()

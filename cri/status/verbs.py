@@ -76,8 +76,8 @@ def _info(node: Node) -> dict[str, str]:
 
 
 async def runtime_config(node: Node, request: pb.RuntimeConfigRequest) -> pb.RuntimeConfigResponse:
-    """The cgroup driver, which the kubelet takes over."""
-    driver = pb.SYSTEMD if node.config.runtime.cgroup_manager == "systemd" else pb.CGROUPFS
+    """The cgroup driver in use, which the kubelet takes over."""
+    driver = pb.SYSTEMD if node.cgroup_driver.name == "systemd" else pb.CGROUPFS
     return pb.RuntimeConfigResponse(linux=pb.LinuxRuntimeConfiguration(cgroup_driver=driver))
 
 

@@ -23,7 +23,8 @@ def container_annotations(container: ContainerInput) -> dict[str, str]:
         "io.kubernetes.cri-o.SandboxID": sandbox.id,
     }
     kept = allowed(container.annotations, container.defaults.allowed_annotations)
-    return {**container.defaults.annotations, **kept} | {name: value for name, value in ours.items() if value}
+    named = {name: value for name, value in ours.items() if value}
+    return {**container.defaults.annotations, **kept} | named | scope_annotations(container.cgroups_path)
 
 
 def pause_annotations(pause: PauseInput) -> dict[str, str]:
@@ -35,7 +36,12 @@ def pause_annotations(pause: PauseInput) -> dict[str, str]:
         "io.kubernetes.cri-o.SandboxID": pause.id,
     }
     kept = allowed(pause.annotations, pause.defaults.allowed_annotations)
-    return {**pause.defaults.annotations, **kept} | ours
+    return {**pause.defaults.annotations, **kept} | ours | scope_annotations(pause.cgroups_path)
+
+
+def scope_annotations(cgroups_path: str) -> dict[str, str]:
+    """For crun, which else puts processes below their scope, where later limits of it would not be all."""
+    return {} if cgroups_path.startswith("/") else {"run.oci.systemd.subgroup": ""}
 
 
 def allowed(annotations: Mapping[str, str], prefixes: Sequence[str]) -> dict[str, str]:

@@ -303,7 +303,7 @@ class SandboxView:
 class ContainerInput:
     """Everything about one container. ``env`` keeps the request's order; values are text without NUL.
 
-    ``cgroups_path`` is the OCI linux.cgroupsPath (absolute for cgroupfs: /parent/<container id>).
+    ``cgroups_path`` is the OCI linux.cgroupsPath: absolute for cgroupfs, slice:prefix:name for systemd.
     ``rootfs`` is the mounted root; ``passwd_file``/``group_file`` replace the container's own when set.
     """
 

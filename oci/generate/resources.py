@@ -85,17 +85,3 @@ def oom_score_adj(wanted: int, host: HostView) -> int:
     if not -1000 <= wanted <= 1000:
         raise BadContainer(f"oom_score_adj: {wanted} is not between -1000 and 1000")
     return max(wanted, host.oom_score_adj_floor)
-
-
-def cgroups_path(parent: str, name: str) -> str:
-    """linux.cgroupsPath for the cgroupfs driver: ``/<parent>/<name>``; an empty parent is the root.
-
-    Raises:
-        BadContainer: ``parent`` climbs, or names a systemd slice.
-    """
-    parts = [part for part in parent.split("/") if part]
-    if ".." in parts or "\0" in parent:
-        raise BadContainer(f"cgroup_parent: {parent!r} must not contain '..'")
-    if parts and parts[-1].endswith(".slice") and len(parts) == 1 and not parent.startswith("/"):
-        raise BadContainer(f"cgroup_parent: {parent!r} is a systemd slice, but the cgroup driver is cgroupfs")
-    return "/" + "/".join([*parts, name])

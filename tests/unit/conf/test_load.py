@@ -197,12 +197,6 @@ def test_values_that_contradict_each_other_name_their_file(tmp_path: Path) -> No
     ]
 
 
-def test_the_systemd_manager_stands_for_cgroupfs_with_a_warning(tmp_path: Path) -> None:
-    loaded = read(tmp_path, '[crio.runtime]\ncgroup_manager = "systemd"')
-    assert loaded.config.runtime.cgroup_manager == "cgroupfs"
-    assert ["cgroup_manager" in warning for warning in loaded.warnings] == [True]
-
-
 def test_handlers_of_type_vm_are_left_out_with_a_warning(tmp_path: Path) -> None:
     loaded = read(tmp_path, '[crio.runtime.runtimes.kata]\nruntime_type = "vm"\n[crio.runtime.runtimes.crun]')
     assert list(loaded.config.runtime.runtimes) == ["crun"]

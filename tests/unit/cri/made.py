@@ -20,6 +20,7 @@ from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from conf.schema import Config
 from cri import apparmor
+from cri.cgroups.files import FilesDriver
 from cri.containers import bundle, create, image_volumes
 from cri.containers import status as container_status
 from cri.containers.record import Container, Phase
@@ -35,6 +36,7 @@ from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Sandbox
 from cri.store import Store
 from host import mounts
+from host.cgroups import Hierarchy
 from host.namespaces import Kind
 from oci import hostview
 from oci.cli import CliRuntime
@@ -100,6 +102,7 @@ class Machine:
         validate.sandbox(sandbox_config)
         sandbox = Sandbox(SANDBOX_ID, sandbox_name(sandbox_config.metadata), sandbox_config, "", 1)
         sandbox.runtime = node.handlers.default
+        sandbox.cgroup_parent = node.cgroup_driver.parent(sandbox_config.linux.cgroup_parent)
         run._make_files(node, sandbox)
         pinned = json.loads((self.directory / "pinned").read_text())
         if pause.needed(node, sandbox):
@@ -166,6 +169,7 @@ class Machine:
             "containers": self._containers(),
             "images": SimpleNamespace(find={"app": IMAGE, IMAGE.id: IMAGE}.get),
             "rootfs": SimpleNamespace(image_volumes=volumes),
+            "cgroup_driver": FilesDriver(Hierarchy(())),
             "handlers": AbleHandlers({"runc": runtime}, "runc"),
             "host": self.host,
             "defaults": handler_defaults(config, "runc"),

@@ -16,6 +16,7 @@ def _sandbox() -> Sandbox:
     sandbox.ips = ("10.0.0.2", "fd00::2")
     sandbox.attached = True
     sandbox.pause_pid = 7
+    sandbox.cgroup_parent = "/pods.slice"
     return sandbox
 
 
@@ -33,6 +34,7 @@ def test_a_record_reads_back_as_it_was() -> None:
         "ips",
         "attached",
         "pause_pid",
+        "cgroup_parent",
     ):
         assert getattr(again, field) == getattr(sandbox, field), field
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from oci.generate.inputs import BadContainer, HostView, HugepageLimit, Resources
-from oci.generate.resources import cgroups_path, linux_resources, oom_score_adj
+from oci.generate.resources import linux_resources, oom_score_adj
 from tests.unit.oci.generate.builders import V1, V2
 
 
@@ -76,17 +76,3 @@ def test_oom_score(wanted: int, floor: int, expected: int) -> None:
 def test_oom_score_out_of_range(wanted: int) -> None:
     with pytest.raises(BadContainer, match=str(wanted)):
         oom_score_adj(wanted, V1)
-
-
-@pytest.mark.parametrize(
-    ("parent", "expected"),
-    [("", "/x"), ("/", "/x"), ("/a/b", "/a/b/x"), ("a//b/", "/a/b/x"), ("/t.slice", "/t.slice/x")],
-)
-def test_cgroups_path(parent: str, expected: str) -> None:
-    assert cgroups_path(parent, "x") == expected
-
-
-@pytest.mark.parametrize("parent", ["/a/../..", "kubepods-pod1.slice", "/a\0b"])
-def test_bad_cgroup_parents(parent: str) -> None:
-    with pytest.raises(BadContainer, match="cgroup_parent"):
-        cgroups_path(parent, "x")
