@@ -5,7 +5,7 @@ SOURCES := api conf host storage oci cni cri tests tools bench
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit integration critest conformance kubelet-test bench proto clean
+.PHONY: help setup demo test lint unit integration critest conformance kubelet-test cluster-test bench proto clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +42,9 @@ conformance: setup ## Its conformance specs, by crun and by runc
 
 kubelet-test: setup ## Pods by a real kubelet, without an API server: HANDLER=crun|runc, PYTEST_ARGS
 	@$(PY) -m tests.kubelet.run $(PYTEST_ARGS)
+
+cluster-test: setup ## Workloads on a cluster with the real control plane; not in test, for its long first build: HANDLER=crun|runc
+	@$(PY) -m tests.cluster.run $(PYTEST_ARGS)
 
 bench: setup ## Compare with containerd, side by side: BENCH, BENCH_ARGS
 	@$(PY) -m tools.bench $(BENCH_ARGS)
