@@ -8,6 +8,7 @@ from cni.conflist import NetworkList, read_directory
 from cni.fields import IpNetwork, Json, items, mapping, network, objects, string
 from conf.sample import differences
 from conf.schema import Config, NetworkTable
+from cri.cgroups.choose import is_systemd
 from cri.cli.examine.programs import chosen_network
 from host.cgroups import Hierarchy
 
@@ -43,12 +44,14 @@ def gather(config: Config) -> Facts:
 
     Raises:
         NetworkConfigInvalid: The chosen network's address ranges cannot be read.
+        NoSystemdDriver: It is configured, and cannot work on this host.
     """
     networks, where = _networks(config.network)
+    hierarchy = Hierarchy.detect()
     return Facts(
         socket=config.api.listen,
-        cgroup_driver=config.runtime.cgroup_manager,
-        cgroup_version=Hierarchy.detect().version,
+        cgroup_driver="systemd" if is_systemd(config.runtime.cgroup_manager, hierarchy) else "cgroupfs",
+        cgroup_version=hierarchy.version,
         pod_networks=networks,
         network=where,
         differences=differences(config),

@@ -1,12 +1,12 @@
 import ipaddress
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from cni.errors import NetworkConfigInvalid
-from conf.schema import Config, NetworkTable
+from conf.schema import Config, NetworkTable, RuntimeTable
 from cri.cli.nodeconfig.facts import Facts, gather
 
 HOST_LOCAL = {"type": "host-local", "subnet": "10.85.0.0/16"}
@@ -59,3 +59,9 @@ def test_a_range_that_is_none_is_an_error_with_its_file(tmp_path: Path) -> None:
 
 def test_the_endpoint_is_the_configured_socket(tmp_path: Path) -> None:
     assert with_networks(tmp_path).endpoint == "unix:///run/podwright/podwright.sock"
+
+
+@pytest.mark.parametrize("manager", ["auto", "cgroupfs"])
+def test_the_driver_is_one_that_the_kubelet_knows(manager: Literal["auto", "cgroupfs"]) -> None:
+    facts = gather(Config(runtime=RuntimeTable(cgroup_manager=manager)))
+    assert facts.cgroup_driver in ({"cgroupfs"} if manager == "cgroupfs" else {"cgroupfs", "systemd"})
