@@ -18,7 +18,7 @@ from tests.harness.registry import RegistryFailed
 
 def main(arguments: Sequence[str]) -> int:
     try:
-        for name in ("kubelet", "etcd", *CLUSTER_TOOLS):
+        for name in ("kubelet", "etcd", "kind", *CLUSTER_TOOLS):
             ensure_tool(name)
         registry_directory()
     except (ToolchainFailed, PackagesUnavailable, RegistryFailed) as error:
