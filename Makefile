@@ -3,9 +3,16 @@ PY := .venv/bin/python
 PRIVATE := $(PY) -m tests.harness.private
 SOURCES := api conf host storage oci cni cri tests tools bench
 PYTEST_ARGS ?=
+# Of an installation: the Python that it will run on, and its directories.
+PYTHON ?= /usr/bin/python3
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+LAYOUT = --prefix '$(PREFIX)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --destdir '$(DESTDIR)'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit integration critest conformance kubelet-test cluster-test bench proto clean
+.PHONY: help setup demo test lint unit integration critest conformance kubelet-test cluster-test bench
+.PHONY: install uninstall deb proto clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,7 +29,7 @@ lint: setup ## ruff, mypy --strict, import-linter
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check --quiet . || { .venv/bin/ruff format --check .; exit 1; }
 	@.venv/bin/mypy
-	@.venv/bin/mypy tools/*.py
+	@.venv/bin/mypy -p tools
 	@.venv/bin/lint-imports --no-logo
 
 unit: setup ## Tests without root, fuzz targets for some seconds
@@ -48,6 +55,15 @@ cluster-test: setup ## Workloads on a cluster with the real control plane; not i
 
 bench: setup ## Compare with containerd, side by side: BENCH, BENCH_ARGS
 	@$(PY) -m tools.bench $(BENCH_ARGS)
+
+install: ## Install: PREFIX, DESTDIR, SYSCONFDIR, UNITDIR, PYTHON; needs pip
+	@$(PYTHON) -m tools.packaging.install $(LAYOUT)
+
+uninstall: ## Remove what make install has put there; state and changed configuration stay
+	@$(PYTHON) -m tools.packaging.install $(LAYOUT) --remove
+
+deb: ## Build a Debian package into dist/: for this Debian, or SUITE=trixie in a chroot (root)
+	@$(PYTHON) -m tools.packaging.$(if $(SUITE),chroot $(SUITE),deb) dist
 
 proto: setup ## Generate the stubs of api/runtime/v1 again
 	@$(PY) tools/generate_proto.py

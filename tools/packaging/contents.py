@@ -1,0 +1,84 @@
+"""The tree of an installation: everything below one directory, as it will be on the machine."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from conf.sample import sample
+from tools.packaging import completion, environment, manpages
+from tools.packaging.layout import CHECKOUT, Layout, below
+
+DOCUMENTS = ("README.md", "CHANGELOG.md", "THREAT_MODEL.md", "LICENSE")
+
+
+def stage(root: Path, layout: Layout, epoch: int) -> None:
+    """Fill the empty directory ``root``; ``epoch`` is the time of every file.
+
+    Raises:
+        environment.InstallFailed: the dependencies cannot be installed.
+    """
+    with tempfile.TemporaryDirectory() as wheels:
+        environment.collect_wheels(Path(wheels))
+        environment.make(root, layout, Path(wheels))
+    for name in environment.programs():
+        _link(root, layout.bindir / name, layout.environment / "bin" / name)
+    for path, text in texts(layout, datetime.fromtimestamp(epoch, UTC).date()).items():
+        _write(below(root, path), text)
+    below(root, layout.environment / "purge").chmod(0o755)
+    (below(root, layout.configuration.parent) / "podwright.conf.d").mkdir()
+    _normalise(root, epoch)
+    environment.compile_bytecode(root, layout)
+    _normalise(root, epoch)
+
+
+def texts(layout: Layout, day: date) -> Mapping[Path, str]:
+    """Every text file outside the environment by its path; what is not copied is generated."""
+    systemd, examples = CHECKOUT / "systemd", CHECKOUT / "docs/examples"
+    unit = (systemd / "podwright.service.in").read_text().replace("@BINDIR@", str(layout.bindir))
+    made = {
+        layout.configuration: sample(),
+        layout.unitdir / "podwright.service": unit,
+        layout.completions / "podwright": completion.bash(),
+        layout.environment / "purge": (CHECKOUT / "tools/packaging/purge").read_text(),
+    }
+    made |= {layout.mandir / f"man{page[-1]}" / page: text for page, text in manpages.pages(day).items()}
+    copied = {
+        layout.unitdir / "kubelet.service.d/10-podwright.conf": systemd
+        / "kubelet.service.d/10-podwright.conf",
+        layout.tmpfiles / "podwright.conf": systemd / "podwright.tmpfiles",
+        layout.sysusers / "podwright.conf": systemd / "podwright.sysusers",
+    }
+    copied |= {layout.docdir / name: CHECKOUT / name for name in DOCUMENTS}
+    copied |= {layout.docdir / "examples" / path.name: path for path in sorted(examples.iterdir())}
+    return made | {target: source.read_text() for target, source in copied.items()}
+
+
+def walk(root: Path) -> Iterator[tuple[Path, bool]]:
+    """Each path below ``root`` as it will be on the machine, and if it is a directory; parents first."""
+    for directory, names, files in os.walk(root):
+        names.sort()
+        here = Path("/") / Path(directory).relative_to(root)
+        # A link to a directory is listed among the directories, but is a file to us.
+        yield from ((here / name, not (Path(directory) / name).is_symlink()) for name in names)
+        yield from ((here / name, False) for name in sorted(files))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _link(root: Path, path: Path, target: Path) -> None:
+    below(root, path).parent.mkdir(parents=True, exist_ok=True)
+    below(root, path).symlink_to(os.path.relpath(target, path.parent))
+
+
+def _normalise(root: Path, epoch: int) -> None:
+    """Modes and times that do not depend on who makes this and when."""
+    for path, is_directory in walk(root):
+        place = below(root, path)
+        if not place.is_symlink():
+            place.chmod(0o755 if is_directory or os.access(place, os.X_OK) else 0o644)
+        os.utime(place, (epoch, epoch), follow_symlinks=False)

@@ -1,0 +1,131 @@
+"""The virtual environment of an installation: made by hand, so that no path of the place of making is in it.
+
+<environment>/pyvenv.cfg          tells the interpreter that its packages are here
+              bin/python3         link to the interpreter that this runs on
+              bin/podwright …     the programs of pyproject.toml, isolated from the caller's environment (-I)
+              lib/pythonX.Y/site-packages/   Podwright and its dependencies in the versions of constraints.txt
+
+pip, activation scripts and setuptools are left out: nothing is ever installed into it afterwards.
+"""
+
+import compileall
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from py_compile import PycInvalidationMode
+
+from tools.packaging.layout import CHECKOUT, Layout, below
+
+PIP_TIMEOUT_S = 1200
+LAUNCHER = """\
+#!{python} -I
+import sys
+
+from {module} import {function}
+
+sys.exit({function}())
+"""
+
+
+class InstallFailed(Exception):
+    """A step of the installation failed; the message carries its words."""
+
+
+def make(root: Path, layout: Layout, wheels: Path) -> None:
+    """Make the environment below ``root`` from the wheels in ``wheels``, without byte code yet.
+
+    Raises:
+        InstallFailed: pip cannot install them.
+    """
+    home = below(root, layout.environment)
+    (home / "bin").mkdir(parents=True)
+    # The versioned name: another default Python of the system must not get these compiled modules.
+    interpreter = Path(sys.executable).resolve()
+    (home / "bin/python3").symlink_to(interpreter)
+    (home / "pyvenv.cfg").write_text(
+        f"home = {interpreter.parent}\ninclude-system-site-packages = false\n"
+        f"version = {'.'.join(map(str, sys.version_info[:3]))}\n"
+    )
+    site = site_packages(root, layout)
+    _pip(
+        "install",
+        "--no-index",
+        "--find-links",
+        str(wheels),
+        "--no-compile",
+        "--target",
+        str(site),
+        "podwright",
+    )
+    shutil.rmtree(site / "bin")  # programs of packages, with this place in their first line
+    for name, target in programs().items():
+        _write_launcher(home / "bin" / name, layout.environment / "bin/python3", target)
+
+
+def site_packages(root: Path, layout: Layout) -> Path:
+    """The environment's packages, while it is made in ``root``."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return below(root, layout.environment) / "lib" / version / "site-packages"
+
+
+def collect_wheels(directory: Path) -> None:
+    """Put a wheel of the checkout and those of its dependencies into ``directory``.
+
+    pip's own variables decide where from: PIP_NO_INDEX=1 and PIP_FIND_LINKS=DIR build without a network.
+
+    Raises:
+        InstallFailed: one cannot be had or built.
+    """
+    _pip("wheel", "-c", str(CHECKOUT / "constraints.txt"), "-w", str(directory), str(CHECKOUT))
+
+
+def compile_bytecode(root: Path, layout: Layout) -> None:
+    """Compile all modules, with the names of files as they will be; the times of the sources are final.
+
+    Raises:
+        InstallFailed: a module is no Python.
+    """
+    compiled = compileall.compile_dir(
+        site_packages(root, layout),
+        maxlevels=20,
+        quiet=1,
+        workers=0,
+        stripdir=str(root),
+        prependdir="/",
+        invalidation_mode=PycInvalidationMode.TIMESTAMP,
+    )
+    if not compiled:
+        raise InstallFailed("not all modules can be compiled")
+
+
+def programs() -> Mapping[str, str]:
+    """``module:function`` of each program, by name (pyproject.toml, project.scripts)."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    scripts: Mapping[str, str] = project["scripts"]
+    return scripts
+
+
+def _write_launcher(path: Path, python: Path, target: str) -> None:
+    module, _, function = target.partition(":")
+    path.write_text(LAUNCHER.format(python=python, module=module, function=function))
+    path.chmod(0o755)
+
+
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PIP_TIMEOUT_S,
+        check=False,
+        env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"},
+    )
+    if done.returncode:
+        raise InstallFailed(
+            f"pip {arguments[0]} failed (Debian: apt install python3-pip):\n{done.stderr[-3000:]}"
+        )

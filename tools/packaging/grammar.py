@@ -1,0 +1,61 @@
+"""The command line's grammar as plain values, for the manual page and shell completion."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_COMMON_GROUP = "configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An option with its names, or a positional argument without any; ``value`` is empty for a switch."""
+
+    names: tuple[str, ...]
+    value: str
+    text: str
+
+    @property
+    def is_option(self) -> bool:
+        return bool(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command by its words, ``("image", "pull")``, with its own arguments and those that many have."""
+
+    words: tuple[str, ...]
+    text: str
+    own: tuple[Argument, ...]
+    common: tuple[Argument, ...]
+
+
+def commands(
+    parser: argparse.ArgumentParser, words: tuple[str, ...] = (), text: str = ""
+) -> Iterator[Command]:
+    """The commands below ``parser`` in the order of its text; one that only has commands is left out."""
+    # argparse has no public way to look at a grammar; these attributes have not changed since it exists.
+    subparsers = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    for action in subparsers:
+        texts = {choice.dest: choice.help or "" for choice in action._choices_actions}
+        for name, subparser in action.choices.items():
+            yield from commands(subparser, (*words, name), texts.get(name, ""))
+    if words and not subparsers:
+        groups = {group.title: group._group_actions for group in parser._action_groups}
+        common = groups.pop(_COMMON_GROUP, [])
+        own = [action for actions in groups.values() for action in actions]
+        yield Command(words, text, _arguments(own), _arguments(common))
+
+
+def _arguments(actions: list[argparse.Action]) -> tuple[Argument, ...]:
+    return tuple(
+        Argument(tuple(action.option_strings), _value(action), action.help or "")
+        for action in actions
+        if action.help is not argparse.SUPPRESS and not isinstance(action, argparse._HelpAction)
+    )
+
+
+def _value(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return ""
+    return str(action.metavar or action.dest).upper()
