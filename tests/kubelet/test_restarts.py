@@ -2,10 +2,11 @@
 
 import pytest
 
+from host.cgroups import Hierarchy
 from tests.harness.client import eventually
 from tests.kubelet.manifests import container, pod
 from tests.kubelet.node import Node
-from tests.kubelet.views import TERMINATED, WAITING
+from tests.kubelet.views import RUNNING, TERMINATED, WAITING
 
 pytestmark = pytest.mark.root
 
@@ -76,6 +77,49 @@ def test_a_container_that_eats_too_much_is_said_to_have(node: Node) -> None:
     assert (seen["main"].state.exit_code, seen["main"].state.reason) == (137, "OOMKilled")
 
 
+def test_a_child_that_eats_too_much_takes_its_container_along_where_the_kernel_can(node: Node) -> None:
+    # Version 2 kills the whole of a container (memory.oom.group), unless the kubelet is told otherwise.
+    script = f"{EATER}; echo child $?; sleep 1000000"
+    limits = {"limits": {"memory": "32Mi"}}
+    name = node.kubelet.apply(
+        pod("parent", container("main", script, resources=limits), restartPolicy="Never")
+    )
+    if Hierarchy.detect().version == 2:
+        seen = node.until(name, lambda view: view.phase == "Failed", "it has failed")
+        assert (seen["main"].state.exit_code, seen["main"].state.reason) == (137, "OOMKilled")
+    else:
+        node.until(name, lambda view: view.ready, "it is Ready")
+        _until_logged(node, name, "child 137\n")
+        assert node.kubelet.pods()[name]["main"].state.kind == RUNNING
+
+
+def test_a_container_that_ends_well_after_a_child_was_killed_is_completed(node: Node) -> None:
+    if Hierarchy.detect().version == 2:
+        node.kubelet.stop()
+        node.kubelet.start({"singleProcessOOMKill": True})
+    script = f"{EATER}; echo child $?; sleep 1; exit 0"
+    limits = {"limits": {"memory": "32Mi"}}
+    name = node.kubelet.apply(
+        pod("survivor", container("main", script, resources=limits), restartPolicy="Never")
+    )
+    try:
+        seen = node.until(name, lambda view: view.phase == "Succeeded", "it has succeeded")
+        assert node.kubelet.logs(name, "main").endswith("child 137\n")
+    finally:
+        if Hierarchy.detect().version == 2:
+            node.kubelet.stop()
+            node.kubelet.start()
+    assert (seen["main"].state.exit_code, seen["main"].state.reason) == (0, "Completed")
+
+
+def test_one_that_was_killed_for_memory_is_restarted_and_says_so(node: Node) -> None:
+    limits = {"limits": {"memory": "32Mi"}}
+    name = node.kubelet.apply(pod("hungry", container("main", EATER, resources=limits)))
+    seen = node.until(name, lambda view: view["main"].restarts >= 2, "it is restarted twice")
+    assert (seen["main"].last.exit_code, seen["main"].last.reason) == (137, "OOMKilled")
+    assert node.attempts(seen)[-1] >= 2
+
+
 def test_a_termination_message_reaches_the_status(node: Node) -> None:
     name = node.kubelet.apply(
         pod(
@@ -110,3 +154,9 @@ def test_a_pod_whose_sandbox_has_gone_gets_another(node: Node) -> None:
     )
     assert {one.id for one in node.sandboxes(again)} > {sandbox.id}
     assert sorted(one.metadata.attempt for one in node.sandboxes(again)) == [0, 1]
+
+
+def _until_logged(node: Node, pod: str, end: str) -> None:
+    eventually(
+        lambda: node.kubelet.logs(pod, "main"), lambda text: text.endswith(end), f"its log ends with {end!r}"
+    )
