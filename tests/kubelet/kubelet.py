@@ -167,7 +167,10 @@ class Kubelet:
         return f"https://127.0.0.1:{self.port}{path}" + (f"?{urlencode(query, doseq=True)}" if query else "")
 
     def get(self, path: str, **query: object) -> str:
-        """GET; the body.
+        return self.request("GET", path, **query)
+
+    def request(self, method: str, path: str, **query: object) -> str:
+        """One request of its API; the body of the answer.
 
         Raises:
             KubeletFailed: the status is not 200.
@@ -176,13 +179,13 @@ class Kubelet:
             "127.0.0.1", self.port, timeout=REQUEST_TIMEOUT_S, context=self.tls
         )
         try:
-            connection.request("GET", self.url(path, **query).partition(str(self.port))[2])
+            connection.request(method, self.url(path, **query).partition(str(self.port))[2])
             response = connection.getresponse()
             body = response.read().decode(errors="replace")
         finally:
             connection.close()
         if response.status != 200:
-            raise KubeletFailed(f"GET {path}: {response.status} {body}")
+            raise KubeletFailed(f"{method} {path}: {response.status} {body}")
         return body
 
     def logs(self, pod: str, container: str, **query: object) -> str:

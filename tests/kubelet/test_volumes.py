@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.kubelet.manifests import Json, container, pod
+from tests.harness.images import Entry
+from tests.kubelet.machine import NODE_ADDRESS
+from tests.kubelet.manifests import Json, container, host_path, mount, pod
 from tests.kubelet.node import Node
 
 pytestmark = pytest.mark.root
@@ -27,12 +29,19 @@ def test_the_downward_api_tells_a_container_about_its_pod(node: Node) -> None:
         {"name": "POD_IP", "valueFrom": field("status.podIP")},
         {"name": "NODE", "valueFrom": field("spec.nodeName")},
         {"name": "MEMORY", "valueFrom": limit("limits.memory")},
+        {"name": "HOST_IP", "valueFrom": field("status.hostIP")},
+        {"name": "POD_UID", "valueFrom": field("metadata.uid")},
+        {"name": "COLOUR", "valueFrom": field("metadata.annotations['example.test/colour']")},
     ]
     seen = node.run(
-        pod("downward", container("main", env=env, resources={"limits": {"memory": "64Mi", "cpu": "500m"}}))
+        pod(
+            "downward",
+            container("main", env=env, resources={"limits": {"memory": "64Mi", "cpu": "500m"}}),
+            metadata={"annotations": {"example.test/colour": "green"}},
+        )
     )
-    told = node.exec(seen, "echo $POD_NAME $POD_IP $NODE $MEMORY").split()
-    assert told == [seen.name, seen.ip, "node", str(64 * MIB)]
+    told = node.exec(seen, "echo $POD_NAME $POD_IP $NODE $MEMORY $HOST_IP $POD_UID $COLOUR").split()
+    assert told == [seen.name, seen.ip, "node", str(64 * MIB), NODE_ADDRESS, seen.uid, "green"]
 
 
 def test_a_volume_has_the_labels_of_the_pod(node: Node) -> None:
@@ -98,6 +107,52 @@ def test_sub_paths_of_volumes(node: Node, tmp_path: Path) -> None:
     node.exec(seen, "echo mine >/mine/file")
     assert node.exec(seen, f"cat /all/logs/{seen.name}/file") == "mine\n"
     assert node.exec(seen, "touch /one/x 2>&1 || echo refused").endswith("refused\n")
+
+
+def test_a_sub_path_is_there_again_after_a_restart(node: Node) -> None:
+    script = "test -e /mine/file && sleep 1000000; echo kept >/mine/file; exit 1"
+    seen = node.run(
+        pod(
+            "again",
+            container("main", script, **mount("scratch", "/mine", subPath="deep/down")),
+            volumes=[{"name": "scratch", "emptyDir": {}}],
+        )
+    )
+    seen = node.until(
+        seen.name, lambda view: view.ready and view["main"].restarts == 1, "it runs for the second time"
+    )
+    assert node.exec(seen, "cat /mine/file") == "kept\n"
+
+
+def test_a_sub_path_that_leads_out_is_refused(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to("/etc")
+    name = node.kubelet.apply(
+        pod(
+            "leads-out",
+            container("main", **mount("host", "/out", subPath="out")),
+            volumes=[host_path("host", tmp_path)],
+        )
+    )
+    seen = node.until(name, lambda view: bool(view["main"].state.message), "it is told why not")
+    assert seen["main"].state.reason == "CreateContainerConfigError"
+    assert not node.containers(seen)
+
+
+def test_an_image_is_a_volume(node: Node) -> None:
+    image = node.image("data:1", Entry("one/file", b"of one", 0o644), Entry("two", b"of two", 0o644))
+    mounts = [
+        {"name": "data", "mountPath": "/all"},
+        {"name": "data", "mountPath": "/one", "subPath": "one"},
+    ]
+    seen = node.run(
+        pod(
+            "image-volume",
+            container("main", volumeMounts=mounts),
+            volumes=[{"name": "data", "image": {"reference": image}}],
+        )
+    )
+    assert node.exec(seen, "cat /all/two /one/file") == "of twoof one"
+    assert "Read-only" in node.exec(seen, "touch /all/x 2>&1 || true")
 
 
 def test_a_volume_belongs_to_the_group_of_the_pod(node: Node) -> None:
