@@ -80,5 +80,7 @@ def _normalise(root: Path, epoch: int) -> None:
     for path, is_directory in walk(root):
         place = below(root, path)
         if not place.is_symlink():
-            place.chmod(0o755 if is_directory or os.access(place, os.X_OK) else 0o644)
+            # Wheels mark modules as executable that nobody executes.
+            executable = place.stat().st_mode & 0o100 and "site-packages" not in path.parts
+            place.chmod(0o755 if is_directory or executable else 0o644)
         os.utime(place, (epoch, epoch), follow_symlinks=False)

@@ -114,6 +114,12 @@ def maintainer_script(name: str) -> str:
 
 def _furnish(tree: Path, layout: Layout, version: str, epoch: int) -> None:
     """What Debian's policy wants beside the installation itself."""
+    python = layout.environment / "bin/python3"
+    interpreter = below(tree, python).readlink()
+    below(tree, python).unlink()
+    below(tree, python).symlink_to(
+        os.path.relpath(interpreter, python.parent)
+    )  # links within /usr are relative
     docs = below(tree, layout.docdir)
     (docs / "LICENSE").unlink()  # it is said in copyright
     (docs / "copyright").write_text((TEMPLATES / "copyright").read_text())

@@ -29,23 +29,23 @@ def pages(day: date) -> Mapping[str, str]:
 def _command(day: date) -> Page:
     page = Page("podwright", 8, day, SOURCE, "a Kubernetes container runtime (CRI v1)")
     every = list(commands(parser()))
-    page.heading("Synopsis").synopsis(
+    page.heading("SYNOPSIS").synopsis(
         *((f"podwright {' '.join(each.words)}", _usage(each)) for each in every)
     )
-    page.heading("Description").text(
+    page.heading("DESCRIPTION").text(
         "podwright serve is the daemon that the kubelet talks to: it turns the pods of the container runtime "
         "interface into namespaces, networks and containers, and keeps their images. The other commands help "
         "whoever runs the node.",
         "Containers are watched by podwright-monitor(8), which lives on when the daemon ends: to restart the "
         "daemon or to upgrade it stops no container and loses no line of a log.",
     )
-    page.heading("Commands")
+    page.heading("COMMANDS")
     for command in every:
         page.item(" ".join(command.words), _usage(command, common=False), _sentence(command.text))
         with page.indented():
             for argument in command.own:
                 page.item(*_term(argument), _sentence(argument.text))
-    page.heading("Options").text("All commands but version take these, before or after the command's name.")
+    page.heading("OPTIONS").text("All commands but version take these, before or after the command's name.")
     common = next(command.common for command in every if command.common)
     for argument in common:
         page.item(*_term(argument), _sentence(argument.text))
@@ -54,29 +54,29 @@ def _command(day: date) -> Page:
 
 
 def _add_ends(page: Page) -> None:
-    page.heading("Signals")
+    page.heading("SIGNALS")
     page.item("SIGTERM, SIGINT", "", "The daemon ends when running requests have; containers go on.")
     page.item("SIGHUP", "", "The configuration is read again; podwright.conf(5) says what takes effect.")
     page.item("SIGUSR1", "", "Where each task waits is written to standard error.")
-    page.heading("Exit status")
+    page.heading("EXIT STATUS")
     page.item("0", "", "Done. For check: pods can run here.")
     page.item("1", "", "It failed; the reason is on standard error.")
     page.item("2", "", "Wrong usage.")
     page.item("130", "", "Interrupted.")
-    page.heading("Environment")
+    page.heading("ENVIRONMENT")
     page.item(
         "NOTIFY_SOCKET, WATCHDOG_USEC",
         "",
         "Set by systemd: where and how often the daemon says that it is well.",
     )
-    page.heading("Files")
+    page.heading("FILES")
     page.item(str(DEFAULT_FILE), "", "The configuration, see podwright.conf(5).")
     page.item("/run/podwright/podwright.sock", "", "The socket of the kubelet and of crictl.")
     page.item("/run/podwright", "", "Records, namespaces and bundles of what runs; gone after a reboot.")
     page.item("/var/lib/podwright", "", "Images, layers and the writable layers of containers.")
     page.item("/etc/cni/net.d", "", "Networks of pods.")
     page.item("/etc/containers/registries.conf", "", "Registries and mirrors.")
-    page.heading("Examples")
+    page.heading("EXAMPLES")
     page.text("See what will and will not work on this host, then what is set apart from the defaults:")
     page.example(["podwright check", "podwright config"])
     page.text("Run the daemon, and ask it:")
@@ -86,12 +86,12 @@ def _add_ends(page: Page) -> None:
             "crictl --runtime-endpoint unix:///run/podwright/podwright.sock info",
         ]
     )
-    page.heading("See also").text("podwright.conf(5), podwright-monitor(8), crun(1), runc(8), nft(8)")
+    page.heading("SEE ALSO").text("podwright.conf(5), podwright-monitor(8), crun(1), runc(8), nft(8)")
 
 
 def _configuration(day: date) -> Page:
     page = Page("podwright.conf", 5, day, SOURCE, "configuration of Podwright")
-    page.heading("Description").text(
+    page.heading("DESCRIPTION").text(
         f"Podwright reads {DEFAULT_FILE} and then the files below {DEFAULT_DIRECTORY} in the order of their "
         "names; options of the command line come last. Later ones win, key by key. No file need exist.",
         "The files are TOML with the tables and keys of crio.conf(5), so that a file of CRI-O can be used as "
@@ -100,21 +100,21 @@ def _configuration(day: date) -> Page:
         "podwright config shows what differs from the defaults, podwright config --default a sample of all.",
     )
     for table in reference():
-        page.heading(f"Table {table.name}").text(table.text)
+        page.heading(f"[{table.name}]").text(table.text)
         for option in table.options:
             page.item(option.key, f"({option.kind})", option.text, _notes(option))
-    page.heading("Keys without effect").text("These keys of CRI-O are accepted, with one warning.")
+    page.heading("KEYS WITHOUT EFFECT").text("These keys of CRI-O are accepted, with one warning.")
     for table_name, keys in _ignored():
         page.item(f"[{table_name}]", "", keys)
-    page.heading("Files").item(str(DEFAULT_FILE), "").item(str(DEFAULT_DIRECTORY), "")
-    page.heading("See also").text("podwright(8), containers-registries.conf(5), crio.conf(5)")
+    page.heading("FILES").item(str(DEFAULT_FILE), "").item(str(DEFAULT_DIRECTORY), "")
+    page.heading("SEE ALSO").text("podwright(8), containers-registries.conf(5), crio.conf(5)")
     return page
 
 
 def _monitor(day: date) -> Page:
     page = Page("podwright-monitor", 8, day, SOURCE, "the process that watches Podwright's containers")
-    page.heading("Synopsis").synopsis(("podwright-monitor", "DIRECTORY"))
-    page.heading("Description").text(
+    page.heading("SYNOPSIS").synopsis(("podwright-monitor", "DIRECTORY"))
+    page.heading("DESCRIPTION").text(
         "One such process watches all containers of a node: it runs the OCI runtime's commands, holds the "
         "containers' pipes, consoles and pidfds, writes their logs, and records how they ended. The daemon, "
         "podwright(8), starts it when none runs for its directory; nobody else needs to.",
@@ -123,14 +123,14 @@ def _monitor(day: date) -> Page:
         "code is lost.",
         "DIRECTORY is the absolute path of the daemon's runroot.",
     )
-    page.heading("Signals")
+    page.heading("SIGNALS")
     page.item("SIGTERM", "", "It ends if no container lives; otherwise it says so in its log and goes on.")
     page.item("SIGHUP, SIGINT, SIGQUIT", "", "Nothing.")
-    page.heading("Files")
+    page.heading("FILES")
     page.item("DIRECTORY/monitor.sock", "", "Where the daemon reaches it.")
     page.item("DIRECTORY/monitor.log", "", "Its complaints.")
     page.item("DIRECTORY/exits/", "", "How containers ended, until the daemon has read it.")
-    page.heading("See also").text("podwright(8)")
+    page.heading("SEE ALSO").text("podwright(8)")
     return page
 
 

@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
+from textwrap import wrap
 from typing import Self
+
+_WIDTH = 70
 
 # What roff would take for its own, or for a typographic sign: a page shows what is typed.
 _ESCAPES: Mapping[int, str] = str.maketrans(
@@ -27,22 +30,20 @@ class Page:
         self._lines += [".SH NAME", rf"{escape(name)} \- {escape(about)}"]
 
     def heading(self, text: str) -> Self:
-        self._lines += [f".SH {escape(text.upper())}"]
-        return self
-
-    def subheading(self, text: str) -> Self:
-        self._lines += [f".SS {escape(text)}"]
+        self._lines += [f".SH {escape(text)}"]
         return self
 
     def text(self, *paragraphs: str) -> Self:
         for paragraph in paragraphs:
-            self._lines += [".PP", self._guarded(paragraph)]
+            self._begin_paragraph()
+            self._lines += _filled(paragraph)
         return self
 
     def synopsis(self, *forms: tuple[str, str]) -> Self:
         """One line for each form: the words in bold, then what is put in their place."""
         for words, rest in forms:
-            self._lines += [".PP", rf"\fB{escape(words)}\fP {escape(rest)}".rstrip()]
+            self._begin_paragraph()
+            self._lines += [rf"\fB{escape(words)}\fP", *_filled(rest)]
         return self
 
     def item(self, term: str, value: str, *texts: str) -> Self:
@@ -51,7 +52,7 @@ class Page:
         shown += [rf"\fI{escape(value)}\fP"] if value else []
         self._lines += [".TP", " ".join(shown)]
         for number, text in enumerate(filter(None, texts)):
-            self._lines += ([".IP"] if number else []) + [self._guarded(text)]
+            self._lines += ([".IP"] if number else []) + _filled(text)
         return self
 
     @contextmanager
@@ -65,13 +66,23 @@ class Page:
             self._lines += [".RE"]
 
     def example(self, lines: Iterable[str]) -> Self:
-        self._lines += [".PP", ".RS 4", ".nf", *(self._guarded(line) for line in lines), ".fi", ".RE"]
+        self._lines += [".PP", ".RS 4", ".nf", *map(_guarded, lines), ".fi", ".RE"]
         return self
 
     def __str__(self) -> str:
         return "\n".join(self._lines) + "\n"
 
-    @staticmethod
-    def _guarded(text: str) -> str:
-        escaped = escape(text)
-        return rf"\&{escaped}" if escaped.startswith(".") else escaped
+    def _begin_paragraph(self) -> None:
+        if not self._lines[-1].startswith(".SH"):
+            self._lines.append(".PP")
+
+
+def _filled(text: str) -> list[str]:
+    """Lines of a comfortable length, which roff fills anew."""
+    return [_guarded(line) for line in wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)]
+
+
+def _guarded(line: str) -> str:
+    """A line that is text even if it begins like a request; an apostrophe is escaped anyway."""
+    escaped = escape(line)
+    return rf"\&{escaped}" if escaped.startswith(".") else escaped
