@@ -18,6 +18,7 @@ from tests.harness.cache import PROJECT, cached, key_of, prefetched
 
 CRI_TOOLS = "sigs.k8s.io/cri-tools"
 KUBERNETES = "k8s.io/kubernetes"
+COREDNS = "github.com/coredns/coredns"
 KIND = "sigs.k8s.io/kind"
 ETCD = "go.etcd.io/etcd/server/v3"
 MODULE = PROJECT / "tests/critest/tools"
@@ -75,6 +76,9 @@ TOOLS = {
     "kubelet": _of_kubernetes("kubelet", "tests/kubelet/tools", "ten minutes or more"),
     "health": Tool("./health", PROJECT / "tests/kubelet/tools", KUBERNETES, version_variable=""),
     "etcd": Tool(ETCD, PROJECT / "tests/cluster/etcd", ETCD, version_variable=""),
+    "coredns": Tool(
+        COREDNS, PROJECT / "tests/cluster/coredns", COREDNS, version_variable="", takes="ten minutes"
+    ),
     "kind": Tool(KIND, PROJECT / "tests/cluster/kind", KIND, version_variable=""),
     **{name: _of_kubernetes(name, "tests/cluster/tools") for name in CLUSTER_TOOLS},
 }

@@ -29,6 +29,7 @@ def test_a_go_version_is_read_from_what_go_prints(text: str, version: tuple[int,
         ("kube-apiserver", "v1.36.2"),
         ("kubeadm", "v1.36.2"),
         ("etcd", "v3.6.8"),
+        ("coredns", "v1.14.2"),
         ("kind", "v0.33.0"),
     ],
 )
