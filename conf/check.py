@@ -124,6 +124,8 @@ def _runtime(runtime: RuntimeTable) -> Iterator[Remark]:
         yield Remark("crio.runtime.log_size_max", f"must be -1 or at least {LEAST_LOG_SIZE_BYTES} bytes")
     if runtime.pids_limit < -1 or runtime.pids_limit == 0:
         yield Remark("crio.runtime.pids_limit", "must be -1 or above zero")
+    if not runtime.monitor_cgroup.endswith(".slice") or "/" in runtime.monitor_cgroup:
+        yield Remark("crio.runtime.monitor_cgroup", f'"{runtime.monitor_cgroup}" is not a slice (NAME.slice)')
     if runtime.monitor_scope == "pod":
         yield Remark("crio.runtime.monitor_scope", 'only "node" is supported yet')
     for sysctl in runtime.default_sysctls:

@@ -181,6 +181,11 @@ class RuntimeTable:
     monitor_scope: Literal["node", "pod"] = option(
         "node", 'One monitor process for the node. "pod" is not supported yet.', own=True
     )
+    monitor_cgroup: str = option(
+        "system.slice",
+        "Slice of the monitor's own scope, podwright-monitor.scope, where systemd runs the machine.",
+        own=True,
+    )
     slow_operation_seconds: Seconds = option(
         Seconds(5.0), "A request that takes longer is logged with its steps.", unit="s", own=True
     )

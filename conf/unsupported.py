@@ -64,7 +64,7 @@ _HANDLER: Mapping[str, str] = {
     "runtime_config_path": NOT_YET,
     "inherit_default_runtime": NOT_YET,
     "monitor_path": "podwright-monitor takes conmon's place",
-    "monitor_cgroup": "podwright-monitor takes conmon's place",
+    "monitor_cgroup": "the one monitor of the node has crio.runtime.monitor_cgroup",
     "monitor_env": "podwright-monitor takes conmon's place",
     "monitor_exec_cgroup": "podwright-monitor takes conmon's place",
     "platform_runtime_paths": NOT_YET,

@@ -20,8 +20,9 @@ from api.errors import FailedPrecondition
 from cni.network import Network
 from cni.plugin import Timeouts
 from conf.schema import Config
-from cri import apparmor, exits
+from cri import apparmor, exits, watchdog
 from cri.boot import forget_other_boots
+from cri.cgroups import monitor_scope
 from cri.cgroups.choose import choose
 from cri.containers.record import Container
 from cri.defaults import handler_defaults
@@ -86,7 +87,11 @@ async def build(config: Config) -> AsyncIterator[Node]:
         network = _network(config)
         await network.start()
         stack.push_async_callback(network.close)
-        monitor = await Monitor.connect(paths.runroot, timeout_s=config.runtime.monitor_timeout_s)
+        monitor = await Monitor.connect(
+            paths.runroot,
+            timeout_s=config.runtime.monitor_timeout_s,
+            house=lambda pid: monitor_scope.house(pid, config.runtime.monitor_cgroup),
+        )
         stack.push_async_callback(monitor.close)
         hierarchy = Hierarchy.detect()
         driver = await choose(config.runtime.cgroup_manager, hierarchy)
@@ -157,6 +162,10 @@ async def serve(config: Config, reread: Reread) -> None:
                 tasks.create_task(Orphans().watch(), name="orphans"),
                 tasks.create_task(watch(node, hangup, reread), name="reload"),
             ]
+            if watch_s := watchdog.patience_s(os.environ, os.getpid()):
+                ask = await stack.enter_async_context(watchdog.own_status(config.api.listen))
+                feeding = watchdog.feed(watch_s, ask, lambda: notify("WATCHDOG=1", os.environ))
+                watching.append(tasks.create_task(feeding, name="watchdog"))
             # What was made until now lives as long as the daemon: the collector need not look at it again.
             gc.freeze()
             notify("READY=1", os.environ)

@@ -6,6 +6,7 @@ from pathlib import Path
 from api.errors import FailedPrecondition, Unavailable
 from cri.cgroups.driver import CgroupDriver
 from cri.cgroups.files import FilesDriver
+from cri.cgroups.units import UnitsDriver
 from host.cgroups import Hierarchy
 
 logger = logging.getLogger(__name__)
@@ -43,11 +44,9 @@ async def choose(manager: str, hierarchy: Hierarchy, runs: Path = SYSTEMD_RUNS) 
     """
     if not is_systemd(manager, hierarchy, runs):
         return FilesDriver(hierarchy)
-    # Other machines do without these: they cost time to import.
-    from cri.cgroups.units import UnitsDriver
-    from cri.systemd.units import SystemdUnits
+    from cri.systemd.manager import Manager  # D-Bus costs other machines time to import
 
-    units = SystemdUnits()
+    units = Manager()
     try:
         version = await units.version()
     except Unavailable as error:

@@ -31,6 +31,10 @@ class CgroupDriver(Protocol):
         """Have what must be there before the runtime puts processes below ``parent``."""
         ...
 
+    async def keep(self, path: str, limits: Limits) -> None:
+        """Have ``limits`` last, which the runtime has set at creation."""
+        ...
+
     async def apply(self, path: str, limits: Limits) -> None:
         """Set what ``limits`` names, so that it lasts; the rest stays.
 

@@ -32,6 +32,9 @@ class FilesDriver:
     async def prepare(self, parent: str) -> None:
         """Nothing: the runtime makes missing parents."""
 
+    async def keep(self, path: str, limits: Limits) -> None:
+        """Nothing: files last."""
+
     async def apply(self, path: str, limits: Limits) -> None:
         """See CgroupDriver."""
         await asyncio.to_thread(self._hierarchy.apply, path, limits)

@@ -73,13 +73,16 @@ class UnitsDriver:
                 path = path.rpartition("/")[0]
 
     async def apply(self, path: str, limits: Limits) -> None:
-        """Files first, for the kernel refuses what systemd would only log; and last, for systemd rounds."""
+        """See CgroupDriver; files first, for the kernel refuses what systemd would only log."""
         await asyncio.to_thread(self._hierarchy.apply, path, limits)
+        await self.keep(path, limits)
+
+    async def keep(self, path: str, limits: Limits) -> None:
+        """Tell systemd, as not every runtime does of every limit; then files again, for systemd rounds."""
         unit = slices.unit_of(path)
-        if unit is None:
-            return
         now = await asyncio.to_thread(self._hierarchy.limits, path)
-        if changes := properties(limits, now):
+        changes = properties(limits, now)
+        if unit is not None and changes:
             await self._units.set_properties(unit, changes)
             await asyncio.to_thread(self._hierarchy.apply, path, limits)
 

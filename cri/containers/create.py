@@ -14,6 +14,7 @@ from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.remove import release
 from cri.containers.signals import stop_signal
+from cri.containers.update import with_swap
 from cri.images import verbs as images
 from cri.names import container_name
 from cri.node import Node
@@ -146,6 +147,11 @@ async def _make(
     with operation.step("runtime create"):
         created = await node.monitor.create(_request(node, container, sandbox))
     container.pid = created.pid
+    limits = with_swap(
+        container.config.linux.resources, pb.LinuxContainerResources(), counted=node.host.swap_accounting
+    )
+    with operation.step("limits"):
+        await node.cgroup_driver.keep(container.cgroup_path, limits)
     await asyncio.to_thread(prepared_mounts.release, node, container.id)
 
 

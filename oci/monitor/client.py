@@ -11,7 +11,7 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -43,13 +43,22 @@ log = logging.getLogger(__name__)
 _ONCE = (protocol.Create, protocol.Start, protocol.Exec, protocol.Shutdown)
 _RESTART_DELAY_S = (0.0, 0.2, 1.0, 5.0)
 
+House = Callable[[int], Awaitable[None]]
+
+
+async def _as_it_is(_: int) -> None:
+    """Leave the monitor where it was started."""
+
 
 class Monitor:
     """A connection to the node's monitor that outlives the monitor. Made by :meth:`connect`."""
 
-    def __init__(self, directory: Path, timeout_s: float = launch.TIMEOUT_S) -> None:
+    def __init__(
+        self, directory: Path, timeout_s: float = launch.TIMEOUT_S, house: House = _as_it_is
+    ) -> None:
         """Prepare for ``directory``; nothing happens before :meth:`connect`."""
         self.directory = directory
+        self._house = house
         self._timeout_s = timeout_s
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
@@ -65,18 +74,24 @@ class Monitor:
 
     @classmethod
     async def connect(
-        cls, directory: Path, *, start: bool = True, timeout_s: float = launch.TIMEOUT_S
+        cls,
+        directory: Path,
+        *,
+        start: bool = True,
+        timeout_s: float = launch.TIMEOUT_S,
+        house: House = _as_it_is,
     ) -> Self:
         """Connect to the monitor of ``directory``, starting one if there is none and ``start`` allows it.
 
-        ``timeout_s`` bounds the start, and each request that runs no command of a runtime.
+        ``timeout_s`` bounds the start, and each request that runs no command of a runtime. ``house`` gets
+        the pid of each monitor that is met, before that is asked for anything.
 
         The calling process becomes a subreaper, so that containers whose monitor dies come to it.
 
         Raises:
             MonitorUnavailable: it cannot be reached or started, or speaks another version.
         """
-        monitor = cls(directory, timeout_s)
+        monitor = cls(directory, timeout_s, house)
         become_subreaper()
         await monitor._establish(start=start)
         monitor._connected.set()
@@ -377,6 +392,7 @@ class Monitor:
                     f"the running monitor speaks version {reply.result.get('version')}, this daemon "
                     f"{protocol.VERSION}; drain the node, then end process {reply.result.get('pid')}"
                 )
+            await self._house(_integer(reply.result, "pid"))
         except BaseException:
             connection.close()
             raise

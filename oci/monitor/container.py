@@ -4,7 +4,6 @@ created ──start──▶ running ──init process ends──▶ draining �
    └──────────────────────────────────────────────▲
 """
 
-import contextlib
 import itertools
 import os
 import signal
@@ -62,9 +61,7 @@ class Container:
         self._ended_at_ns = 0
         self._attachments: dict[int, list[Sink]] = {}
         self._numbers = itertools.count(1)
-        self._memory_file: str | None = None
-        with contextlib.suppress(OSError):
-            self._memory_file = oom.memory_file(record.pid)
+        self._oom_kills = oom.Kills(reactor, oom.memory_file(record.pid))
         self.streams = {
             name: Stream(reactor, journal, record.id, name, descriptors[name], log, self._stream_ended)
             for name in ("stdout", "stderr", "console")
@@ -200,6 +197,7 @@ class Container:
         """The first process has ended: take what is left of its output, then complete the record."""
         if self.ended:
             return
+        self._oom_kills.look()
         self._exit_code = exit_code
         self._ended_at_ns = time.time_ns()
         self._reactor.unwatch(self._pidfd)
@@ -230,7 +228,7 @@ class Container:
             started_at_ns=self.record.started_at_ns or self._starting_at_ns,
             finished_at_ns=self._ended_at_ns,
             exit_code=self._exit_code,
-            oom_killed=oom.kills(self._memory_file) > 0,
+            oom_killed=self._oom_kills.look() > 0,
         )
         self._release()
         self._on_exited(self)
@@ -238,5 +236,6 @@ class Container:
     def _release(self) -> None:
         self.close_stdin()
         close_all([self._pidfd])
+        self._oom_kills.close()
         if self._log is not None:
             self._log.close()

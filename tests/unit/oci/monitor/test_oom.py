@@ -1,6 +1,11 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from oci.monitor.oom import count, counter_path, kills
+from oci.monitor.oom import Kills, count, counter_path, memory_file
+from oci.monitor.reactor import Reactor
 
 V1 = "4:memory:/pods/a\n3:cpu,cpuacct:/pods/b\n1:name=systemd:/\n0::/\n"
 V2 = "0::/pods/a\n"
@@ -33,6 +38,42 @@ def test_kills_are_counted_in_either_version(text: str, number: int) -> None:
     assert count(text) == number
 
 
-def test_a_cgroup_that_is_gone_tells_of_no_kill() -> None:
-    assert kills("/nonexistent/memory.events") == 0
-    assert kills(None) == 0
+@pytest.fixture
+def reactor() -> Iterator[Reactor]:
+    made = Reactor()
+    yield made
+    made.close()
+
+
+def test_kills_are_seen_as_they_come(reactor: Reactor, tmp_path: Path) -> None:
+    file = tmp_path / "memory.oom_control"
+    file.write_text("oom_kill 0\n")
+    kills = Kills(reactor, str(file))
+    assert kills.look() == 0
+    file.write_text("oom_kill 2\n")
+    assert kills.look() == 2
+    kills.close()
+
+
+def test_what_was_seen_of_a_cgroup_that_is_gone_stays_known(reactor: Reactor, tmp_path: Path) -> None:
+    file = tmp_path / "memory.oom_control"
+    file.write_text("oom_kill 1\n")
+    kills = Kills(reactor, str(file))
+    assert kills.look() == 1
+    directory = os.open(tmp_path, os.O_RDONLY)
+    assert kills._descriptor is not None
+    os.dup2(directory, kills._descriptor)  # reading fails now, as it does in a cgroup that was removed
+    os.close(directory)
+    assert kills.look() == 1
+    kills.close()
+
+
+def test_a_cgroup_that_was_never_there_tells_of_no_kill(reactor: Reactor) -> None:
+    for path in ("/nonexistent/memory.events", None):
+        kills = Kills(reactor, path)
+        assert kills.look() == 0
+        kills.close()
+
+
+def test_a_process_that_has_ended_has_no_cgroup() -> None:
+    assert memory_file(2**22 + 1) is None
