@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_image(image: argparse.ArgumentParser) -> None:
     actions = image.add_subparsers(dest="action", required=True, metavar="ACTION")
     imported = actions.add_parser("import", help="take images from an archive")
-    imported.add_argument("file", type=Path, help="docker or OCI archive")
+    imported.add_argument("file", type=Path, help="docker or OCI archive; - is standard input")
     imported.add_argument("--name", help="name for an image whose archive gives none")
     listed = actions.add_parser("list", help="list the images")
     pull = actions.add_parser("pull", help="fetch an image from its registry")

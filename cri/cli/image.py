@@ -2,6 +2,12 @@
 
 import argparse
 import asyncio
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 from api.errors import NotFound
 from conf.schema import Config
@@ -9,6 +15,10 @@ from cri.cli.arguments import load_configuration
 from cri.image_options import image_options
 from storage.catalogue import Image
 from storage.images import Images
+
+STANDARD_INPUT = Path("-")
+# On a disk: /tmp is often a tmpfs, too small for an image.
+COPY_DIRECTORY = Path("/var/tmp")
 
 
 class NoSuchImage(NotFound):
@@ -26,8 +36,9 @@ async def _run(arguments: argparse.Namespace, config: Config) -> None:
     try:
         match arguments.action:
             case "import":
-                for image in await store.import_archive(arguments.file, arguments.name):
-                    print(_line(image))
+                with _archive(arguments.file) as file:
+                    for image in await store.import_archive(file, arguments.name):
+                        print(_line(image))
             case "list":
                 for image in store.list():
                     print(_line(image))
@@ -39,6 +50,18 @@ async def _run(arguments: argparse.Namespace, config: Config) -> None:
                 await store.remove(arguments.image)
     finally:
         await store.close()
+
+
+@contextlib.contextmanager
+def _archive(file: Path) -> Iterator[Path]:
+    """The archive as a file: standard input may be a pipe, and archives are read here and there."""
+    if file != STANDARD_INPUT:
+        yield file
+        return
+    with tempfile.NamedTemporaryFile(dir=COPY_DIRECTORY, prefix="podwright-import-") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        yield Path(copy.name)
 
 
 def _line(image: Image) -> str:

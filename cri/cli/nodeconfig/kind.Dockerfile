@@ -2,7 +2,7 @@
 #   docker build -t @IMAGE@ . && kind create cluster --config cluster.yaml
 #
 # kind knows only containerd, which stays installed here and is not started. Hence
-# - "kind load" does not work. In its place: docker save NAME | docker exec -i NODE podwright image import /dev/stdin
+# - "kind load" does not work. In its place: docker save NAME | docker exec -i NODE podwright image import -
 # - the images inside the node image lie in containerd's store: the first start pulls them from their registries;
 # - containerdConfigPatches of a cluster file have no effect, podwright.conf has;
 # - "kind export logs" brings containerd's journal: docker exec NODE journalctl -u podwright
