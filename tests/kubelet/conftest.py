@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.counts import Counts
+from tests.kubelet.interruptions import INTERRUPTIONS, Interruption, bearing, named
 from tests.kubelet.node import Node, running_node
 
 
@@ -24,3 +25,9 @@ def node(whole_node: Node) -> Iterator[Node]:
     """The node, without pods before and after."""
     yield whole_node
     whole_node.idle()
+
+
+@pytest.fixture(params=INTERRUPTIONS, ids=named)
+def interrupt(node: Node, request: pytest.FixtureRequest) -> Interruption:
+    """Each way of going away and coming back."""
+    return bearing(request.param, node)

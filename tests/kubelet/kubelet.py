@@ -6,13 +6,14 @@
 It wants more of the machine than that, which `tests.kubelet.machine` provides.
 """
 
+import contextlib
 import http.client
 import json
 import signal
 import ssl
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -175,18 +176,23 @@ class Kubelet:
         Raises:
             KubeletFailed: the status is not 200.
         """
+        with self.asked(method, path, **query) as answer:
+            body = answer.read().decode(errors="replace")
+        if answer.status != 200:
+            raise KubeletFailed(f"{method} {path}: {answer.status} {body}")
+        return body
+
+    @contextlib.contextmanager
+    def asked(self, method: str, path: str, **query: object) -> Iterator[http.client.HTTPResponse]:
+        """One request; its answer is still to be read."""
         connection = http.client.HTTPSConnection(
             "127.0.0.1", self.port, timeout=REQUEST_TIMEOUT_S, context=self.tls
         )
         try:
             connection.request(method, self.url(path, **query).partition(str(self.port))[2])
-            response = connection.getresponse()
-            body = response.read().decode(errors="replace")
+            yield connection.getresponse()
         finally:
             connection.close()
-        if response.status != 200:
-            raise KubeletFailed(f"{method} {path}: {response.status} {body}")
-        return body
 
     def logs(self, pod: str, container: str, **query: object) -> str:
         """What `kubectl logs` shows."""

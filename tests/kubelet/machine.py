@@ -31,6 +31,9 @@ def furnished() -> Iterator[None]:
         for number, (name, value) in enumerate(SETTINGS.items()):
             (files / str(number)).write_text(f"{value}\n")
             _mounted(undo, "--bind", str(files / str(number)), f"/proc/sys/{name}")
+        # Inside a user namespace a proc can be mounted only where one is seen that nothing covers.
+        (files / "proc").mkdir()
+        _mounted(undo, "-t", "proc", "proc", str(files / "proc"))
         for place in PLACES:
             if not place.exists():
                 place.mkdir()

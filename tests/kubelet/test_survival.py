@@ -1,11 +1,9 @@
-"""The kubelet and Podwright go away and come back: no container notices."""
-
-import signal
-from collections.abc import Callable
+"""The kubelet and Podwright go away and come back while pods run: no container notices."""
 
 import pytest
 
 from tests.harness.client import eventually
+from tests.kubelet.interruptions import Interruption
 from tests.kubelet.manifests import Json, container, pod
 from tests.kubelet.node import Node
 from tests.kubelet.views import PodView
@@ -13,33 +11,6 @@ from tests.kubelet.views import PodView
 pytestmark = pytest.mark.root
 
 COUNTS = "n=0; while :; do n=$((n + 1)); echo $n; sleep 0.05; done"
-
-
-def restart_kubelet(node: Node) -> None:
-    node.kubelet.stop()
-    node.kubelet.start()
-
-
-def crash_kubelet(node: Node) -> None:
-    node.kubelet.stop(signal.SIGKILL)
-    node.kubelet.start()
-
-
-def restart_podwright(node: Node) -> None:
-    node.daemon.restart()
-
-
-def crash_podwright(node: Node) -> None:
-    node.daemon.restart(signal.SIGKILL)
-
-
-def crash_both(node: Node) -> None:
-    node.kubelet.stop(signal.SIGKILL)
-    node.daemon.restart(signal.SIGKILL)
-    node.kubelet.start()
-
-
-INTERRUPTIONS = (restart_kubelet, crash_kubelet, restart_podwright, crash_podwright, crash_both)
 
 
 def several() -> list[Json]:
@@ -55,10 +26,9 @@ def several() -> list[Json]:
     ]
 
 
-@pytest.mark.parametrize("interrupt", INTERRUPTIONS, ids=lambda function: function.__name__)
-def test_no_container_is_restarted(node: Node, interrupt: Callable[[Node], None]) -> None:
+def test_no_container_is_restarted(node: Node, interrupt: Interruption) -> None:
     before = {seen.name: seen for seen in [node.run(manifest) for manifest in several()]}
-    interrupt(node)
+    interrupt()
     for name, seen in before.items():
         after = node.until(name, lambda view: view.ready, "it is Ready")
         assert {key: one.id for key, one in after.containers.items()} == {
@@ -66,11 +36,11 @@ def test_no_container_is_restarted(node: Node, interrupt: Callable[[Node], None]
         }
         assert all(one.restarts == 0 for one in after.containers.values())
     counting = next(seen for name, seen in before.items() if name.startswith("counting-"))
-    _goes_on(node, counting)
+    goes_on(node, counting)
     assert node.exec(counting, "echo well") == "well\n"
 
 
-def _goes_on(node: Node, counting: PodView) -> None:
+def goes_on(node: Node, counting: PodView) -> None:
     """Its log grows, and no number is missing or twice."""
     last = len(node.kubelet.logs(counting.name, "main").splitlines())
     text = eventually(
