@@ -92,20 +92,30 @@ class Cluster:
             patience_s,
         )
 
+    @contextlib.contextmanager
+    def executing(self, name: str, *command: str, **options: object) -> Iterator[Any]:
+        """A command in a pod by the API server: the client's WSClient."""
+        what = {"stdin": False, "stdout": True, "stderr": True, "tty": False, **options}
+        call = self.core.connect_get_namespaced_pod_exec
+        remote = stream.stream(call, name, NAMESPACE, command=[*command], _preload_content=False, **what)
+        try:
+            yield remote
+        finally:
+            remote.close()
+            remote.sock.shutdown()  # close() leaves the socket open if the other side was first
+
     def exec(self, name: str, script: str, container: str = "main") -> str:
-        """Run a script in a container by the API server; both its outputs, mixed."""
-        said: str = stream.stream(
-            self.core.connect_get_namespaced_pod_exec,
-            name,
-            NAMESPACE,
-            container=container,
-            command=["sh", "-c", script],
-            stdin=False,
-            stdout=True,
-            stderr=True,
-            tty=False,
-        )
-        return said
+        """Run a script in a container; both its outputs, mixed."""
+        with self.executing(name, "sh", "-c", script, container=container) as remote:
+            remote.run_forever(STEP_TIMEOUT_S)
+            return str(remote.read_all())
+
+    def log(self, name: str, **options: object) -> str:
+        """What a pod wrote."""
+        # Decoded by the client it would be the text of a bytes object.
+        answer = self.core.read_namespaced_pod_log(name, NAMESPACE, _preload_content=False, **options)
+        text: str = answer.data.decode()
+        return text
 
     def kubectl(self, *arguments: str, text: str = "") -> str:
         """Run kubectl as the administrator; its standard output.
@@ -131,6 +141,10 @@ class Cluster:
         ]
         return [str(ensure_tool("kubectl")), *options, *arguments]
 
+    def release(self, name: str) -> None:
+        """Let a pod go that has finalizers."""
+        self.core.patch_namespaced_pod(name, NAMESPACE, {"metadata": {"finalizers": None}})
+
     def events(self) -> str:
         """What happened to the objects of the namespace, one line each."""
         listed = self.core.list_namespaced_event(NAMESPACE).items
@@ -139,7 +153,7 @@ class Cluster:
 
     def clear(self) -> None:
         """Delete what tests make in the namespace; wait until nothing of it runs on the node."""
-        background = client.V1DeleteOptions(propagation_policy="Background")
+        background = client.V1DeleteOptions(propagation_policy="Background", grace_period_seconds=1)
         for api, kind in (
             (self.apps, "deployment"),
             (self.apps, "daemon_set"),
@@ -147,6 +161,9 @@ class Cluster:
             (self.core, "pod"),
         ):
             getattr(api, f"delete_collection_namespaced_{kind}")(NAMESPACE, body=background)
+        for one in self.core.list_namespaced_pod(NAMESPACE).items:
+            if one.metadata.finalizers and not one.metadata.owner_references:
+                self.release(one.metadata.name)
         for one in self.core.list_namespaced_service(NAMESPACE).items:
             if one.metadata.name != "kubernetes":
                 self.core.delete_namespaced_service(one.metadata.name, NAMESPACE)

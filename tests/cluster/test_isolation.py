@@ -52,7 +52,9 @@ def careful(name: str, **security: object) -> Json:
 
 def test_a_restricted_namespace_takes_only_careful_pods(cluster: Cluster, restricted: str) -> None:
     with pytest.raises(ApiException) as refused:
-        cluster.core.create_namespaced_pod(restricted, careful("careless", privileged=True))
+        cluster.core.create_namespaced_pod(
+            restricted, careful("careless", capabilities={"add": ["SYS_ADMIN"]})
+        )
     assert refused.value.status == 403
     seen = cluster.run(careful("careful"), restricted)
     script = (

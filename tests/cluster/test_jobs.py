@@ -42,7 +42,7 @@ def test_a_job_runs_until_enough_pods_have_succeeded(cluster: Cluster, tmp_path:
     pods = cluster.pods(name)
     assert [one["main"].state.exit_code for one in pods] == [0] * 5
     assert {one.name for one in pods} == {path.name for path in tmp_path.iterdir()}
-    logs = {cluster.core.read_namespaced_pod_log(one.name, NAMESPACE) for one in pods}
+    logs = {cluster.log(one.name) for one in pods}
     assert logs == {"done\n"}
 
 

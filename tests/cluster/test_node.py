@@ -23,7 +23,7 @@ def proxied(cluster: Cluster, path: str) -> str:
     """A page of the kubelet's, through the API server."""
     path = f"/api/v1/nodes/{NODE}/proxy/{path}"
     answer = cluster.api.call_api(path, "GET", auth_settings=["BearerToken"], _preload_content=False)
-    text: str = answer[0].data.decode()
+    text: str = answer.data.decode()
     return text
 
 
@@ -42,7 +42,7 @@ def test_the_node_lists_its_images(cluster: Cluster) -> None:
     seen = cluster.run(pod("image"))
 
     def names() -> set[str]:
-        return {name for image in cluster.node_status()["images"] for name in image["names"]}
+        return {name for image in cluster.node_status().get("images", []) for name in image["names"]}
 
     cluster.until(names, lambda listed: seen["main"].image in listed, "the image is listed")
 
@@ -126,7 +126,7 @@ def kept(name: str, script: str, grace_s: int) -> Json:
 def end_of(cluster: Cluster, name: str) -> int | None:
     """The exit code of a deleted pod's container; lets the pod go."""
     seen = cluster.until_pod(name, lambda view: view["main"].state.exit_code is not None, "has ended")
-    cluster.core.patch_namespaced_pod(name, NAMESPACE, {"metadata": {"finalizers": None}})
+    cluster.release(name)
     return seen["main"].state.exit_code
 
 

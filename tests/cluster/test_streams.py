@@ -6,11 +6,12 @@ import re
 import signal
 import subprocess
 import urllib.request
+from operator import not_
 from pathlib import Path
 
 import pytest
 from kubernetes import stream
-from kubernetes.stream.ws_client import ERROR_CHANNEL
+from kubernetes.stream.ws_client import RESIZE_CHANNEL
 
 from tests.cluster.cluster import NAMESPACE, Cluster
 from tests.kubelet.manifests import WAIT, container, pod
@@ -24,22 +25,22 @@ ECHO = "echo up; while read line; do echo $line | tr a-z A-Z; done; sleep 100000
 
 def test_an_exec_gives_both_outputs_and_the_exit_code(cluster: Cluster) -> None:
     seen = cluster.run(pod("exec"))
-    remote = stream.stream(
-        cluster.core.connect_get_namespaced_pod_exec,
-        seen.name,
-        NAMESPACE,
-        command=["sh", "-c", "read line; echo $line; echo err >&2; exit 5"],
-        stdin=True,
-        stdout=True,
-        stderr=True,
-        tty=False,
-        _preload_content=False,
-    )
-    remote.write_stdin("hello\n")
-    remote.run_forever(timeout=30)
-    assert (remote.read_stdout(), remote.read_stderr()) == ("hello\n", "err\n")
-    assert json.loads(remote.read_channel(ERROR_CHANNEL))["reason"] == "NonZeroExitCode"
-    assert remote.returncode == 5
+    script = "read line; echo $line; echo err >&2; exit 5"
+    with cluster.executing(seen.name, "sh", "-c", script, stdin=True) as remote:
+        remote.write_stdin("hello\n")
+        remote.run_forever(30)
+        assert (remote.read_stdout(), remote.read_stderr()) == ("hello\n", "err\n")
+        assert remote.returncode == 5
+
+
+def test_an_exec_in_a_terminal_hears_of_its_size(cluster: Cluster) -> None:
+    seen = cluster.run(pod("terminal"))
+    script = "trap 'stty size; exit' WINCH; echo up; while :; do sleep 0.1; done"
+    with cluster.executing(seen.name, "sh", "-c", script, stdin=True, tty=True) as remote:
+        assert remote.readline_stdout(30) == "up\r"
+        remote.write_channel(RESIZE_CHANNEL, json.dumps({"Width": 123, "Height": 45}))
+        remote.run_forever(30)
+        assert "45 123" in remote.read_stdout()
 
 
 def test_kubectl_execs_with_input_and_exit_code(cluster: Cluster) -> None:
@@ -54,11 +55,11 @@ def test_logs_are_read_and_followed(cluster: Cluster) -> None:
     script = f"echo one; echo two >&2; sleep 2; echo three; {WAIT}"
     seen = cluster.run(pod("logs", container("main", script)))
     cluster.until(
-        lambda: cluster.core.read_namespaced_pod_log(seen.name, NAMESPACE),
+        lambda: cluster.log(seen.name),
         lambda text: text == "one\ntwo\nthree\n",
         "all lines are there",
     )
-    assert cluster.core.read_namespaced_pod_log(seen.name, NAMESPACE, tail_lines=1) == "three\n"
+    assert cluster.log(seen.name, tail_lines=1) == "three\n"
     stamped = cluster.kubectl("logs", seen.name, "--timestamps", "--tail=1")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d) three\n", stamped)
 
@@ -95,6 +96,9 @@ def test_the_client_forwards_a_port(cluster: Cluster) -> None:
         said += part
     assert said.endswith(b"\r\n\r\npage\n")
     assert forward.error(8080) is None
+    forward.close()
+    cluster.until(lambda: forward.connected, not_, "it is closed")
+    forward.websocket.shutdown()
 
 
 def test_kubectl_forwards_a_port(cluster: Cluster, tmp_path: Path) -> None:
