@@ -38,6 +38,7 @@ unit: setup ## Tests without root, fuzz targets for some seconds
 integration: setup ## Tests with real mounts, namespaces, cgroups and runtimes, in private namespaces
 	@$(PY) -m tests.harness.registry >/dev/null
 	@$(PY) -m tests.critest.toolchain crictl >/dev/null
+	@$(PY) -m tests.harness.wheels >/dev/null
 	@$(PRIVATE) $(PY) -m pytest -q tests/integration $(PYTEST_ARGS)
 
 critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=crun|runc, PARALLEL, ARGS

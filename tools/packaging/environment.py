@@ -72,15 +72,15 @@ def site_packages(root: Path, layout: Layout) -> Path:
     return below(root, layout.environment) / "lib" / version / "site-packages"
 
 
-def collect_wheels(directory: Path) -> None:
-    """Put a wheel of the checkout and those of its dependencies into ``directory``.
+def collect_wheels(directory: Path, *more: str) -> None:
+    """Put a wheel of the checkout and those of its dependencies into ``directory``, and ``more`` packages.
 
     pip's own variables decide where from: PIP_NO_INDEX=1 and PIP_FIND_LINKS=DIR build without a network.
 
     Raises:
         InstallFailed: one cannot be had or built.
     """
-    _pip("wheel", "-c", str(CHECKOUT / "constraints.txt"), "-w", str(directory), str(CHECKOUT))
+    _pip("wheel", "-c", str(CHECKOUT / "constraints.txt"), "-w", str(directory), str(CHECKOUT), *more)
 
 
 def compile_bytecode(root: Path, layout: Layout) -> None:
