@@ -6,7 +6,7 @@ Values are the CRI's and the OCI's: shares for CPU weight, memory plus swap for 
 import errno
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from api.errors import FailedPrecondition, InvalidArgument
@@ -45,10 +45,18 @@ class Limits:
     unified: Mapping[str, str] = field(default_factory=dict)
 
 
+NOTHING = Limits()
+
+
 def weight_from_shares(shares: int) -> int:
     """Version 2's cpu.weight (1 to 10000) for version 1's cpu.shares (2 to 262144), as runtimes map it."""
     bounded = min(max(shares, 2), 262144)
     return 1 + (bounded - 2) * 9999 // 262142
+
+
+def shares_from_weight(weight: int) -> int:
+    """The least cpu.shares that become this cpu.weight."""
+    return 2 + -(-(weight - 1) * 262142 // 9999)
 
 
 def apply(directory: Directory, version: int, limits: Limits) -> None:
@@ -174,9 +182,27 @@ def _set(directory: Directory, controller: str, name: str, value: int | str | No
         raise
 
 
-def read(directory: Directory, version: int) -> Limits:
-    """The limits as they are; None for what is unlimited or has no file."""
-    return _read_v2(directory) if version == 2 else _read_v1(directory)
+def read(directory: Directory, version: int, like: Limits = NOTHING) -> Limits:
+    """The limits as they are; None for what is unlimited or has no file.
+
+    Of page sizes and ``unified`` files there are many: those that ``like`` has are read.
+    """
+    limits = _read_v2(directory) if version == 2 else _read_v1(directory)
+    return replace(
+        limits,
+        hugepage_bytes={size: _hugepage_limit(directory, version, size) for size in like.hugepage_bytes},
+        unified={
+            name: text
+            for name in like.unified
+            if (text := _text(directory(name.split(".", 1)[0]), name)) is not None
+        },
+    )
+
+
+def _hugepage_limit(directory: Directory, version: int, size: str) -> int:
+    name = f"hugetlb.{size}.max" if version == 2 else f"hugetlb.{size}.limit_in_bytes"
+    value = _bounded(_number(directory("hugetlb"), name))
+    return UNLIMITED if value is None else value
 
 
 def _read_v1(directory: Directory) -> Limits:
@@ -198,7 +224,9 @@ def _read_v2(directory: Directory) -> Limits:
     cpu, cpuset, mem, pids = (directory(name) for name in ("cpu", "cpuset", "memory", "pids"))
     quota, _, period = (_text(cpu, "cpu.max") or "max").partition(" ")
     memory, swap = _number(mem, "memory.max"), _number(mem, "memory.swap.max")
+    weight = _number(cpu, "cpu.weight")
     return Limits(
+        cpu_shares=None if weight is None else shares_from_weight(weight),
         cpu_quota_us=int(quota) if quota != "max" else None,
         cpu_period_us=int(period) if period else None,
         cpuset_cpus=_text(cpuset, "cpuset.cpus"),

@@ -166,9 +166,10 @@ class Hierarchy:
         """Set what ``limits`` names and leave the rest alone (host.cgroup_limits.apply)."""
         cgroup_limits.apply(lambda name: self.directory(path, name), self.version, limits)
 
-    def limits(self, path: str) -> Limits:
-        """The limits as the kernel has them now; what is unlimited or unreadable is None."""
-        return cgroup_limits.read(lambda name: self.directory(path, name), self.version)
+    def limits(self, path: str, like: Limits = cgroup_limits.NOTHING) -> Limits:
+        """The limits as the kernel has them now, of those named in mappings what ``like`` has; what is
+        unlimited or unreadable is None."""
+        return cgroup_limits.read(lambda name: self.directory(path, name), self.version, like)
 
     def stats(self, path: str) -> Stats:
         """All counters of ``path`` in one pass (host.cgroup_stats.read)."""

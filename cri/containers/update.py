@@ -73,8 +73,8 @@ def _swap_stays(memory: int, kept: pb.LinuxContainerResources) -> bool:
 
 
 def reverse(limits: Limits, before: Limits) -> Limits:
-    """What brings back ``before`` wherever ``limits`` sets a number or a set of CPUs."""
-    back: dict[str, int | str | None] = {}
+    """What brings back ``before`` wherever ``limits`` sets something."""
+    back: dict[str, object] = {"hugepage_bytes": before.hugepage_bytes, "unified": before.unified}
     for name in ("cpu_shares", "cpu_period_us", "cpuset_cpus", "cpuset_mems"):
         back[name] = getattr(before, name) if getattr(limits, name) is not None else None
     for name in ("cpu_quota_us", "memory_bytes", "memory_swap_bytes"):
@@ -132,7 +132,7 @@ async def _update(node: Node, container: Container, asked: pb.LinuxContainerReso
 
 async def _apply(node: Node, path: str, limits: Limits) -> None:
     """All of ``limits`` or, when the kernel refuses one, none."""
-    before = await asyncio.to_thread(node.cgroups.limits, path)
+    before = await asyncio.to_thread(node.cgroups.limits, path, limits)
     try:
         await node.cgroup_driver.apply(path, limits)
     except PodwrightError:

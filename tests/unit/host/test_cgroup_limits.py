@@ -2,7 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from host.cgroup_limits import LimitRefused, Limits, MissingController, apply, read, weight_from_shares
+from host.cgroup_limits import (
+    UNLIMITED,
+    LimitRefused,
+    Limits,
+    MissingController,
+    apply,
+    read,
+    shares_from_weight,
+    weight_from_shares,
+)
 
 NO_LIMIT = 9223372036854771712
 
@@ -107,3 +116,15 @@ def test_unified_needs_version_2(v1: Path) -> None:
 )
 def test_weight(shares: int, weight: int) -> None:
     assert weight_from_shares(shares) == weight
+
+
+@pytest.mark.parametrize("weight", range(1, 10001, 111))
+def test_shares_that_are_read_back_are_the_same_weight(weight: int) -> None:
+    assert weight_from_shares(shares_from_weight(weight)) == weight
+
+
+def test_limits_with_names_are_read_as_those_that_are_asked_about(v1: Path, v2: Path) -> None:
+    asked = Limits(hugepage_bytes={"2MB": 1}, unified={"memory.high": "5", "memory.none": "1"})
+    assert read(lambda name: v1 / name, 1, asked).hugepage_bytes == {"2MB": UNLIMITED}
+    found = read(lambda _: v2, 2, asked)
+    assert (found.hugepage_bytes, found.unified) == ({"2MB": UNLIMITED}, {"memory.high": "max"})

@@ -53,6 +53,12 @@ def test_the_reverse_of_what_was_set_and_of_nothing_else() -> None:
     )
 
 
+def test_the_reverse_of_limits_with_names() -> None:
+    before = Limits(hugepage_bytes={"2MB": 4}, unified={"memory.high": "max"})
+    asked = Limits(hugepage_bytes={"2MB": 2}, unified={"memory.high": "7"})
+    assert reverse(asked, before) == before
+
+
 def test_kept_values_are_those_that_were_set_last() -> None:
     kept = pb.LinuxContainerResources(cpu_shares=2, memory_limit_in_bytes=64, oom_score_adj=5)
     kept.hugepage_limits.add(page_size="2MB", limit=1)
