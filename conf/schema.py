@@ -27,6 +27,11 @@ class ApiTable:
         "Unix socket of the CRI services, mode 0660. The kubelet takes its statistics elsewhere when this "
         "path ends in run/crio/crio.sock.",
     )
+    socket_group: str = option(
+        "",
+        "Group that the socket belongs to; its members can do on this node what root can. Empty: root's.",
+        own=True,
+    )
     stream_address: str = option(
         "127.0.0.1",
         "Address of the server for exec, attach and port-forward. The kubelet of this node connects to it.",

@@ -1,6 +1,7 @@
 """The CRI socket: taken over when stale, left alone when somebody answers on it."""
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -17,11 +18,16 @@ class SocketNotFree(FailedPrecondition):
     """The configured socket cannot be listened on."""
 
 
+class UnknownGroup(FailedPrecondition):
+    """The group that the socket shall belong to does not exist."""
+
+
 async def listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
     """Serve both services on the configured socket.
 
     Raises:
         SocketNotFree: somebody else answers there, or it is no socket.
+        UnknownGroup: there is no such group as is configured for it.
         OSError: its directory cannot be made or written.
     """
     config = node.config.api
@@ -40,8 +46,25 @@ async def listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
     except RuntimeError as error:  # grpc's word for a failed bind
         raise SocketNotFree(f"cannot listen on {config.listen}: {error}") from error
     await server.start()
-    config.listen.chmod(0o660)
+    open_to(config.listen, config.socket_group)
     return server
+
+
+def open_to(path: Path, group: str) -> None:
+    """Let root and the members of ``group`` use the socket; an empty name is root's own group.
+
+    Raises:
+        UnknownGroup: this machine has no such group.
+    """
+    path.chmod(0o660)
+    if not group:
+        return
+    try:
+        shutil.chown(path, group=group)
+    except LookupError as error:
+        raise UnknownGroup(
+            f"socket_group of [crio.api]: there is no group {group!r}: groupadd --system {group}"
+        ) from error
 
 
 def make_way(path: Path) -> None:
