@@ -63,4 +63,7 @@ async def move(units: Units, pid: int, parent: str) -> None:
 
 def is_housed(pid: int) -> bool:
     """Whether the process is in the scope."""
-    return f"/{SCOPE}\n" in Path(f"/proc/{pid}/cgroup").read_text()
+    try:
+        return f"/{SCOPE}\n" in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False  # it has ended

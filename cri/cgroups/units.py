@@ -80,9 +80,10 @@ class UnitsDriver:
     async def keep(self, path: str, limits: Limits) -> None:
         """Tell systemd, as not every runtime does of every limit; then files again, for systemd rounds."""
         unit = slices.unit_of(path)
+        if unit is None or not await asyncio.to_thread(self._hierarchy.exists, path):
+            return  # made under the other driver, or of a runtime that keeps containers elsewhere
         now = await asyncio.to_thread(self._hierarchy.limits, path)
-        changes = properties(limits, now)
-        if unit is not None and changes:
+        if changes := properties(limits, now):
             await self._units.set_properties(unit, changes)
             await asyncio.to_thread(self._hierarchy.apply, path, limits)
 
@@ -106,4 +107,5 @@ class UnitsDriver:
 
 
 def _slices_of(parent: str) -> list[str]:
-    return [part for part in parent.split("/") if part]
+    """From the top down; none for a pod that was made under the other driver."""
+    return [part for part in parent.split("/") if part] if parent.endswith(slices.SLICE) else []

@@ -36,7 +36,9 @@ def examine(config: Config) -> Iterator[Finding]:
     default = binaries.get(programs.default_handler(config.runtime, binaries)) or ""
     yield from kernel.kernel(os.uname().release)
     yield from kernel.privileges((proc / "self/status").read_text())
-    yield from cgroups.cgroups(Hierarchy.detect(mountinfo), Path(default).name)
+    hierarchy = Hierarchy.detect(mountinfo)
+    yield from cgroups.cgroups(hierarchy, Path(default).name)
+    yield cgroups.driver(config.runtime.cgroup_manager, hierarchy)
     yield from kernel.overlay((proc / "filesystems").read_text(), add_overlay_layer)
     yield from programs.runtimes(config.runtime, binaries, first_line_of_version)
     yield from programs.network(config.network)

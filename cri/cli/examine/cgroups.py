@@ -1,7 +1,9 @@
 """The cgroup hierarchies."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+from cri.cgroups.choose import SYSTEMD_RUNS, NoSystemdDriver, is_systemd
 from cri.cli.examine.findings import Finding, fails, ok, warning
 from host.cgroups import Hierarchy, Tree
 
@@ -26,6 +28,15 @@ def cgroups(hierarchy: Hierarchy, default_runtime: str) -> Iterator[Finding]:
     yield from _controllers(hierarchy, version_2)
     for tree in hybrid:
         yield from _hybrid(tree, default_runtime)
+
+
+def driver(manager: str, hierarchy: Hierarchy, runs: Path = SYSTEMD_RUNS) -> Finding:
+    """Who will make cgroups, by cgroup_manager; whether systemd answers is seen when the daemon starts."""
+    try:
+        return ok("cgroups", f"driver {'systemd' if is_systemd(manager, hierarchy, runs) else 'cgroupfs'}")
+    except NoSystemdDriver as error:
+        text, _, way_out = str(error).partition(": ")
+        return fails("cgroups", text, way_out)
 
 
 def _controllers(hierarchy: Hierarchy, version_2: bool) -> Iterator[Finding]:

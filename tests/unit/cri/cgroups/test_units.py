@@ -93,6 +93,19 @@ async def test_slices_of_others_stay(driver: UnitsDriver, units: FakeUnits) -> N
     assert list(units.loaded) == ["kubepods.slice"]
 
 
+async def test_pods_of_the_other_driver_are_no_units(driver: UnitsDriver, units: FakeUnits) -> None:
+    await driver.retire("/kubepods/pod1", lambda: False)
+    await driver.remove("/kubepods/pod1/podwright-1")
+    assert units.calls == []
+
+
+async def test_a_container_that_has_no_scope_has_no_limits_to_keep(
+    driver: UnitsDriver, units: FakeUnits
+) -> None:
+    await driver.keep(PATH, Limits(pids=1))
+    assert units.calls == []
+
+
 async def test_a_slice_in_use_stays(driver: UnitsDriver, units: FakeUnits, hierarchy: Hierarchy) -> None:
     await driver.prepare("/a.slice")
     await driver.retire("/a.slice", lambda: True)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cri.cli.examine.cgroups import cgroups
+from cri.cli.examine.cgroups import cgroups, driver
 from cri.cli.examine.findings import Level
 from host.cgroups import Hierarchy, Tree
 
@@ -56,3 +56,24 @@ def test_crun_on_a_hybrid_layout_with_version_2_controllers(runtime: str, level:
     assert finding.way_out == (
         "mkdir -p /sys/fs/cgroup/hugetlb && mount -t cgroup -o hugetlb cgroup /sys/fs/cgroup/hugetlb"
     )
+
+
+@pytest.mark.parametrize(
+    ("manager", "booted", "text"),
+    [
+        ("auto", True, "driver systemd"),
+        ("auto", False, "driver cgroupfs"),
+        ("cgroupfs", True, "driver cgroupfs"),
+    ],
+)
+def test_the_driver_is_told(tmp_path: Path, manager: str, booted: bool, text: str) -> None:
+    hierarchy = Hierarchy((version_2("memory"),))
+    finding = driver(manager, hierarchy, tmp_path if booted else tmp_path / "none")
+    assert (finding.level, finding.text) == (Level.OK, text)
+
+
+def test_a_driver_that_cannot_be_fails(tmp_path: Path) -> None:
+    finding = driver("systemd", Hierarchy((version_2("memory"),)), tmp_path / "none")
+    assert finding.level is Level.FAILS
+    assert "systemd does not run this machine" in finding.text
+    assert finding.way_out == 'set it to "cgroupfs" or "auto"'
