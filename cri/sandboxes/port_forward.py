@@ -18,12 +18,12 @@ def ready_sandbox(node: Node, identifier: str) -> Sandbox:
 
 
 async def port_forward(node: Node, request: pb.PortForwardRequest) -> pb.PortForwardResponse:
-    """A URL at which ports are reached, once, within a minute; which ports, the client says there.
+    """A URL at which ports are reached, once, within a minute; which ports, most clients say there.
 
     Raises:
-        InvalidStreamRequest: no id. RecordNotFound: no such sandbox. SandboxNotReady: it is stopped.
+        InvalidStreamRequest: no id, or no such port. RecordNotFound: no such sandbox. SandboxNotReady: it is stopped.
         TooManyTokens: too many URLs wait for their clients.
     """
-    asked = PortForwardRequest.checked(request.pod_sandbox_id)
+    asked = PortForwardRequest.checked(request.pod_sandbox_id, request.port)
     ready_sandbox(node, asked.sandbox_id)
     return pb.PortForwardResponse(url=node.streaming.port_forward_url(asked))

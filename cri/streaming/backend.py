@@ -72,15 +72,18 @@ class AttachRequest:
 
 @dataclass(frozen=True, slots=True)
 class PortForwardRequest:
-    """Reach ports of a pod; which ones, the client says stream by stream."""
+    """Reach ports of a pod; ``ports`` binds clients with channels, others name theirs stream by stream."""
 
     sandbox_id: str
+    ports: tuple[int, ...] = ()
 
     @classmethod
-    def checked(cls, sandbox_id: str) -> Self:
+    def checked(cls, sandbox_id: str, ports: Sequence[int] = ()) -> Self:
         """The request, or InvalidStreamRequest."""
         _need(sandbox_id, "pod_sandbox_id")
-        return cls(sandbox_id)
+        if wrong := [port for port in ports if not 0 < port <= 0xFFFF]:
+            raise InvalidStreamRequest(f"port must be between 1 and 65535, not {wrong[0]}")
+        return cls(sandbox_id, tuple(ports))
 
 
 StreamRequest = ExecRequest | AttachRequest | PortForwardRequest

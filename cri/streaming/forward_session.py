@@ -20,7 +20,7 @@ from api.errors import PodwrightError
 from cri.streaming.descriptors import read_some, write_all
 from cri.streaming.inflow import Inflow
 from cri.streaming.link import BUFFER_BYTES, ByteLink, linger
-from cri.streaming.portforward import Aborted, Ended, Event, Left, PortForward, Received, Requested
+from cri.streaming.portforward import Aborted, Ended, Event, ForwardProtocol, Left, Received, Requested
 from cri.streaming.timeouts import Timeouts
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class ForwardSession:
     def __init__(
         self,
         link: ByteLink,
-        protocol: PortForward,
+        protocol: ForwardProtocol,
         dial: Callable[[int], Awaitable[socket.socket]],
         timeouts: Timeouts,
     ) -> None:
@@ -69,7 +69,8 @@ class ForwardSession:
                     forward.task.cancel()
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
-        while data := await self._link.read():
+        data = b""
+        while True:
             for event in self._protocol.receive(data):
                 if isinstance(event, Left):
                     await self._part(event.reason)
@@ -77,9 +78,12 @@ class ForwardSession:
                 await self._handle(event, group)
             self._link.write(self._protocol.data_to_send())
             await self._link.drain()
+            data = await self._link.read()
+            if not data:
+                return
 
     async def _part(self, reason: str) -> None:
-        logger.debug("port-forward client broke the protocol reason=%r", reason)
+        logger.debug("port-forward client left reason=%r", reason)
         self._link.write(self._protocol.data_to_send())
         await self._link.flush()
         self._link.end()
@@ -151,7 +155,7 @@ class ForwardSession:
         await self._link.drain()
 
     async def _copy(self, key: str, pod: socket.socket, inflow: Inflow) -> None:
-        outward = asyncio.ensure_future(self._from_pod(key, pod))
+        outward = asyncio.ensure_future(self._from_pod(key, pod, inflow))
         inward = asyncio.ensure_future(_to_pod(pod, inflow))
         try:
             await asyncio.gather(outward, inward)
@@ -160,11 +164,13 @@ class ForwardSession:
                 task.cancel()
             await asyncio.gather(outward, inward, return_exceptions=True)
 
-    async def _from_pod(self, key: str, pod: socket.socket) -> None:
+    async def _from_pod(self, key: str, pod: socket.socket, inflow: Inflow) -> None:
         while data := await read_some(pod.fileno()):
             self._link.write(self._protocol.send(key, data))
             await self._link.drain()
         self._link.write(self._protocol.end(key))
+        if not self._protocol.half_closes:
+            inflow.end()
 
 
 async def _to_pod(pod: socket.socket, inflow: Inflow) -> None:

@@ -8,6 +8,7 @@ request ids opens the error stream right before the data stream, so their stream
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from cri.streaming import spdy_events as spdy
 from cri.streaming.spdy import Connection, Limits
@@ -51,12 +52,41 @@ class Aborted:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The client broke the protocol of the whole connection; always the last event."""
+    """The client has closed or broken the protocol of the whole connection; always the last event."""
 
     reason: str
 
 
 Event = Requested | Received | Ended | Aborted | Left
+
+
+class ForwardProtocol(Protocol):
+    """One client's port-forward, without I/O."""
+
+    @property
+    def half_closes(self) -> bool:
+        """Whether one direction of a connection can end before the other."""
+
+    def receive(self, data: bytes) -> list[Event]:
+        """What the client's bytes say; also to be asked once before any came."""
+
+    def data_to_send(self) -> bytes:
+        """What the protocol owes the client: replies, pongs. Taken by asking."""
+
+    def incomplete(self) -> frozenset[str]:
+        """Connections of which only one stream is there; each is to be failed in time."""
+
+    def send(self, key: str, data: bytes) -> bytes:
+        """Bytes from the pod."""
+
+    def end(self, key: str) -> bytes:
+        """The pod sends no more; the client may go on."""
+
+    def fail(self, key: str, message: str) -> bytes:
+        """Say why and drop the connection."""
+
+    def finish(self, key: str) -> bytes:
+        """Both directions are over: close what is still open and forget the connection."""
 
 
 @dataclass(slots=True)
@@ -69,7 +99,9 @@ class _Pair:
 
 
 class PortForward:
-    """The server's machine."""
+    """The server's machine; implements ForwardProtocol."""
+
+    half_closes = True
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._connection = Connection(limits=limits)

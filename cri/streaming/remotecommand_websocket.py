@@ -1,19 +1,13 @@
-"""Remote command over WebSocket: every message begins with its channel's number.
+"""Remote command over the channels of a WebSocket.
 
-    0 stdin · 1 stdout · 2 stderr · 3 error · 4 resize · 255 (version 5) close the channel named next
-
-The base64 forms send text: the number as a digit, the rest in base64.
+0 stdin · 1 stdout · 2 stderr · 3 error · 4 resize · 255 (version 5) close the channel named next
 """
 
-import base64
-import binascii
 from collections.abc import Sequence
 from typing import Final
 
-from websockets.frames import CloseCode
-
-from cri.streaming import websocket
 from cri.streaming.backend import Streams
+from cri.streaming.channels import Channels, Said
 from cri.streaming.remotecommand import (
     Channel,
     ClientLeft,
@@ -27,7 +21,7 @@ from cri.streaming.remotecommand import (
 )
 from cri.streaming.resize import ResizeReader
 from cri.streaming.status import Outcome, render
-from cri.streaming.websocket import WebSocket
+from cri.streaming.websocket import Closed, WebSocket
 
 _NUMBERS: Final = {
     Channel.STDIN: 0,
@@ -40,17 +34,12 @@ _CLOSE: Final = 255
 _FIRST_VERSION_WITH_CLOSE: Final = 5
 
 
-class _Malformed(Exception):
-    """A message has no channel or is not base64."""
-
-
 class WebSocketCommand:
     """The server's machine over an accepted WebSocket; implements CommandProtocol."""
 
     def __init__(self, socket: WebSocket, streams: Streams, protocol: str | None) -> None:
-        self._socket = socket
+        self._channels = Channels(socket, protocol)
         self._version = version_of(protocol)
-        self._base64 = "base64." in (protocol or "")
         self._wanted = wanted(streams, max(self._version, 4))  # every form has a resize channel
         self._resize = ResizeReader()
         self._stdin_open = Channel.STDIN in self._wanted
@@ -62,15 +51,11 @@ class WebSocketCommand:
         if not self._greeted:
             self._greeted = True
             events.append(Ready())
-        for event in self._socket.receive(data):
-            events += self._translate(event)
-            if events and isinstance(events[-1], ClientLeft):
-                break
-        return events
+        return events + [event for each in self._channels.receive(data) for event in self._translate(each)]
 
     def data_to_send(self) -> bytes:
         """Pongs and closes."""
-        return self._socket.data_to_send()
+        return self._channels.data_to_send()
 
     def greeting(self) -> bytes:
         """An empty message on the lowest output: clients take it for the sign that all is connected."""
@@ -79,43 +64,20 @@ class WebSocketCommand:
 
     def send_output(self, channel: Channel, data: bytes) -> Sequence[bytes]:
         """Output of the process, one message."""
-        if channel not in self._wanted:
-            return ()
-        if self._base64:
-            return (self._send(channel, data),)
-        return self._socket.send_pieces(bytes((_NUMBERS[channel],)), data)
+        return self._channels.send_pieces(_NUMBERS[channel], data) if channel in self._wanted else ()
 
     def finish(self, outcome: Outcome) -> bytes:
         """The status when there is one to tell, and a normal close."""
         status = render(outcome, self._version)
-        return (self._send(Channel.ERROR, status) if status else b"") + self._socket.close()
+        return (self._send(Channel.ERROR, status) if status else b"") + self._channels.close()
 
     def _send(self, channel: Channel, data: bytes) -> bytes:
-        number = _NUMBERS[channel]
-        if self._base64:
-            return self._socket.send(b"%d" % number + base64.b64encode(data), text=True)
-        return self._socket.send(bytes((number,)) + data)
+        return self._channels.send(_NUMBERS[channel], data)
 
-    def _translate(self, event: websocket.Message | websocket.Closed) -> list[Event]:
-        if isinstance(event, websocket.Closed):
+    def _translate(self, event: Said | Closed) -> list[Event]:
+        if isinstance(event, Closed):
             return [ClientLeft(f"closed with code {event.code} {event.reason}".rstrip())]
-        if not event.data:
-            return []
-        try:
-            return self._message(*self._decode(event.data))
-        except _Malformed as error:
-            # The close waits in data_to_send; it is small and the session ends with it.
-            self._socket.fail(CloseCode.INVALID_DATA, str(error))
-            return [ClientLeft(str(error))]
-
-    def _decode(self, message: bytes) -> tuple[int, bytes]:
-        if not self._base64:
-            return message[0], message[1:]
-        try:
-            # Numbers are single bytes counted from "0" on, so 255 is the character before it.
-            return (message[0] - ord("0")) % 256, base64.b64decode(message[1:], validate=True)
-        except binascii.Error:
-            raise _Malformed("a message is not base64") from None
+        return self._message(event.channel, event.data)
 
     def _message(self, number: int, data: bytes) -> list[Event]:
         if number == _NUMBERS[Channel.STDIN] and self._stdin_open:

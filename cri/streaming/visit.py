@@ -16,6 +16,7 @@ from cri.streaming.http_head import Head, HeadReader, Refused
 from cri.streaming.link import Link, linger
 from cri.streaming.negotiate import Transport, choose, spdy_answer, transport_of
 from cri.streaming.portforward import PROTOCOL, TUNNEL_PROTOCOL, PortForward
+from cri.streaming.portforward_websocket import CHANNEL_PROTOCOLS, MOST_PORTS, WebSocketForward
 from cri.streaming.remotecommand import SPDY_PROTOCOLS, WEBSOCKET_PROTOCOLS, CommandProtocol, version_of
 from cri.streaming.remotecommand_spdy import SpdyCommand
 from cri.streaming.remotecommand_websocket import WebSocketCommand
@@ -138,8 +139,15 @@ class Visit:
             self._switch(spdy_answer(choose(head, transport, [PROTOCOL])))
             await ForwardSession(self._link, PortForward(), dial, self._timeouts).run()
             return
+        name = choose(head, transport, [TUNNEL_PROTOCOL, *CHANNEL_PROTOCOLS])
         socket = WebSocket()
-        self._switch(socket.accept(head, choose(head, transport, [TUNNEL_PROTOCOL])))
+        if name != TUNNEL_PROTOCOL:
+            forward = WebSocketForward(socket, _channel_ports(request), name)
+            self._switch(socket.accept(head, name))
+            self._link.write(forward.greeting())
+            await ForwardSession(self._link, forward, dial, self._timeouts).run()
+            return
+        self._switch(socket.accept(head, name))
         tunnel = Tunnel(self._link, socket)
         await ForwardSession(tunnel, PortForward(), dial, self._timeouts).run()
         tunnel.end()
@@ -148,3 +156,18 @@ class Visit:
     def _switch(self, headers: list[tuple[str, str]]) -> None:
         self._link.write(self._http.switch(headers))
         self._link.push_back(self._http.trailing)
+
+
+def _channel_ports(request: PortForwardRequest) -> tuple[int, ...]:
+    """The ports that a client with channels forwards.
+
+    Raises:
+        Refused: the request names none, or more than channels have numbers for.
+    """
+    if not 0 < len(request.ports) <= MOST_PORTS:
+        raise Refused(
+            HTTPStatus.BAD_REQUEST,
+            f"the request is to name between 1 and {MOST_PORTS} ports, not {len(request.ports)}: "
+            "over channels of a WebSocket the client cannot",
+        )
+    return request.ports

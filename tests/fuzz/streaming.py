@@ -19,6 +19,7 @@ from websockets.uri import parse_uri
 from cri.streaming.backend import Streams
 from cri.streaming.http_head import HeadReader, Refused
 from cri.streaming.portforward import PortForward, Received
+from cri.streaming.portforward_websocket import WebSocketForward
 from cri.streaming.remotecommand import StdinReceived
 from cri.streaming.remotecommand_spdy import SpdyCommand
 from cri.streaming.remotecommand_websocket import WebSocketCommand
@@ -51,6 +52,13 @@ def forward(pieces: Sequence[bytes]) -> object:
     """Port-forward over SPDY."""
     machine = PortForward()
     return _joined([event for piece in pieces for event in machine.receive(piece)])
+
+
+def forward_channels(pieces: Sequence[bytes]) -> object:
+    """Port-forward over WebSocket."""
+    machine = WebSocketForward(WebSocket(largest_message_bytes=2048), (80, 8080), "v4.channel.k8s.io")
+    events = [event for piece in pieces for event in machine.receive(piece)]
+    return _joined(events), machine.data_to_send()
 
 
 def websocket(pieces: Sequence[bytes]) -> object:
@@ -113,7 +121,7 @@ def seeds(name: str) -> list[bytes]:
         ]
     if name == "resize":
         return [b'{"Width":80,"Height":24}\n{"Width":1,"Height":2}']
-    if name == "websocket":
+    if name in ("websocket", "forward_channels"):
         return [_websocket_conversation()]
     kinds = ("error", "data") if name == "forward" else ("error", "resize", "stdout", "stdin")
     return [_spdy_conversation(*kinds)]
@@ -169,6 +177,7 @@ TARGETS: dict[str, Target] = {
     "spdy": spdy,
     "command": command,
     "forward": forward,
+    "forward_channels": forward_channels,
     "websocket": websocket,
     "head": head,
     "resize": resize,

@@ -2088,7 +2088,9 @@ class PortForwardRequest(_message.Message):
     pod_sandbox_id: _builtins.str
     @_builtins.property
     def port(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The ports that are meant; informational, the client names them again on each connection."""
+        """The ports that are meant. They bind a client that forwards over channels of a WebSocket; every other
+        names its own on each connection.
+        """
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ def test_a_checked_request_keeps_what_was_asked() -> None:
     assert ExecRequest.checked("c", ["ls", "-l"], streams) == ExecRequest("c", ("ls", "-l"), streams)
     assert AttachRequest.checked("c", streams) == AttachRequest("c", streams)
     assert PortForwardRequest.checked("p") == PortForwardRequest("p")
+    assert PortForwardRequest.checked("p", [1, 65535]) == PortForwardRequest("p", (1, 65535))
 
 
 def test_an_id_is_needed() -> None:
@@ -24,6 +25,12 @@ def test_an_id_is_needed() -> None:
         AttachRequest.checked("", Streams(stdout=True))
     with pytest.raises(InvalidStreamRequest, match="pod_sandbox_id"):
         PortForwardRequest.checked("")
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_port_is_one_of_tcp(port: int) -> None:
+    with pytest.raises(InvalidStreamRequest, match=f"not {port}"):
+        PortForwardRequest.checked("p", [80, port])
 
 
 @pytest.mark.parametrize(

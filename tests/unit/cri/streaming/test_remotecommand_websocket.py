@@ -95,7 +95,7 @@ def test_stdin_that_was_not_asked_for_is_skipped() -> None:
 
 def test_a_message_that_is_not_base64_ends_the_session() -> None:
     peer = Peer("v4.base64.channel.k8s.io")
-    assert peer.say(b"0***") == [ClientLeft("a message is not base64")]
+    assert peer.say(b"0***") == [ClientLeft("closed with code 1007 a message is not base64")]
     peer.hear(peer.command.data_to_send())
     assert peer.client.close_rcvd is not None
     assert peer.client.close_rcvd.code == 1007
