@@ -3,8 +3,8 @@
     0 data of the first port · 1 error · 2 data of the second · 3 error …
 
 Each channel begins with a message of its port, two bytes, little-endian. A port is one TCP connection,
-dialled at once. No side can say on a channel that it has sent all: when the pod has, the connection is over, and
-after the last one the server closes.
+dialled at once. No side can say on a channel that it has sent all: when the pod has, the connection is
+over, and after the last one the server closes.
 """
 
 from collections.abc import Sequence
