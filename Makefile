@@ -12,7 +12,7 @@ LAYOUT = --prefix '$(PREFIX)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint unit integration critest conformance kubelet-test cluster-test bench
-.PHONY: install uninstall deb proto clean
+.PHONY: node-smoke node-test install uninstall deb install-test proto clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,6 +54,12 @@ kubelet-test: setup ## Pods by a real kubelet, without an API server: HANDLER=cr
 cluster-test: setup ## Workloads on a cluster with the real control plane; not in test, for its long first build: HANDLER=crun|runc
 	@$(PY) -m tests.cluster.run $(PYTEST_ARGS)
 
+node-smoke: setup ## A pod on a virtual machine with systemd, cgroup v2, AppArmor and the Debian package; root
+	@$(PY) -m pytest -q tests/node/test_smoke.py $(PYTEST_ARGS)
+
+node-test: setup ## All of critest, restarts, reboots, a kubelet on that machine: hours; PYTEST_ARGS
+	@$(PY) -m pytest -q tests/node $(PYTEST_ARGS)
+
 bench: setup ## Compare with containerd, side by side: BENCH, BENCH_ARGS
 	@$(PY) -m tools.bench $(BENCH_ARGS)
 
@@ -65,6 +71,9 @@ uninstall: ## Remove what make install has put there; state and changed configur
 
 deb: ## Build a Debian package into dist/: for this Debian, or SUITE=trixie in a chroot (root)
 	@$(PYTHON) -m tools.packaging.$(if $(SUITE),chroot $(SUITE),deb) dist
+
+install-test: setup ## Check the Debian package with lintian and systemd, install, remove and purge it in a chroot (root)
+	@$(PY) -m pytest -q tests/install $(PYTEST_ARGS)
 
 proto: setup ## Generate the stubs of api/runtime/v1 again
 	@$(PY) tools/generate_proto.py

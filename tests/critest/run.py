@@ -1,9 +1,9 @@
 """`make critest`: the suite of cri-tools against a fresh daemon, in namespaces of its own.
 
 What needs the network (tools, packages) is fetched before the private namespace is entered. By environment
-variables: FOCUS and SKIP (regular expressions), CONFORMANCE=1 (the specs marked so), HANDLER (crun or
-runc), PARALLEL (workers), ARGS (further flags of critest), JUNIT (where the report goes), ENDPOINT (a
-runtime that already runs, in place of ours).
+variables: FOCUS and SKIP (regular expressions), CONFORMANCE=1 (the specs marked so), HANDLER (crun, unless
+told runc), PARALLEL (workers), ARGS (further flags of critest), JUNIT (where the report goes), ENDPOINT (a
+runtime that already runs, in place of ours; its default handler, unless HANDLER is given).
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from tests.harness import private
 from tests.harness.cache import PROJECT
 from tests.harness.daemon import Daemon, DaemonFailed, Settings
 from tests.harness.debian import PackagesUnavailable
+from tests.harness.patience import patient
 from tests.harness.registry import Registry, RegistryFailed
 
 # Ginkgo reports a spec at its end; the longest waits a minute, the suite takes one to two.
@@ -50,7 +51,8 @@ class Request:
         Raises:
             ValueError: PARALLEL is no number, or FOCUS or SKIP no regular expression.
         """
-        handler = env.get("HANDLER") or "crun"
+        endpoint = env.get("ENDPOINT", "")
+        handler = env.get("HANDLER") or ("" if endpoint else "crun")
         focus = env.get("FOCUS") or (CONFORMANCE if env.get("CONFORMANCE") else "")
         skip = env.get("SKIP", "")
         for name, text in (("FOCUS", focus), ("SKIP", skip)):
@@ -67,8 +69,8 @@ class Request:
             handler=handler,
             parallel=int(parallel),
             arguments=tuple(shlex.split(env.get("ARGS", ""))),
-            endpoint=env.get("ENDPOINT", ""),
-            junit=Path(env.get("JUNIT") or PROJECT / f"build/critest-{handler}.xml").absolute(),
+            endpoint=endpoint,
+            junit=Path(env.get("JUNIT") or PROJECT / f"build/critest-{handler or 'default'}.xml").absolute(),
         )
 
     def left_out(self, skips: tuple[Skip, ...]) -> str:
@@ -81,7 +83,7 @@ class Request:
         line = [
             str(critest),
             f"-runtime-endpoint={endpoint}",
-            f"-runtime-handler={'' if self.endpoint else self.handler}",
+            f"-runtime-handler={self.handler}",
             f"-ginkgo.junit-report={self.junit}",
             f"-ginkgo.skip={left_out}",
             "-ginkgo.no-color",
@@ -147,7 +149,7 @@ def conduct(request: Request, critest: Path, ginkgo: Path, endpoint: str) -> int
             env=env,
         )
         try:
-            code = suite.wait(SUITE_TIMEOUT_S)
+            code = suite.wait(patient(SUITE_TIMEOUT_S))
         finally:
             suite.kill()
     try:

@@ -41,14 +41,16 @@ def key_of(*parts: str | bytes) -> str:
     return digest.hexdigest()[:16]
 
 
-def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+def cached(kind: str, key: str, make: Callable[[Path], None], *, keep: int | None = None) -> Path:
     """The directory ``<cache>/<kind>/<key>``, made by ``make(empty directory)`` if it is not there yet.
 
     A failing or interrupted ``make`` leaves nothing that a later run would take for the finished thing.
+    ``keep``: how many of this kind stay, those used last; for what is large and often made anew.
     """
     home = cache_root() / kind
     done = home / key
     if done.is_dir():
+        os.utime(done)
         return done
     home.mkdir(parents=True, exist_ok=True)
     with (home / f".{key}.lock").open("w") as lock:
@@ -65,4 +67,12 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
             raise
+    if keep is not None:
+        _forget_all_but(keep, home)
     return done
+
+
+def _forget_all_but(keep: int, home: Path) -> None:
+    complete = [path for path in home.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    for path in sorted(complete, key=lambda path: path.stat().st_mtime, reverse=True)[keep:]:
+        shutil.rmtree(path, ignore_errors=True)

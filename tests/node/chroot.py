@@ -49,6 +49,10 @@ class Chroot:
             f"cp -dR --preserve=mode,timestamps,links --no-preserve=ownership {quoted}"
         )
 
+    def write(self, target: Path, text: str) -> None:
+        """Write a file."""
+        self._shell(shlex.join(["install", "-D", "-m", "644", "/dev/stdin", f"{self._merged}{target}"]), text)
+
     def run(self, *argv: str, binds: Mapping[Path, Path] | None = None) -> str:
         """Run a program inside, as root, without network; its standard output.
 
@@ -79,13 +83,13 @@ class Chroot:
         ]
         self._shell(shlex.join(make))
 
-    def _shell(self, script: str) -> str:
+    def _shell(self, script: str, text: str = "") -> str:
         layers = f"lowerdir={self._tree},upperdir={self._changes},workdir={self._scratch}"
         overlay = shlex.join(["mount", "-t", "overlay", "-o", layers, "overlay", str(self._merged)])
         private = ["unshare", "--mount", "--propagation=private", "--net", "--pid", "--fork", "--kill-child"]
         done = subprocess.run(
             [*private, "sh", "-eu", "-c", f"{overlay}\n{script}"],
-            stdin=subprocess.DEVNULL,
+            input=text,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

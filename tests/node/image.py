@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.critest.images import registry_directory
 from tests.critest.toolchain import ensure_tool
 from tests.harness.cache import PROJECT, cached, key_of
+from tests.harness.registry import Registry
 from tests.node.chroot import Chroot
 from tests.node.initramfs import Member, archive
 
@@ -39,6 +40,7 @@ INSTALLERS = ("editables",)  # hatchling asks for it when it installs a checkout
 CHECKOUT = Path("/srv/podwright")
 PREFETCHED = Path("/opt/podwright-tests")
 TOOLS = ("crictl", "critest", "ginkgo", "kubelet")
+REGISTRY_PORT = 5000  # podwright-node-registry.service
 DISK_SIZE = "8G"
 FILES = Path(__file__).with_name("guest")
 BUILD_TIMEOUT_S = 1800
@@ -117,7 +119,7 @@ def image() -> Image:
         str(tree), str(wheel_house), str(images), *map(str, tools), Path(__file__).read_bytes(), *inputs
     )
     return Image.inside(
-        cached("node-image", key, lambda target: _assemble(target, tree, wheel_house, tools, images))
+        cached("node-image", key, lambda target: _assemble(target, tree, wheel_house, tools, images), keep=2)
     )
 
 
@@ -131,6 +133,8 @@ def _assemble(target: Path, tree: Path, wheel_house: Path, tools: Sequence[Path]
         for tool in tools:
             root.add(tool, PREFETCHED / "tools" / tool.name)
         root.add(images, PREFETCHED / "images/critest")
+        names = Registry(images, readonly=True, port=REGISTRY_PORT).registries_conf()
+        root.write(Path("/etc/containers/registries.conf"), names)
         for name in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
             root.add(PROJECT / name, CHECKOUT / name)
         root.run("/usr/lib/podwright-node/furnish", binds={wheel_house: Path("/mnt")})

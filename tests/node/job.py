@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.harness.cache import PROJECT
 from tests.node.image import CHECKOUT
 
-SCRIPT = Path("/var/lib/podwright-node/script")
+HOME = Path("/var/lib/podwright-node")
 GIT_TIMEOUT_S = 60
 
 
@@ -27,17 +27,22 @@ def checkout_files(checkout: Path = PROJECT) -> Iterator[Path]:
             yield Path(name)
 
 
-def pack(target: Path, script: str, additions: Mapping[Path, Path], checkout: Path = PROJECT) -> None:
-    """Write the job: the checkout's files, the script, and ``additions``: host paths and where they go."""
+def pack(
+    target: Path, script: str, end: str, additions: Mapping[Path, Path], checkout: Path = PROJECT
+) -> None:
+    """Write the job: the checkout's files, the script, and ``additions``: host paths and where they go.
+
+    ``end`` is what systemctl is told when the script has ended.
+    """
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
-        for name in checkout_files(checkout):
-            tar.add(checkout / name, _inside(CHECKOUT / name), filter=_owned_by_root)
+        for path in checkout_files(checkout):
+            tar.add(checkout / path, _inside(CHECKOUT / path), filter=_owned_by_root)
         for source, place in additions.items():
             tar.add(source, _inside(place), filter=_owned_by_root)
-        info = tarfile.TarInfo(_inside(SCRIPT))
-        data = script.encode()
-        info.size = len(data)
-        tar.addfile(info, io.BytesIO(data))
+        for name, text in (("script", script), ("end", end)):
+            info = tarfile.TarInfo(_inside(HOME / name))
+            info.size = len(text.encode())
+            tar.addfile(info, io.BytesIO(text.encode()))
 
 
 def _inside(path: Path) -> str:

@@ -14,11 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.harness.cache import PROJECT
 from tests.harness.patience import patient
 from tests.node.image import Image, emulator
 from tests.node.job import pack
@@ -30,6 +30,14 @@ CONSOLE_TAIL = 60
 STARTED = b"the job starts\n"
 EXIT_CODE = ".exit-code"
 KERNEL_COMMAND_LINE = "console=ttyS0 panic=-1 quiet loglevel=4 systemd.show_status=0 apparmor=1"
+
+
+class End(StrEnum):
+    """How the guest is switched off after its job: the command that does it, in words of systemctl."""
+
+    QUICK = "poweroff --force"  # units are not stopped, file systems are clean
+    ORDERLY = "poweroff"
+    CUT = "poweroff --force --force"  # as a power failure
 
 
 class GuestFailed(Exception):
@@ -106,13 +114,14 @@ class Machine:
         additions: Mapping[Path, Path] | None = None,
         results: Path | None = None,
         show: Callable[[bytes], object] = lambda _: None,
+        end: End = End.QUICK,
     ) -> Outcome:
         """Boot, run ``script`` in bash as root, switch off; what it left in $RESULTS is then in ``results``.
 
         Raises:
             GuestFailed: it did not boot, hung, or broke down.
         """
-        pack(self._home / "job.tar", script, additions or {}, PROJECT)
+        pack(self._home / "job.tar", script, end, additions or {})
         with (self._home / "results.tar").open("wb") as disk:
             disk.truncate(RESULTS_SIZE)
         _pad(self._home / "job.tar")

@@ -1,5 +1,6 @@
 """Things made once: complete or absent, and made again when what they are made of changes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,15 @@ def test_a_thing_is_made_once(private_cache: Path) -> None:
     make = Maker("x")
     assert cached("kind", "key", make) == cached("kind", "key", make) == private_cache / "kind/key"
     assert make.calls == 1
+
+
+def test_of_a_kind_that_is_often_made_anew_those_used_last_stay(private_cache: Path) -> None:
+    for time, key in enumerate(("first", "second", "third")):
+        os.utime(cached("kind", key, Maker(key)), (time, time))
+    cached("kind", "first", Maker("first"))
+    cached("kind", "fourth", Maker("fourth"), keep=2)
+    left = {path.name for path in (private_cache / "kind").iterdir() if path.is_dir()}
+    assert left == {"first", "fourth"}
 
 
 def test_another_key_is_another_thing() -> None:
