@@ -23,7 +23,11 @@ STEP_TIMEOUT_S = patient(30)
 
 @contextlib.contextmanager
 def furnished() -> Iterator[None]:
-    """Files over the kernel settings, tmpfs over the directories, and a link; all gone afterwards."""
+    """Files over the kernel settings, tmpfs over the directories, and a link; all gone afterwards.
+
+    A directory that is missing is made in an overlay: made on the machine itself it would be in the way of
+    others who do the same, for the removal of a directory takes away whatever is mounted on it anywhere.
+    """
     if not os.environ.get(private.INSIDE):
         raise RuntimeError("this changes mounts: run it by python -m tests.harness.private")
     with contextlib.ExitStack() as undo:
@@ -36,8 +40,12 @@ def furnished() -> Iterator[None]:
         _mounted(undo, "-t", "proc", "proc", str(files / "proc"))
         for place in PLACES:
             if not place.exists():
+                upper, work = (files / f"{place.name}-{part}" for part in ("upper", "work"))
+                upper.mkdir()
+                work.mkdir()
+                layers = f"lowerdir={place.parent},upperdir={upper},workdir={work}"
+                _mounted(undo, "-t", "overlay", "-o", layers, "overlay", str(place.parent))
                 place.mkdir()
-                undo.callback(place.rmdir)
             _mounted(undo, "-t", "tmpfs", "tmpfs", str(place))
         _run("ip", "link", "add", LINK, "type", "bridge")
         undo.callback(_run, "ip", "link", "delete", LINK)
