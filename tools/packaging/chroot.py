@@ -7,6 +7,7 @@ its own, and nothing of it stays but the package. Needs root and mmdebstrap.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,7 @@ mount --bind "$source" src
 mount -o remount,bind,ro src
 mount --bind "$shared" shared
 cp -L /etc/resolv.conf /etc/hosts etc/
-if [ -d /etc/ssl/certs ]; then mount --rbind /etc/ssl/certs etc/ssl/certs; fi
+if [ -d /etc/ssl/certs ] && [ -d etc/ssl/certs ]; then mount --rbind /etc/ssl/certs etc/ssl/certs; fi
 exec chroot . env -C /src "$@"
 """
 
@@ -65,23 +66,36 @@ def run_inside(root: Path, shared: Path, argv: Sequence[str], env: Mapping[str, 
     with tempfile.TemporaryDirectory(prefix="podwright-chroot-") as work:
         namespaces = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
         prepare = ["sh", "-c", PREPARE, "sh", str(root), work, str(shared), str(CHECKOUT)]
-        run([*namespaces, *prepare, *argv], {**os.environ, **(env or {})})
+        run([*namespaces, *prepare, *argv], {**_inherited(), **(env or {})})
+
+
+def _inherited() -> Mapping[str, str]:
+    """What a program inside may know of the environment: where pip and apt get things from."""
+    sources = {name: value for name, value in os.environ.items() if re.match(r"PIP_|.*_proxy$", name, re.I)}
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return {**sources, "PATH": path, "HOME": "/root", "LC_ALL": "C.UTF-8"}
 
 
 def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
     """Run a program whose complaints are for the user to see.
 
     Raises:
-        InstallFailed: it is missing or fails.
+        InstallFailed: it is missing or fails; with the end of its standard output.
     """
     try:
         done = subprocess.run(
-            argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=TIMEOUT_S, check=False
+            argv,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
         )
     except FileNotFoundError as error:
         raise InstallFailed(f"there is no {argv[0]}: apt install {argv[0]}") from error
     if done.returncode:
-        raise InstallFailed(f"{argv[0]} failed with exit code {done.returncode}")
+        raise InstallFailed(f"{argv[0]} failed with exit code {done.returncode}\n{done.stdout[-3000:]}")
 
 
 def wheels(suite: str, root: Path) -> Path:
