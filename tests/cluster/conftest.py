@@ -14,7 +14,7 @@ from tests.harness.counts import Counts
 def whole_cluster() -> Iterator[Cluster]:
     before = Counts.take(cgroups=re.compile("podwright-kubelet-none"))
     with running_cluster(os.environ.get("HANDLER") or "crun") as cluster:
-        pattern = re.compile(re.escape(cluster.node.cgroup_root))
+        pattern = re.compile(re.escape(cluster.node.cgroups.name))
         yield cluster
     assert before.left_over(Counts.take(cgroups=pattern)) == []
 

@@ -1,11 +1,10 @@
 """In-place resize: limits change under a running container."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from host.cgroups import Hierarchy
 from tests.cluster.cluster import NAMESPACE, Cluster
 from tests.kubelet.manifests import Json, container, pod
 from tests.kubelet.views import PodView
@@ -45,13 +44,14 @@ def cgroup_of(cluster: Cluster, seen: PodView) -> tuple[int, int]:
     return int(cluster.exec(seen.name, MEMORY)), int(cluster.exec(seen.name, CPU))
 
 
-def pod_files(cluster: Cluster, seen: PodView) -> Iterator[Path]:
-    """Where the memory limit of the pod's own cgroup is written."""
-    for tree in Hierarchy.detect().directories(cluster.node.cgroup_root):
-        for directory in tree.glob(f"kubepods/**/pod{seen.uid}"):
-            for name in ("memory.limit_in_bytes", "memory.max"):
-                if (directory / name).exists():
-                    yield directory / name
+def memory_of_pod(cluster: Cluster, seen: PodView) -> int:
+    """The limit of the pod's own cgroup."""
+    cgroups = cluster.node.cgroups
+    own = Path(cgroups.of_container(seen.uid, seen["main"].id, "burstable")).parent
+    directory = cgroups.hierarchy.directory(str(own), "memory")
+    assert directory
+    version_1 = directory / "memory.limit_in_bytes"
+    return int((version_1 if version_1.exists() else directory / "memory.max").read_text())
 
 
 def test_limits_go_up_and_down_without_a_restart(cluster: Cluster) -> None:
@@ -77,8 +77,7 @@ def test_the_cgroup_of_the_pod_follows(cluster: Cluster) -> None:
     wanted = resources("300m", "96Mi")
     resize(cluster, seen.name, wanted)
     until_has(cluster, seen.name, wanted)
-    limits = {int(path.read_text()) for path in pod_files(cluster, seen)}
-    assert limits == {160 * MIB}
+    assert memory_of_pod(cluster, seen) == 160 * MIB
 
 
 def test_a_container_restarts_for_what_it_cannot_take_in_place(cluster: Cluster) -> None:
@@ -98,14 +97,17 @@ def test_a_container_restarts_for_what_it_cannot_take_in_place(cluster: Cluster)
     assert cgroup_of(cluster, seen) == (96 * MIB, 30000)
 
 
-def test_a_resize_that_cannot_fit_is_put_off(cluster: Cluster) -> None:
+def test_a_resize_that_the_node_has_no_room_for_waits(cluster: Cluster) -> None:
     first = resources("200m", "64Mi")
-    seen = cluster.run(pod("too-much", container("main", resources=first)))
-    resize(cluster, seen.name, resources("900", "64Mi", request="900"))
+    seen = cluster.run(pod("waits", container("main", resources=first)))
+    allocatable = float(cluster.node_status()["allocatable"]["cpu"])
+    neighbour = resources("2", "64Mi", request=f"{allocatable / 2}")
+    cluster.run(pod("neighbour", container("main", resources=neighbour)))
+    resize(cluster, seen.name, resources("2", "64Mi", request=f"{allocatable * 0.75}"))
 
     def pending() -> list[str]:
         conditions = cluster.pod_json(seen.name)["status"]["conditions"]
         return [one["reason"] for one in conditions if one["type"] == "PodResizePending"]
 
-    assert cluster.until(pending, bool, "it is said that it waits") == ["Infeasible"]
+    assert cluster.until(pending, bool, "it is said that it waits") == ["Deferred"]
     assert cgroup_of(cluster, seen) == (64 * MIB, 20000)

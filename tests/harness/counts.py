@@ -54,14 +54,22 @@ class Counts:
 
 
 def _processes() -> Iterator[str]:
-    """``pid command line`` of everything but kernel threads and zombies of our own."""
+    """``pid command line`` of all but kernel threads, and what systemd runs in services other than ours."""
+    own = _service(Path("/proc/self"))
     for directory in Path("/proc").glob("[0-9]*"):
         try:
             line = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            service = _service(directory)
         except OSError:
             continue
-        if line or _is_zombie(directory):
+        if service in ("", own) and (line or _is_zombie(directory)):
             yield f"{directory.name} {line or '(zombie)'}"
+
+
+def _service(process: Path) -> str:
+    """The systemd service that a process belongs to; empty for none."""
+    found = re.search(r"/([^/\n]+\.service)(?:/|$)", (process / "cgroup").read_text(), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _is_zombie(directory: Path) -> bool:

@@ -150,9 +150,13 @@ class Daemon:
         Raises:
             DaemonFailed: it does not run.
         """
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None or not self.running:
             raise DaemonFailed("the daemon is not running")
         return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     @property
     def client(self) -> Client:

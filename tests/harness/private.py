@@ -6,6 +6,9 @@ Inside, ``lo`` is the only link and it is up; /run is an empty tmpfs, and so is 
 exists. Mounts made inside stay inside. The cgroup mounts are the host's (`ip netns exec` would remount /sys
 and lose them). This process is pid 1 there: it reaps every orphan at once, and whatever still runs when the
 command ends is killed. Cgroups are what can outlive it: whoever makes them removes them.
+
+On a machine that is there for tests alone, PODWRIGHT_PRIVATE=1 lets them have the whole of it: its systemd
+makes scopes only of processes that it sees under the same number.
 """
 
 import os

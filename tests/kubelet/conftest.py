@@ -15,15 +15,16 @@ from tests.kubelet.node import Node, running_node
 def whole_node() -> Iterator[Node]:
     before = Counts.take(cgroups=re.compile("podwright-kubelet-none"))
     with running_node(os.environ.get("HANDLER") or "crun") as node:
-        pattern = re.compile(re.escape(node.cgroup_root))
+        pattern = re.compile(re.escape(node.cgroups.name))
         yield node
     assert before.left_over(Counts.take(cgroups=pattern)) == []
 
 
 @pytest.fixture
 def node(whole_node: Node) -> Iterator[Node]:
-    """The node, without pods before and after."""
+    """The node, up and without pods before and after."""
     yield whole_node
+    whole_node.recover()
     whole_node.idle()
 
 

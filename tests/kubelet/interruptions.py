@@ -3,7 +3,9 @@
 import signal
 from collections.abc import Callable
 
+from tests.harness.client import eventually
 from tests.integration.streaming.pods.observe import Served
+from tests.kubelet.kubelet import KubeletFailed
 from tests.kubelet.node import Node
 
 Interruption = Callable[[], None]
@@ -49,6 +51,15 @@ def bearing(interrupt: Callable[[Node], None], node: Node) -> Interruption:
     def run() -> None:
         monitor = Served.by(node.daemon).monitor
         interrupt(node)
+        eventually(lambda: _connected(node), bool, "the kubelet speaks with the runtime again")
         assert Served.by(node.daemon).monitor == monitor
 
     return run
+
+
+def _connected(node: Node) -> bool:
+    """A client of gRPC that was refused waits for a while before it tries again."""
+    try:
+        return bool(node.kubelet.get("/stats/summary"))
+    except KubeletFailed:
+        return False

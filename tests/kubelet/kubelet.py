@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 
 from tests.harness.patience import patient
 from tests.harness.registry import free_port
+from tests.kubelet.cgroups import Cgroups
 from tests.kubelet.manifests import Json
 from tests.kubelet.views import PodView
 
@@ -44,7 +45,7 @@ class Kubelet:
         program: Path,
         endpoint: str,
         state: Path,
-        cgroup_root: str,
+        cgroups: Cgroups,
         node_address: str,
         kubeconfig: Path | None = None,
     ) -> None:
@@ -52,7 +53,7 @@ class Kubelet:
         self.port = free_port()
         self._program = program
         self._endpoint = endpoint
-        self._cgroup_root = cgroup_root
+        self._cgroups = cgroups
         self._node_address = node_address
         self._kubeconfig = kubeconfig
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,8 +82,10 @@ class Kubelet:
             "healthzPort": 0,
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
             "authorization": {"mode": "AlwaysAllow"},
-            "cgroupRoot": self._cgroup_root,
-            "cgroupDriver": "systemd",  # wrong on purpose: the runtime's answer to RuntimeConfig decides
+            "cgroupRoot": self._cgroups.kubelet_root,
+            # Wrong on purpose: the runtime's answer to RuntimeConfig decides.
+            "cgroupDriver": "cgroupfs" if self._cgroups.driver == "systemd" else "systemd",
+            "runtimeRequestTimeout": f"{patient(120):.0f}s",
             "enforceNodeAllocatable": ["none"],
             "failCgroupV1": False,
             "failSwapOn": False,
@@ -137,6 +140,10 @@ class Kubelet:
             raise
         finally:
             self._process = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def log(self) -> str:
         return (self.state / "kubelet.log").read_text(errors="replace")

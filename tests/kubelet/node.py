@@ -1,9 +1,7 @@
 """A node on one machine: registries, Podwright and a kubelet, with the certainty that nothing of it stays."""
 
 import contextlib
-import os
 import re
-import secrets
 import shutil
 import subprocess
 import tempfile
@@ -11,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from api.runtime.v1 import api_pb2 as pb
-from host.cgroups import Hierarchy
 from tests.critest.images import registry_directory
 from tests.critest.toolchain import ensure_tool
 from tests.harness.cache import PROJECT
@@ -19,6 +16,7 @@ from tests.harness.client import Client, eventually
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.images import Entry, Image, Layer
 from tests.harness.registry import Registry
+from tests.kubelet.cgroups import Cgroups
 from tests.kubelet.kubelet import Kubelet
 from tests.kubelet.machine import NODE_ADDRESS, furnished
 from tests.kubelet.manifests import IMAGE, Json
@@ -31,12 +29,12 @@ class Node:
     """The parts, and what tests do with them; ``own`` is a registry to push to, ``public`` has IMAGE."""
 
     def __init__(
-        self, daemon: Daemon, kubelet: Kubelet, own: Registry, public: Registry, cgroup_root: str
+        self, daemon: Daemon, kubelet: Kubelet, own: Registry, public: Registry, cgroups: Cgroups
     ) -> None:
         self.daemon = daemon
         self.kubelet = kubelet
         self.own = own
-        self.cgroup_root = cgroup_root
+        self.cgroups = cgroups
         self._public = public
 
     @property
@@ -91,6 +89,13 @@ class Node:
     def sandboxes(self, pod: PodView) -> list[pb.PodSandbox]:
         return [one for one in self.client.pods() if one.metadata.uid == pod.uid]
 
+    def recover(self) -> None:
+        """Start again what a test stopped and, as it failed, did not start."""
+        if not self.daemon.running:
+            self.daemon.start()
+        if not self.kubelet.running:
+            self.kubelet.start()
+
     def idle(self) -> None:
         """Withdraw every pod; wait until none runs and the kubelet has given back volumes and cgroups."""
         for manifest in self.kubelet.manifests.iterdir():
@@ -100,15 +105,7 @@ class Node:
     def _busy(self) -> list[str]:
         sandboxes = [one.metadata.name for one in self.client.pods() if one.state == pb.SANDBOX_READY]
         volumes = [path.name for path in (self.kubelet.state / "root/pods").glob("*")]
-        return sandboxes + volumes + sorted(self.pod_cgroups())
-
-    def pod_cgroups(self) -> set[str]:
-        """The names of cgroups of pods, in any hierarchy."""
-        found: set[str] = set()
-        for directory in Hierarchy.detect().directories(self.cgroup_root):
-            # Unlike glob, walk bears directories that go away meanwhile.
-            found |= {name for _, names, _ in os.walk(directory) for name in names if name.startswith("pod")}
-        return found
+        return sandboxes + volumes + sorted(self.cgroups.pods())
 
 
 @contextlib.contextmanager
@@ -118,7 +115,7 @@ def running_node(handler: str = "crun", kubeconfig: Path | None = None) -> Itera
     With a ``kubeconfig`` it joins the cluster that this names.
     """
     program, images = ensure_tool("kubelet"), registry_directory()
-    cgroup_root = f"/podwright-kubelet-{secrets.token_hex(4)}"
+    cgroups = Cgroups()
     with contextlib.ExitStack() as undo:
         state = Path(tempfile.mkdtemp(prefix="kubelet-", dir="/var/tmp"))
         undo.callback(shutil.rmtree, state)
@@ -126,18 +123,24 @@ def running_node(handler: str = "crun", kubeconfig: Path | None = None) -> Itera
         public = undo.enter_context(Registry(images, readonly=True))
         (state / "registry").mkdir()
         own = undo.enter_context(Registry(state / "registry"))
-        Hierarchy.detect().create(cgroup_root)
-        undo.callback(Hierarchy.detect().remove, cgroup_root)
+        undo.callback(cgroups.remove)
+        cgroups.create()
         insecure = f'\n[[registry]]\nlocation = "{own.address}"\ninsecure = true\n'
-        daemon = Daemon(Settings(handler=handler, registries_conf=public.registries_conf() + insecure))
-        undo.callback(_end, daemon, cgroup_root)
+        daemon = Daemon(
+            Settings(
+                handler=handler,
+                registries_conf=public.registries_conf() + insecure,
+                tables={"crio.runtime": {"cgroup_manager": cgroups.driver}},
+            )
+        )
+        undo.callback(_end, daemon)
         daemon.start()
         undo.callback(_keep_logs, daemon, state, f"{'cluster' if kubeconfig else 'kubelet'}-{handler}")
-        kubelet = Kubelet(program, daemon.endpoint, state, cgroup_root, NODE_ADDRESS, kubeconfig)
+        kubelet = Kubelet(program, daemon.endpoint, state, cgroups, NODE_ADDRESS, kubeconfig)
         undo.callback(_unmount_below, state)
         undo.callback(kubelet.stop)
         kubelet.start()
-        node = Node(daemon, kubelet, own, public, cgroup_root)
+        node = Node(daemon, kubelet, own, public, cgroups)
         yield node
         node.idle()
 
@@ -150,10 +153,8 @@ def _keep_logs(daemon: Daemon, state: Path, name: str) -> None:
     shutil.copyfile(state / "kubelet.log", target.with_suffix(".kubelet.log"))
 
 
-def _end(daemon: Daemon, cgroup_root: str) -> None:
-    forced = daemon.teardown()
-    Hierarchy.detect().kill(cgroup_root)
-    assert forced == []
+def _end(daemon: Daemon) -> None:
+    assert daemon.teardown() == []
 
 
 def _unmount_below(state: Path) -> None:

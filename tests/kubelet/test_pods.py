@@ -21,9 +21,8 @@ def test_a_static_pod_becomes_ready(node: Node) -> None:
 
 def test_the_kubelet_takes_the_cgroup_driver_from_us(node: Node) -> None:
     seen = node.run(pod("driver"))
-    place = node.exec(seen, "cat /proc/1/cgroup")
-    assert f"{node.cgroup_root}/kubepods/besteffort/pod{seen.uid}/podwright-{seen['main'].id}" in place
-    assert ".slice" not in place
+    assert node.cgroups.hierarchy.pids(node.cgroups.of_container(seen.uid, seen["main"].id))
+    assert node.kubelet.configuration()["cgroupDriver"] != node.cgroups.driver
 
 
 def test_containers_that_share_their_process_namespace_see_each_other(node: Node) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.critest.toolchain import ensure_tool
 from tests.harness.images import Entry
-from tests.kubelet.manifests import WAIT, Json, container, pod
+from tests.kubelet.manifests import WAIT, Json, container, pod, seconds
 from tests.kubelet.node import Node
 
 pytestmark = pytest.mark.root
@@ -24,7 +24,8 @@ class Way:
     serves_grpc: bool = False
 
     def probe(self, **fields: Any) -> Json:
-        return {**self.ask, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 1, **fields}
+        timing = {"periodSeconds": 1, "timeoutSeconds": seconds(2), "failureThreshold": 1}
+        return {**self.ask, **timing, **fields}
 
     def container(self, node: Node, **fields: Any) -> Json:
         """One for which the probe goes badly at first."""

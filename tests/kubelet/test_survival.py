@@ -4,7 +4,7 @@ import pytest
 
 from tests.harness.client import eventually
 from tests.kubelet.interruptions import Interruption
-from tests.kubelet.manifests import Json, container, pod
+from tests.kubelet.manifests import Json, container, pod, seconds
 from tests.kubelet.node import Node
 from tests.kubelet.views import PodView
 
@@ -15,7 +15,8 @@ COUNTS = "n=0; while :; do n=$((n + 1)); echo $n; sleep 0.05; done"
 
 def several() -> list[Json]:
     """Pods of several kinds; ``true`` as a probe keeps the runtime asked all the time."""
-    probe = {"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 30}
+    probe: Json = {"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 30}
+    probe |= {"timeoutSeconds": seconds(1)}
     counting = container("main", COUNTS, livenessProbe=probe, readinessProbe=probe)
     helper = container("helper", restartPolicy="Always")
     return [
@@ -53,10 +54,11 @@ def goes_on(node: Node, counting: PodView) -> None:
 
 
 def test_a_container_that_ends_meanwhile_is_restarted_once(node: Node) -> None:
-    script = "trap 'exit 4' USR1; sleep 1000000 & wait"
+    script = "trap 'exit 4' USR1; echo up; sleep 1000000 & wait"
     seen = node.run(pod("ends", container("main", script)))
+    eventually(lambda: node.kubelet.logs(seen.name, "main"), lambda text: text == "up\n", "it is up")
     node.kubelet.stop()
-    node.exec(seen, "kill -USR1 1")
+    node.client.exec(seen["main"].id, "kill", "-USR1", "1")  # it may be taken along
     node.client.wait_exited(seen["main"].id)
     node.daemon.restart()
     node.kubelet.start()
