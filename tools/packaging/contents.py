@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from conf.load import DEFAULT_FILE
 from conf.sample import sample
 from tools.packaging import completion, environment, manpages
 from tools.packaging.layout import CHECKOUT, Layout, below
@@ -27,7 +28,7 @@ def stage(root: Path, layout: Layout, epoch: int) -> None:
     for path, text in texts(layout, datetime.fromtimestamp(epoch, UTC).date()).items():
         _write(below(root, path), text)
     below(root, layout.environment / "purge").chmod(0o755)
-    (below(root, layout.configuration.parent) / "podwright.conf.d").mkdir()
+    below(root, layout.configuration).with_name("podwright.conf.d").mkdir()
     _normalise(root, epoch)
     environment.compile_bytecode(root, layout)
     _normalise(root, epoch)
@@ -36,7 +37,7 @@ def stage(root: Path, layout: Layout, epoch: int) -> None:
 def texts(layout: Layout, day: date) -> Mapping[Path, str]:
     """Every text file outside the environment by its path; what is not copied is generated."""
     systemd, examples = CHECKOUT / "systemd", CHECKOUT / "docs/examples"
-    unit = (systemd / "podwright.service.in").read_text().replace("@BINDIR@", str(layout.bindir))
+    unit = (systemd / "podwright.service.in").read_text().replace("@COMMAND@", _daemon(layout))
     made = {
         layout.configuration: sample(),
         layout.unitdir / "podwright.service": unit,
@@ -53,6 +54,14 @@ def texts(layout: Layout, day: date) -> Mapping[Path, str]:
     copied |= {layout.docdir / name: CHECKOUT / name for name in DOCUMENTS}
     copied |= {layout.docdir / "examples" / path.name: path for path in sorted(examples.iterdir())}
     return made | {target: source.read_text() for target, source in copied.items()}
+
+
+def _daemon(layout: Layout) -> str:
+    """The daemon's command line: it finds its configuration by itself where that is in /etc."""
+    command = f"{layout.bindir}/podwright serve"
+    if layout.sysconfdir == DEFAULT_FILE.parents[1]:
+        return command
+    return f"{command} --config {layout.configuration} --config-dir {layout.configuration}.d"
 
 
 def walk(root: Path) -> Iterator[tuple[Path, bool]]:

@@ -43,6 +43,13 @@ def test_the_unit_runs_the_program_of_this_installation() -> None:
     assert "@" not in texts(LAYOUT, DAY)[UNIT]
 
 
+def test_a_configuration_elsewhere_is_named_in_the_unit() -> None:
+    layout = Layout.parse("/opt/tree", "/opt/tree/etc")
+    unit = texts(layout, DAY)[layout.unitdir / "podwright.service"]
+    file = "/opt/tree/etc/podwright/podwright.conf"
+    assert f"ExecStart=/opt/tree/bin/podwright serve --config {file} --config-dir {file}.d\n" in unit
+
+
 def test_a_restart_of_the_unit_leaves_the_monitor_and_containers_alone() -> None:
     service = _unit()["Service"]
     assert service["KillMode"] == "process"
