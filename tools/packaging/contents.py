@@ -12,6 +12,7 @@ from tools.packaging import completion, environment, manpages
 from tools.packaging.layout import CHECKOUT, Layout, below
 
 DOCUMENTS = ("README.md", "CHANGELOG.md", "THREAT_MODEL.md", "LICENSE")
+KUBELET_DROP_IN = "kubelet.service.d/10-podwright.conf"
 
 
 def stage(root: Path, layout: Layout, epoch: int) -> None:
@@ -46,8 +47,7 @@ def texts(layout: Layout, day: date) -> Mapping[Path, str]:
     }
     made |= {layout.mandir / f"man{page[-1]}" / page: text for page, text in manpages.pages(day).items()}
     copied = {
-        layout.unitdir / "kubelet.service.d/10-podwright.conf": systemd
-        / "kubelet.service.d/10-podwright.conf",
+        layout.unitdir / KUBELET_DROP_IN: systemd / KUBELET_DROP_IN,
         layout.tmpfiles / "podwright.conf": systemd / "podwright.tmpfiles",
         layout.sysusers / "podwright.conf": systemd / "podwright.sysusers",
     }
