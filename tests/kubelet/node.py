@@ -15,6 +15,7 @@ from tests.harness.cache import PROJECT
 from tests.harness.client import Client, eventually
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.images import Entry, Image, Layer
+from tests.harness.patience import patient
 from tests.harness.registry import Registry
 from tests.kubelet.cgroups import Cgroups
 from tests.kubelet.kubelet import Kubelet
@@ -23,6 +24,7 @@ from tests.kubelet.manifests import IMAGE, Json
 from tests.kubelet.views import PodView
 
 PATIENCE_S = 60.0
+POLL_S = patient(0.05)  # each look at the kubelet is a TLS handshake
 
 
 class Node:
@@ -66,6 +68,7 @@ class Node:
                 lambda view: view is not None and right(view),
                 f"of pod {name} {what}",
                 patience_s,
+                POLL_S,
             )
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.kubelet.log_tail()}\n{self.daemon.log_tail()}") from None
