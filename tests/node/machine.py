@@ -30,8 +30,8 @@ CONSOLE_TAIL = 60
 STARTED = b"the job starts\n"
 EXIT_CODE = ".exit-code"
 # Retpolines and the like cost an emulated processor two thirds of its speed, and protect nobody here.
-KERNEL_COMMAND_LINE = "console=ttyS0 panic=-1 quiet loglevel=4 systemd.show_status=0 mitigations=off"
-KERNEL_COMMAND_LINE += " init_on_alloc=0 no5lvl"
+UNPROTECTED = ("mitigations=off", "init_on_alloc=0", "no5lvl")
+KERNEL_OPTIONS = ("console=ttyS0", "panic=-1", "quiet", "loglevel=4", "systemd.show_status=0", *UNPROTECTED)
 
 
 class End(StrEnum):
@@ -94,7 +94,7 @@ class Machine:
             "monitor": "none",
             "kernel": str(self._image.kernel),
             "initrd": str(self._image.initramfs),
-            "append": KERNEL_COMMAND_LINE,
+            "append": " ".join(KERNEL_OPTIONS),
         }
         line = [word for name, value in options.items() for word in (f"-{name}", value)]
         line += ["-nodefaults", "-no-reboot", "-L", str(usr / "share/qemu"), "-L", str(usr / "share/seabios")]

@@ -41,15 +41,18 @@ class Running:
         text = self.log.read_text()
         return [line.split(" ", 3)[3] for line in text[: text.rfind("\n") + 1].splitlines()]
 
-    def written(self, number: int) -> None:
-        """Wait until its log has this many lines more."""
-        wanted = len(self.lines()) + number
+    def reaches(self, number: int) -> None:
+        """Wait until its log has this many lines."""
         eventually(
             lambda: len(self.lines()),
-            lambda seen: seen >= wanted,
-            f"{self.log} has {wanted} lines",
+            lambda seen: seen >= number,
+            f"{self.log} has {number} lines",
             patient(60),
         )
+
+    def goes_on(self) -> None:
+        """Wait until its log has some lines more."""
+        self.reaches(len(self.lines()) + 5)
 
 
 class Pods:

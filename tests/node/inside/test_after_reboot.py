@@ -37,7 +37,7 @@ def test_images_are_kept(client: Client) -> None:
 
 def test_pods_of_the_same_names_run_again(pods: Pods) -> None:
     pod = pods.run("before-0")
-    pod.written(3)
+    pod.goes_on()
     assert pod.status.metadata.attempt == 0
 
 

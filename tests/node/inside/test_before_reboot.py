@@ -10,9 +10,9 @@ from tests.node.inside.service import Unit
 def test_pods_run_when_the_node_goes_down(service: Unit, client: Client) -> None:
     pods = [Pods(client).run(f"before-{number}") for number in range(3)]
     for pod in pods:
-        pod.written(3)
+        pod.goes_on()
     if os.environ["BEFORE"] == "stopped":
         service.do("stop")
         assert service["ActiveState"] == "inactive"
     for pod in pods:
-        pod.written(3)
+        pod.goes_on()

@@ -30,7 +30,7 @@ def test_no_container_of_twenty_is_restarted_and_no_line_is_lost(
         service.do("restart")
         daemons.add(service.pid)
         for pod in twenty:
-            pod.written(5)
+            pod.goes_on()
     assert len(daemons) == RESTARTS + 1
     assert [(pod.pid, pod.status.started_at) for pod in twenty] == before
     assert {pod.status.state for pod in twenty} == {pb.CONTAINER_RUNNING}
@@ -43,7 +43,7 @@ def test_containers_go_on_while_the_service_is_stopped(service: Unit, twenty: li
     service.do("stop")
     time.sleep(2)
     for pod in twenty[:5]:
-        pod.written(5)
+        pod.goes_on()
     service.do("start")
     assert [pod.pid for pod in twenty] == before
     assert [gaps(pod.lines()) for pod in twenty] == [[]] * PODS
