@@ -42,6 +42,8 @@ def test_the_defaults_are_without_errors_and_warnings() -> None:
         (changed("runtime", log_size_max=8191), "crio.runtime.log_size_max", "8192"),
         (changed("runtime", pids_limit=0), "crio.runtime.pids_limit", "above zero"),
         (changed("runtime", monitor_scope="pod"), "crio.runtime.monitor_scope", "node"),
+        (changed("runtime", monitor_cgroup="pod"), "crio.runtime.monitor_cgroup", "not a slice"),
+        (changed("runtime", monitor_cgroup="/a/b.slice"), "crio.runtime.monitor_cgroup", "not a slice"),
         (
             changed("runtime", default_sysctls=(Assignment("a", " 1"),)),
             "crio.runtime.default_sysctls",
