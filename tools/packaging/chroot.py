@@ -94,6 +94,8 @@ def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
         )
     except FileNotFoundError as error:
         raise InstallFailed(f"there is no {argv[0]}: apt install {argv[0]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise InstallFailed(f"{argv[0]}: not finished after {TIMEOUT_S} s") from error
     if done.returncode:
         raise InstallFailed(f"{argv[0]} failed with exit code {done.returncode}\n{done.stdout[-3000:]}")
 

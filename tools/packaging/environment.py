@@ -117,14 +117,13 @@ def _write_launcher(path: Path, python: Path, target: str) -> None:
 
 def _pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=PIP_TIMEOUT_S,
-        check=False,
-        env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"},
-    )
+    env = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
+    try:
+        done = subprocess.run(
+            command, stderr=subprocess.PIPE, text=True, timeout=PIP_TIMEOUT_S, check=False, env=env
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InstallFailed(f"pip {arguments[0]}: not finished after {PIP_TIMEOUT_S} s") from error
     if done.returncode:
         raise InstallFailed(
             f"pip {arguments[0]} failed (Debian: apt install python3-pip):\n{done.stderr[-3000:]}"
