@@ -63,7 +63,7 @@ class Units(Protocol):
         ...
 
     async def description(self, unit: str) -> str:
-        """A unit's description; of one that is not there, its name."""
+        """A unit's description; of one that is not there, what systemd makes of its name."""
         ...
 
     async def close(self) -> None:
