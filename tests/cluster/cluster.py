@@ -19,6 +19,7 @@ from tests.kubelet.views import PodView
 NAMESPACE = "default"
 PATIENCE_S = 60.0
 POLL_S = 0.2
+EVENTS_TAIL = 20
 
 T = TypeVar("T")
 
@@ -70,7 +71,10 @@ class Cluster:
         try:
             return eventually(look, right, what, patience_s, POLL_S)
         except TimeoutError as error:
-            logs = f"{self.events()}\n{self.node.kubelet.log_tail()}\n{self.node.daemon.log_tail()}"
+            events = "\n".join(self.events().splitlines()[-EVENTS_TAIL:])
+            logs = (
+                f"the last events:\n{events}\n{self.node.kubelet.log_tail()}\n{self.node.daemon.log_tail()}"
+            )
             raise TimeoutError(f"{error}\n{logs}") from None
 
     def until_pod(
@@ -146,10 +150,10 @@ class Cluster:
         self.core.patch_namespaced_pod(name, NAMESPACE, {"metadata": {"finalizers": None}})
 
     def events(self) -> str:
-        """What happened to the objects of the namespace, one line each."""
+        """What happened to the objects of the namespace, one line each, in order."""
         listed = self.core.list_namespaced_event(NAMESPACE).items
-        lines = [f"{one.involved_object.name}: {one.reason}: {one.message}" for one in listed]
-        return "\n".join(["the last events:", *lines[-20:]])
+        listed.sort(key=lambda one: one.last_timestamp or one.metadata.creation_timestamp)
+        return "\n".join(f"{one.involved_object.name}: {one.reason}: {one.message}" for one in listed)
 
     def clear(self) -> None:
         """Delete what tests make in the namespace; wait until nothing of it runs on the node."""

@@ -29,14 +29,14 @@ def restricted(cluster: Cluster) -> Iterator[str]:
 
 
 def careful(name: str, **security: object) -> Json:
-    """A pod as the restricted standard wants it, but for ``security``."""
+    """A pod for the namespace, as the standard wants it but for ``security``."""
     own = {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
         **security,
     }
-    return pod(
+    made = pod(
         name,
         container("main", securityContext=own),
         securityContext={
@@ -48,12 +48,14 @@ def careful(name: str, **security: object) -> Json:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     )
+    made["metadata"]["namespace"] = RESTRICTED
+    return made
 
 
 def test_a_restricted_namespace_takes_only_careful_pods(cluster: Cluster, restricted: str) -> None:
     with pytest.raises(ApiException) as refused:
         cluster.core.create_namespaced_pod(
-            restricted, careful("careless", capabilities={"add": ["SYS_ADMIN"]})
+            restricted, careful("careless", capabilities={"add": ["NET_ADMIN"]})
         )
     assert refused.value.status == 403
     seen = cluster.run(careful("careful"), restricted)
