@@ -22,6 +22,7 @@ from typing import Self
 
 import grpc
 
+from conf.schema import RuntimeTable
 from tests.harness.client import Client
 from tests.harness.counts import cgroup_roots
 from tests.harness.patience import patient
@@ -73,6 +74,7 @@ class Settings:
 
     def toml(self, state: Path, runroot: Path) -> str:
         """The main configuration file for a daemon whose state is below the two directories."""
+        usual = RuntimeTable()
         tables: dict[str, dict[str, Value]] = {
             "crio": {"root": str(state / "root"), "runroot": str(runroot), "log_dir": str(state / "log")},
             "crio.api": {
@@ -80,7 +82,12 @@ class Settings:
                 "stream_address": "127.0.0.1",
                 "stream_port": "0",
             },
-            "crio.runtime": {"default_runtime": self.handler, "cgroup_manager": "cgroupfs"},
+            "crio.runtime": {
+                "default_runtime": self.handler,
+                "cgroup_manager": "cgroupfs",
+                "monitor_timeout_s": round(patient(usual.monitor_timeout_s)),
+                "runtime_command_timeout_s": round(patient(usual.runtime_command_timeout_s)),
+            },
             "crio.image": {"registries_conf": str(state / "registries.conf")},
             "crio.network": {"network_dir": str(state / "net.d"), "plugin_dirs": list(PLUGIN_DIRECTORIES)},
         }
