@@ -14,6 +14,7 @@ from tests.critest.toolchain import CLUSTER_TOOLS, ToolchainFailed, ensure_tool
 from tests.harness import private
 from tests.harness.debian import PackagesUnavailable
 from tests.harness.registry import RegistryFailed
+from tests.node.kubernetes import image_archives
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str]) -> int:
         for name in ("kubelet", "etcd", "kind", *CLUSTER_TOOLS):
             ensure_tool(name)
         registry_directory()
+        image_archives()
     except (ToolchainFailed, PackagesUnavailable, RegistryFailed) as error:
         print(error, file=sys.stderr)
         return 2

@@ -8,7 +8,7 @@ import contextlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.harness import private
@@ -22,8 +22,8 @@ STEP_TIMEOUT_S = patient(30)
 
 
 @contextlib.contextmanager
-def furnished() -> Iterator[None]:
-    """Files over the kernel settings, tmpfs over the directories, and a link; all gone afterwards.
+def furnished(further: Sequence[Path] = ()) -> Iterator[None]:
+    """Files over the kernel settings, tmpfs over PLACES and ``further``, and a link; all gone afterwards.
 
     A directory that is missing is made in an overlay: made on the machine itself it would be in the way of
     others who do the same, for the removal of a directory takes away whatever is mounted on it anywhere.
@@ -38,7 +38,8 @@ def furnished() -> Iterator[None]:
         # Inside a user namespace a proc can be mounted only where one is seen that nothing covers.
         (files / "proc").mkdir()
         _mounted(undo, "-t", "proc", "proc", str(files / "proc"))
-        for place in PLACES:
+        places = (*PLACES, *further)
+        for place in places:
             if not place.exists():
                 upper, work = (files / f"{place.name}-{part}" for part in ("upper", "work"))
                 upper.mkdir()
@@ -46,6 +47,7 @@ def furnished() -> Iterator[None]:
                 layers = f"lowerdir={place.parent},upperdir={upper},workdir={work}"
                 _mounted(undo, "-t", "overlay", "-o", layers, "overlay", str(place.parent))
                 place.mkdir()
+        for place in places:
             _mounted(undo, "-t", "tmpfs", "tmpfs", str(place))
         _run("ip", "link", "add", LINK, "type", "bridge")
         undo.callback(_run, "ip", "link", "delete", LINK)
