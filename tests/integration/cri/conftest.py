@@ -14,6 +14,7 @@ from tests.harness import client as client_module
 from tests.harness.client import Client
 from tests.harness.counts import Counts
 from tests.harness.daemon import Daemon, Settings
+from tests.harness.patience import patient
 from tools.demo import busybox_image
 
 IMAGE = "localhost/test/busybox:1"
@@ -41,7 +42,9 @@ def import_busybox(daemon: Daemon) -> None:
     """Put the test image into the daemon's store."""
     archive = daemon.state / "busybox.tar"
     busybox_image().write_docker_archive(archive, IMAGE)
-    subprocess.run(daemon.command("image import", str(archive)), check=True, timeout=60, capture_output=True)
+    subprocess.run(
+        daemon.command("image import", str(archive)), check=True, timeout=patient(60), capture_output=True
+    )
 
 
 def pod_config(
