@@ -71,11 +71,10 @@ class Cluster:
         try:
             return eventually(look, right, what, patience_s, POLL_S)
         except TimeoutError as error:
-            events = "\n".join(self.events().splitlines()[-EVENTS_TAIL:])
-            logs = (
-                f"the last events:\n{events}\n{self.node.kubelet.log_tail()}\n{self.node.daemon.log_tail()}"
-            )
-            raise TimeoutError(f"{error}\n{logs}") from None
+            events = self.events().splitlines()[-EVENTS_TAIL:]
+            lines = [str(error), "the last events:", *events]
+            logs = [self.node.kubelet.log_tail(), self.node.daemon.log_tail()]
+            raise TimeoutError("\n".join(lines + logs)) from None
 
     def until_pod(
         self,
@@ -122,11 +121,7 @@ class Cluster:
         return text
 
     def kubectl(self, *arguments: str, text: str = "") -> str:
-        """Run kubectl as the administrator; its standard output.
-
-        Raises:
-            subprocess.CalledProcessError: it fails.
-        """
+        """Run kubectl as the administrator, which must succeed; its standard output."""
         done = subprocess.run(
             self.kubectl_line(*arguments),
             input=text,
@@ -158,13 +153,13 @@ class Cluster:
     def clear(self) -> None:
         """Delete what tests make in the namespace; wait until nothing of it runs on the node."""
         background = client.V1DeleteOptions(propagation_policy="Background", grace_period_seconds=1)
-        for api, kind in (
-            (self.apps, "deployment"),
-            (self.apps, "daemon_set"),
-            (self.batch, "job"),
-            (self.core, "pod"),
+        for delete in (
+            self.apps.delete_collection_namespaced_deployment,
+            self.apps.delete_collection_namespaced_daemon_set,
+            self.batch.delete_collection_namespaced_job,
+            self.core.delete_collection_namespaced_pod,
         ):
-            getattr(api, f"delete_collection_namespaced_{kind}")(NAMESPACE, body=background)
+            delete(NAMESPACE, body=background)
         for one in self.core.list_namespaced_pod(NAMESPACE).items:
             if one.metadata.finalizers and not one.metadata.owner_references:
                 self.release(one.metadata.name)

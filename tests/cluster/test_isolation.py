@@ -24,8 +24,11 @@ def restricted(cluster: Cluster) -> Iterator[str]:
     )
     yield RESTRICTED
     cluster.core.delete_namespace(RESTRICTED)
-    names = lambda: {one.metadata.name for one in cluster.core.list_namespace().items}  # noqa: E731
-    cluster.until(names, lambda left: RESTRICTED not in left, "the namespace is gone")
+    cluster.until(
+        lambda: [one.metadata.name for one in cluster.core.list_namespace().items],
+        lambda left: RESTRICTED not in left,
+        "the namespace is gone",
+    )
 
 
 def careful(name: str, **security: object) -> Json:

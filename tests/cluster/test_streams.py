@@ -145,11 +145,9 @@ def test_kubectl_attaches_to_the_main_process(cluster: Cluster) -> None:
 
 def test_a_container_is_added_for_looking_at_another(cluster: Cluster) -> None:
     seen = cluster.run(pod("debugged", container("main", "exec sleep 424242")))
-    image = seen["main"].image
-    cluster.kubectl(
-        "debug", seen.name, f"--image={image}", "--target=main", "--container=look", "--profile=general",
-        "--", "sh", "-c", "cat /proc/1/cmdline | tr '\\0' ' '",
-    )  # fmt: skip
+    image = f"--image={seen['main'].image}"
+    options = [image, "--target=main", "--container=look", "--profile=general"]
+    cluster.kubectl("debug", seen.name, *options, "--", "sh", "-c", "cat /proc/1/cmdline | tr '\\0' ' '")
 
     def ended() -> bool:
         status = cluster.pod_json(seen.name)["status"].get("ephemeralContainerStatuses", [{}])[0]
