@@ -54,6 +54,8 @@ class Manager:
     async def set_properties(self, unit: str, properties: Sequence[Property]) -> None:
         """See Units."""
         await self._call(unit, "SetUnitProperties", "sba(sv)", (unit, True, _given(properties)))
+        # systemd answers first and writes afterwards, but before it takes the next message.
+        await self.description(unit)
 
     async def attach(self, unit: str, pid: int) -> None:
         """See Units."""

@@ -47,7 +47,7 @@ class Units(Protocol):
         ...
 
     async def set_properties(self, unit: str, properties: Sequence[Property]) -> None:
-        """Change a unit's properties until it is gone.
+        """Change a unit's properties until it is gone; its cgroup has them when this returns.
 
         Raises:
             NoSuchUnit: there is none. UnitFailed: see there.

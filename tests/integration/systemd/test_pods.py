@@ -195,7 +195,9 @@ def test_memory_kills_are_told_although_the_scope_goes(client: Client, handler: 
     pod = client.run_pod(config, handler)
     reasons = []
     for attempt in range(10):
-        wanted = container_config("hungry", IMAGE, ["sh", "-c", "x=x; while :; do x=$x$x; done"], attempt=attempt)
+        wanted = container_config(
+            "hungry", IMAGE, ["sh", "-c", "x=x; while :; do x=$x$x; done"], attempt=attempt
+        )
         wanted.linux.resources.CopyFrom(
             pb.LinuxContainerResources(memory_limit_in_bytes=16 * MIB, unified={"memory.oom.group": group})
         )

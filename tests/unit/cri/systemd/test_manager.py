@@ -58,6 +58,13 @@ async def test_errors_have_a_meaning_and_systemds_words(
         await manager.set_properties("x.scope", [("CPUWeight", "t", 1)])
 
 
+async def test_properties_are_in_force_when_they_are_set(systemd: ServedBus, manager: Manager) -> None:
+    systemd.answers["SetUnitProperties"] = returns("")
+    systemd.answers["Get"] = returns("v", ("s", "x.scope"))
+    await manager.set_properties("x.scope", [("CPUWeight", "t", 1)])
+    assert systemd.heard[-2:] == ["SetUnitProperties", "Get"]
+
+
 async def test_properties_are_read(systemd: ServedBus, manager: Manager) -> None:
     systemd.answers["Get"] = returns("v", ("s", "257.1"))
     assert await manager.version() == "257.1"
