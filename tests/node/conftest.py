@@ -1,6 +1,6 @@
 """Guests for tests: each brings its results to build/node/<name>, with the log of its console."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -24,8 +24,19 @@ class Guest:
         self.machine = machine
         self.results = results
 
-    def run(self, script: str, *, timeout_s: float, name: str = "", end: End = End.QUICK) -> Outcome:
-        """Boot and run ``script``; results, output and console are in ``build/node/<module>/<name>``."""
+    def run(
+        self,
+        script: str,
+        *,
+        timeout_s: float,
+        name: str = "",
+        end: End = End.QUICK,
+        additions: Mapping[Path, Path] | None = None,
+    ) -> Outcome:
+        """Boot and run ``script``; results, output and console are in ``build/node/<module>/<name>``.
+
+        ``additions``: what to lay into the guest beside the package: host paths and where they go.
+        """
         directory = self.results / name
         directory.mkdir(parents=True, exist_ok=True)
         with (directory / "output.log").open("wb") as output:
@@ -39,7 +50,7 @@ class Guest:
                 return self.machine.boot(
                     script,
                     timeout_s=timeout_s,
-                    additions={package(): PACKAGE},
+                    additions={package(): PACKAGE, **(additions or {})},
                     results=directory,
                     show=show,
                     end=end,
@@ -60,7 +71,7 @@ class Guest:
         """Run tests of ours inside, after ``prelude``; what came of them."""
         junit = self.results / name / "junit.xml"
         junit.unlink(missing_ok=True)
-        line = f".venv/bin/python -m pytest -p no:cacheprovider --junit-xml=$RESULTS/junit.xml {tests}"
+        line = f".venv/bin/python -m pytest -rP -p no:cacheprovider --junit-xml=$RESULTS/junit.xml {tests}"
         script = "\n".join((prelude, line, "code=$?", LOGS, "exit $code"))
         outcome = self.run(script, timeout_s=timeout_s, name=name, end=end)
         assert junit.exists(), outcome.output[-4000:]

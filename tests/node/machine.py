@@ -5,6 +5,7 @@ serial lines: the first, with the words of the kernel and of systemd, goes to ``
 with the words of the job, is shown. It has no network device.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from tests.harness.patience import patient
 from tests.node.image import Image, emulator
@@ -134,7 +135,8 @@ class Machine:
         process = subprocess.Popen(
             self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        reader = _Reader(process, show)
+        assert process.stdout is not None
+        reader = _Reader(process.stdout, show)
         try:
             reader.start()
             begun = time.monotonic()
@@ -148,6 +150,7 @@ class Machine:
             process.kill()
             process.wait(STOP_TIMEOUT_S)
             reader.join(STOP_TIMEOUT_S)
+            process.stdout.close()
         if not reader.started.is_set():
             raise GuestFailed(f"ended while it booted: {reader.text()}\n{self._console_tail()}")
         return reader.text()
@@ -179,15 +182,14 @@ class Machine:
 class _Reader(threading.Thread):
     """Reads the job's serial line: passes on what comes after the start of the job, and keeps it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], show: Callable[[bytes], object]) -> None:
+    def __init__(self, line: IO[bytes], show: Callable[[bytes], object]) -> None:
         super().__init__(daemon=True)
         self.started, self.ended = threading.Event(), threading.Event()
-        self._process, self._show = process, show
+        self._line, self._show = line, show
         self._seen = bytearray()
 
     def run(self) -> None:
-        assert self._process.stdout is not None
-        while data := self._process.stdout.read1(1 << 16):  # type: ignore[attr-defined]
+        while data := os.read(self._line.fileno(), 1 << 16):
             self._take(data)
         self.ended.set()
 
