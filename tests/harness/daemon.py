@@ -269,8 +269,9 @@ class Daemon:
         """Ask the daemon, if it still answers, to remove all; the ids of what it had."""
         if self._process is None or self._process.poll() is not None:
             return []
+        ids: list[str] = []
         try:
-            ids = [pod.id for pod in self.client.pods()] + [one.id for one in self.client.containers()]
+            ids += [pod.id for pod in self.client.pods()] + [one.id for one in self.client.containers()]
             self.client.remove_all()
         except grpc.RpcError:
             pass
