@@ -23,7 +23,7 @@ setup: ## Install what is missing (Debian packages as root, .venv)
 demo: setup ## Run a pod with network on a private daemon and show what happens
 	@$(PY) -m tools.demo
 
-test: lint unit integration conformance ## All that must pass: what CI runs
+test: lint unit integration conformance node-smoke ## All that must pass: what CI runs
 
 lint: setup ## ruff, mypy --strict, import-linter
 	@.venv/bin/ruff check .
