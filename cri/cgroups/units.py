@@ -20,6 +20,8 @@ from host.unit_properties import properties
 DEFAULT_SLICE = "podwright.slice"
 # By this a slice that was made here is known again.
 DESCRIPTION = "Pods of Podwright"
+# Files that systemd writes with those that it was asked to, the one rounded, the other without asking.
+_OVERWRITTEN = Limits(unified={"cpu.max": "", "memory.oom.group": ""})
 
 
 class UnitsDriver:
@@ -78,14 +80,14 @@ class UnitsDriver:
         await self.keep(path, limits)
 
     async def keep(self, path: str, limits: Limits) -> None:
-        """Tell systemd, as not every runtime does of every limit; then files again, for systemd rounds."""
+        """Tell systemd, as not every runtime does of every limit; then bring back what it overwrites."""
         unit = slices.unit_of(path)
         if unit is None or not await asyncio.to_thread(self._hierarchy.exists, path):
             return  # made under the other driver, or of a runtime that keeps containers elsewhere
-        now = await asyncio.to_thread(self._hierarchy.limits, path)
+        now = await asyncio.to_thread(self._hierarchy.limits, path, _OVERWRITTEN)
         if changes := properties(limits, now):
             await self._units.set_properties(unit, changes)
-            await asyncio.to_thread(self._hierarchy.apply, path, limits)
+            await asyncio.to_thread(self._hierarchy.apply, path, Limits(unified=now.unified))
 
     async def remove(self, path: str) -> None:
         """See CgroupDriver; a scope that failed would stay among the units."""

@@ -36,10 +36,11 @@ def client(daemon: Daemon) -> Client:
 
 
 @pytest.fixture
-def nothing_left() -> Iterator[None]:
-    """The test removes its pods; then no unit and no cgroup of theirs may be there."""
+def nothing_left(client: Client) -> Iterator[None]:
+    """When the pods are removed no unit and no cgroup of theirs may be there."""
     before = units(), cgroups()
     yield
+    client.remove_all()  # of a test that failed
     assert (units(), cgroups()) == before
 
 

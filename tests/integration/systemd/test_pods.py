@@ -134,14 +134,18 @@ def test_limits_last(client: Client, handler: str) -> None:
     client.runtime.UpdateContainerResources(
         pb.UpdateContainerResourcesRequest(container_id=container, linux=resources), timeout=patient(30)
     )
-    systemctl("daemon-reload")
-    systemctl("set-property", "--runtime", scope, "MemoryLow=1M", "CPUWeight=40")  # all are written again
-    assert files(path) == created | {
+    updated = created | {
         "memory.max": str(96 * MIB),
         "memory.high": str(80 * MIB),
         "cpu.max": "70000 100000",
         "cpuset.cpus": "0-1",
     }
+    assert files(path) == updated
+    systemctl("daemon-reload")
+    assert files(path) == updated
+    systemctl("set-property", "--runtime", scope, "MemoryLow=1M", "CPUWeight=40")  # all are written again
+    # The one that has no property that could be set of a scope that runs.
+    assert files(path) == updated | {"memory.oom.group": "0"}
     client.remove_pod(pod)
 
 

@@ -30,7 +30,7 @@ def driver(hierarchy: Hierarchy, units: FakeUnits) -> UnitsDriver:
 
 
 def make(hierarchy: Hierarchy, path: str, **files: str) -> Path:
-    """A cgroup with files, named with _ for the dot."""
+    """A cgroup with files, named with _ for each dot."""
     (directory,) = hierarchy.directories(path)
     directory.mkdir(parents=True)
     for name, text in files.items():
@@ -124,6 +124,23 @@ async def test_limits_are_told_to_systemd_too(
     await driver.apply(PATH, limits)
     assert units.loaded[SCOPE].properties == {"MemoryMax": 4096, "MemorySwapMax": 0, "MemoryHigh": 2048}
     assert (directory / "memory.max").read_text() == "4096"
+
+
+async def test_what_systemd_overwrites_is_brought_back(
+    driver: UnitsDriver, units: FakeUnits, hierarchy: Hierarchy
+) -> None:
+    directory = make(hierarchy, PATH, memory_oom_group="1\n", cpu_max="50500 100000\n", cpu_weight="1\n")
+    units.loaded[SCOPE] = Unit({}, [1])
+
+    def overwrite() -> None:
+        (directory / "cpu.max").write_text("51000 100000\n")
+        (directory / "memory.oom.group").write_text("0\n")
+
+    units.when_set = overwrite
+    await driver.apply(PATH, Limits(cpu_shares=1024))
+    assert (directory / "cpu.max").read_text() == "50500 100000"
+    assert (directory / "memory.oom.group").read_text() == "1"
+    assert (directory / "cpu.weight").read_text() == "39"
 
 
 async def test_what_the_kernel_refuses_is_not_told(driver: UnitsDriver, units: FakeUnits) -> None:

@@ -3,7 +3,7 @@
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,12 +26,13 @@ class Unit:
 
 
 class FakeUnits:
-    """See Units. ``calls`` are all that was asked, in order."""
+    """See Units. ``calls`` are all that was asked, in order; ``when_set`` is what systemd does by the way."""
 
     def __init__(self) -> None:
         self.loaded: dict[str, Unit] = {}
         self.failed: set[str] = set()
         self.calls: list[tuple[str, str]] = []
+        self.when_set: Callable[[], None] = lambda: None
 
     async def start(self, unit: str, properties: Sequence[Property]) -> None:
         self._called("start", unit)
@@ -62,6 +63,7 @@ class FakeUnits:
         self._find("SetUnitProperties", unit).properties |= self._checked(
             "SetUnitProperties", unit, properties
         )
+        self.when_set()
 
     async def attach(self, unit: str, pid: int) -> None:
         self._called("attach", unit)
