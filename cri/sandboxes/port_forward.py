@@ -21,7 +21,9 @@ async def port_forward(node: Node, request: pb.PortForwardRequest) -> pb.PortFor
     """A URL at which ports are reached, once, within a minute; which ports, most clients say there.
 
     Raises:
-        InvalidStreamRequest: no id, or no such port. RecordNotFound: no such sandbox. SandboxNotReady: it is stopped.
+        InvalidStreamRequest: no id, or no such port.
+        RecordNotFound: no such sandbox.
+        SandboxNotReady: it is stopped.
         TooManyTokens: too many URLs wait for their clients.
     """
     asked = PortForwardRequest.checked(request.pod_sandbox_id, request.port)
