@@ -7,6 +7,7 @@ with the words of the job, is shown. It has no network device.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -47,6 +48,10 @@ class GuestFailed(Exception):
     """The guest did not get to the end of its job; the message has the end of its console."""
 
 
+class EmulatorAborted(GuestFailed):
+    """The emulator broke down before the job began."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a job ended: the script's exit code and all that it printed."""
@@ -58,11 +63,13 @@ class Outcome:
 class Machine:
     """``with Machine(image) as machine``: its disk lasts over several boots, and is gone afterwards."""
 
-    def __init__(self, image: Image, *, memory_mb: int = 2048, processors: int = 2) -> None:
+    def __init__(
+        self, image: Image, *, memory_mb: int = 2048, processors: int = 2, qemu: Path | None = None
+    ) -> None:
         self._image = image
         self._memory_mb = memory_mb
         self._processors = processors
-        self._qemu = emulator()
+        self._qemu = qemu or emulator()
         self._home = Path(tempfile.mkdtemp(prefix="podwright-node-", dir="/var/tmp"))
 
     def __enter__(self) -> Self:
@@ -128,10 +135,16 @@ class Machine:
         with (self._home / "results.tar").open("wb") as disk:
             disk.truncate(RESULTS_SIZE)
         _pad(self._home / "job.tar")
-        output = self._run(timeout_s, show)
+        try:
+            output = self._run(timeout_s, show)
+        except EmulatorAborted as error:
+            # Rarely QEMU's threads race while the firmware maps memory: "iotlb_to_section: Assertion …".
+            print(f"booting once more: {error}", flush=True)
+            output = self._run(timeout_s, show)
         return Outcome(self._unpack(results), output)
 
     def _run(self, timeout_s: float, show: Callable[[bytes], object]) -> str:
+        """One run of the emulator; what the job said."""
         process = subprocess.Popen(
             self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -146,19 +159,21 @@ class Machine:
                     raise GuestFailed(f"not booted after {waited:.0f} s\n{self._console_tail()}")
                 if waited > timeout_s:
                     raise GuestFailed(f"not finished after {waited:.0f} s\n{self._console_tail()}")
+            code = process.wait(STOP_TIMEOUT_S)
         finally:
             process.kill()
             process.wait(STOP_TIMEOUT_S)
             reader.join(STOP_TIMEOUT_S)
             process.stdout.close()
         if not reader.started.is_set():
-            raise GuestFailed(f"ended while it booted: {reader.text()}\n{self._console_tail()}")
+            kind = EmulatorAborted if code == -signal.SIGABRT else GuestFailed
+            raise kind(f"ended while it booted: {reader.text()}\n{self._console_tail()}")
         return reader.text()
 
     def _unpack(self, results: Path | None) -> int:
         """Lay what came back into ``results``; the exit code."""
         try:
-            with tarfile.open(self._home / "results.tar") as tar:
+            with tarfile.open(self._home / "results.tar", "r:") as tar:
                 member = tar.extractfile(f"./{EXIT_CODE}")
                 code = int(member.read()) if member else None
                 if results is not None:
