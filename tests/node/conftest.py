@@ -1,5 +1,6 @@
 """Guests for tests: each brings its results to build/node/<name>, with the log of its console."""
 
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -78,6 +79,11 @@ class Guest:
         results = Results.read(junit)
         assert outcome.code == 0 or results.failed, outcome.output[-4000:]
         return results
+
+
+def pytest_sessionstart() -> None:
+    """SIGTERM ends a run as Ctrl-C does: guests and their files go."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture
