@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from host.fds import close_all
 from host.pty import set_window_size
 from host.spawn import exit_code_of, pidfd_exit_code
-from oci.monitor import oom
 from oci.monitor.journal import Chunk, Journal
 from oci.monitor.logfile import LogFile
+from oci.monitor.oom import Counters as OomCounters
 from oci.monitor.output import Sink, Stream
 from oci.monitor.protocol import Record
 from oci.monitor.reactor import READ, Reactor, complain
@@ -27,6 +27,7 @@ _DRAIN_S = 0.5
 _DRAIN_STALLED_S = 10.0  # … or this long if the log's disk is full
 _UNKNOWN_AFTER_S = 3.0  # for the parent of an adopted process to reap it
 _POLL_S = 0.05
+SIGKILLED = 128 + signal.SIGKILL
 
 
 class ContainerError(Exception):
@@ -45,6 +46,7 @@ class Container:
         journal: Journal,
         record: Record,
         log: LogFile | None,
+        oom_counters: OomCounters,
         descriptors: Mapping[str, int],
         on_exited: Callable[["Container"], None],
     ) -> None:
@@ -61,7 +63,8 @@ class Container:
         self._ended_at_ns = 0
         self._attachments: dict[int, list[Sink]] = {}
         self._numbers = itertools.count(1)
-        self._oom_kills = oom.Kills(reactor, oom.memory_file(record.pid))
+        self._oom_kills = oom_counters.of(record.pid)
+        self._oom_killed = False
         self.streams = {
             name: Stream(reactor, journal, record.id, name, descriptors[name], log, self._stream_ended)
             for name in ("stdout", "stderr", "console")
@@ -197,7 +200,7 @@ class Container:
         """The first process has ended: take what is left of its output, then complete the record."""
         if self.ended:
             return
-        self._oom_kills.look()
+        self._oom_killed = self._oom_kills.at_end(killed=exit_code == SIGKILLED)
         self._exit_code = exit_code
         self._ended_at_ns = time.time_ns()
         self._reactor.unwatch(self._pidfd)
@@ -228,7 +231,7 @@ class Container:
             started_at_ns=self.record.started_at_ns or self._starting_at_ns,
             finished_at_ns=self._ended_at_ns,
             exit_code=self._exit_code,
-            oom_killed=self._oom_kills.look() > 0,
+            oom_killed=self._oom_killed,
         )
         self._release()
         self._on_exited(self)

@@ -15,6 +15,7 @@ from oci.monitor.execs import RunningExec
 from oci.monitor.exits import ExitFiles
 from oci.monitor.journal import Journal, chunk_under_way
 from oci.monitor.logfile import LogFile
+from oci.monitor.oom import Counters as OomCounters
 from oci.monitor.peers import Answer, Listener, Peer
 from oci.monitor.protocol import Record, Request
 from oci.monitor.reactor import Reactor, complain
@@ -34,6 +35,7 @@ class Node:
         self._children = Children(reactor)
         self._commands = Commands(reactor, self._children, environment)
         self._journal = Journal()
+        self._oom_counters = OomCounters(reactor)
         self._exits = ExitFiles(f"{directory}/exits")
         os.makedirs(f"{directory}/scratch", mode=0o700, exist_ok=True)
         self._live: dict[str, Container] = {}
@@ -185,7 +187,15 @@ class Node:
 
     def _add(self, record: Record, log: LogFile | None, descriptors: Mapping[str, int]) -> Container:
         self._exited.pop(record.id, None)
-        container = Container(self._reactor, self._journal, record, log, descriptors, self._container_exited)
+        container = Container(
+            self._reactor,
+            self._journal,
+            record,
+            log,
+            self._oom_counters,
+            descriptors,
+            self._container_exited,
+        )
         self._live[record.id] = container
         return container
 
