@@ -12,7 +12,7 @@ TIMEOUT_S = 2400
 def test_a_node_starts_clean_after_it_went_down_with_pods(guest: Guest, before: str, end: End) -> None:
     first = guest.pytest(
         "tests/node/inside/test_before_reboot.py",
-        prelude=f"{INSTALL}\nexport BEFORE={before}",
+        prelude=f"{INSTALL}\nsync\nexport BEFORE={before}",
         timeout_s=TIMEOUT_S,
         end=end,
         name=f"{before}-1",
