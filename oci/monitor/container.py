@@ -6,6 +6,7 @@ created ──start──▶ running ──init process ends──▶ draining �
 
 import itertools
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -75,6 +76,15 @@ class Container:
     def ended(self) -> bool:
         """Whether the first process has ended."""
         return bool(self._ended_at_ns)
+
+    @property
+    def ending(self) -> bool:
+        """Whether it has ended, be it that nobody has been told yet."""
+        if self.ended:
+            return True
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(0))
 
     # --- while it lives ---------------------------------------------------------------------------
 

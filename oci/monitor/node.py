@@ -93,6 +93,10 @@ class Node:
             raise ContainerError(f"container {container_id[:13]} has ended")
         raise NotFoundHere(f"the monitor knows no container {container_id[:13]}")
 
+    def _is_live(self, container_id: str) -> bool:
+        container = self._live.get(container_id)
+        return container is not None and not container.ending
+
     # --- connection -------------------------------------------------------------------------------
 
     def _hello(self, answer: Answer, request: protocol.Hello, _: list[int]) -> None:
@@ -277,7 +281,10 @@ class Node:
         """The runtime's exec has ended, and its process runs or has run."""
         if result.status != 0 or result.timed_out:
             del self._execs[request.exec_id]
-            answer.done(result.as_reply())
+            if self._is_live(request.id) or result.timed_out:
+                answer.done(result.as_reply())
+            else:  # what the runtime stumbled over is by chance
+                answer.failed("not_live", f"container {request.id[:13]} has ended")
             return
         try:
             pid = _read_pid(request.pid_file)

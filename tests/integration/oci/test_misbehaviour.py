@@ -11,7 +11,7 @@ from host.fds import receive_message, send_message
 from oci.cli import CliRuntime, Kind
 from oci.monitor.exec_sync import exec_sync
 from oci.monitor.protocol import MESSAGE_LIMIT
-from oci.monitor.types import CreateContainer, MonitorFailed
+from oci.monitor.types import CreateContainer, MonitorFailed, NotLive
 from oci.runtime import RuntimeFailed, RuntimeTimedOut
 from tests.integration.oci.conftest import Workshop, process
 
@@ -74,6 +74,14 @@ async def test_a_runtime_that_cannot_be_executed_is_named(workshop: Workshop) ->
     (workshop.directory / "runtime").chmod(0o644)
     with pytest.raises(MonitorFailed, match=r"cannot start /run/.*/runtime: Permission denied"):
         await workshop.monitor.create(spec)
+
+
+async def test_an_exec_that_fails_as_the_container_ends_says_so(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    [pid] = [one.pid for one in await workshop.monitor.list()]
+    failing = script(workshop, f"kill -9 {pid}; sleep 0.1; echo cannot join a namespace >&2; exit 1")
+    with pytest.raises(NotLive, match="has ended"):
+        await exec_sync(workshop.monitor, container_id, failing, process("/bin/true"))
 
 
 async def test_an_id_in_use_is_refused(workshop: Workshop) -> None:
