@@ -7,6 +7,16 @@ from oci.generate.inputs import ContainerInput, PauseInput
 # These steer the OCI runtime past the CRI (handlers, hooks, cgroup writes): only as configuration allows.
 _STEERING = ("run.oci.", "org.systemd.property.", "org.criu.", "module.wasm.", "dev.gvisor.", "io.crun.")
 
+_SCOPE = {
+    # For crun, which else puts processes below their scope, where later limits of it would not be all.
+    "run.oci.systemd.subgroup": "",
+    # When the machine goes down, containers are asked to end while the daemon still sees it, and not at the
+    # very last by systemd-shutdown (systemd.scope(5), systemd.unit(5)).
+    "org.systemd.property.DefaultDependencies": "true",
+    "org.systemd.property.After": "['podwright.service']",
+    "org.systemd.property.TimeoutStopUSec": "uint64 30000000",
+}
+
 
 def container_annotations(container: ContainerInput) -> dict[str, str]:
     """What the pod's author wrote, without what steers the runtime; ours win over both."""
@@ -24,7 +34,8 @@ def container_annotations(container: ContainerInput) -> dict[str, str]:
     }
     kept = allowed(container.annotations, container.defaults.allowed_annotations)
     named = {name: value for name, value in ours.items() if value}
-    return {**container.defaults.annotations, **kept} | named | scope_annotations(container.cgroups_path)
+    scope = scope_annotations(container.cgroups_path)
+    return {**scope, **container.defaults.annotations, **kept} | named
 
 
 def pause_annotations(pause: PauseInput) -> dict[str, str]:
@@ -36,12 +47,12 @@ def pause_annotations(pause: PauseInput) -> dict[str, str]:
         "io.kubernetes.cri-o.SandboxID": pause.id,
     }
     kept = allowed(pause.annotations, pause.defaults.allowed_annotations)
-    return {**pause.defaults.annotations, **kept} | ours | scope_annotations(pause.cgroups_path)
+    return {**scope_annotations(pause.cgroups_path), **pause.defaults.annotations, **kept} | ours
 
 
 def scope_annotations(cgroups_path: str) -> dict[str, str]:
-    """For crun, which else puts processes below their scope, where later limits of it would not be all."""
-    return {} if cgroups_path.startswith("/") else {"run.oci.systemd.subgroup": ""}
+    """How a process' systemd scope is made; none under the other driver."""
+    return {} if cgroups_path.startswith("/") else dict(_SCOPE)
 
 
 def allowed(annotations: Mapping[str, str], prefixes: Sequence[str]) -> dict[str, str]:

@@ -99,6 +99,17 @@ def test_processes_are_in_scopes_below_the_slice(client: Client, handler: str, a
 
 
 @HANDLERS
+def test_a_scope_is_stopped_before_the_daemon_when_the_machine_goes_down(
+    client: Client, handler: str
+) -> None:
+    pod, container = start(client, pod_config("ordered"), handler)
+    shown = properties(f"podwright-{container}.scope", "After", "DefaultDependencies", "TimeoutStopUSec")
+    assert "podwright.service" in shown.pop("After").split()
+    assert shown == {"DefaultDependencies": "yes", "TimeoutStopUSec": "30s"}
+    client.remove_pod(pod)
+
+
+@HANDLERS
 def test_limits_last(client: Client, handler: str) -> None:
     """Through a change of the unit's other properties and a daemon-reload, as created and as updated."""
     pod, container = start(client, pod_config("limits", cgroup_parent=SLICE_PATH), handler, limited())

@@ -15,6 +15,13 @@ LOGS = Path("/var/log/pods")
 # Faster than any restart, slow enough for an emulated processor under twenty of them.
 COUNTING = ("sh", "-c", "n=0; while true; do n=$((n + 1)); echo $n; sleep 0.2; done")
 
+FAREWELL = "asked to end"
+POLITE = (
+    "sh",
+    "-c",
+    f"trap 'echo {FAREWELL}; exit 0' TERM; n=0; while true; do echo $((n += 1)); sleep 0.2; done",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Running:

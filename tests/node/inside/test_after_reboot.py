@@ -1,12 +1,13 @@
 """What a node is like after it went down with pods on it (test_reboot.py boots it twice)."""
 
 import json
+import os
 from pathlib import Path
 
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client
 from tests.harness.patience import patient
-from tests.node.inside.pods import IMAGE, Pods
+from tests.node.inside.pods import FAREWELL, IMAGE, LOGS, Pods
 from tests.node.inside.service import Unit, run
 
 ADDRESSES = Path("/var/lib/cni/networks/podwright")
@@ -28,6 +29,13 @@ def test_nothing_of_the_pods_of_before_is_left(client: Client) -> None:
     assert [
         path for kept in ("containers", "cni") for path in (STATE / kept).rglob("*") if path.is_file()
     ] == []
+
+
+def test_containers_were_asked_to_end_unless_the_power_failed() -> None:
+    """And the monitor was still there to write down what they said to it."""
+    log = LOGS / "polite/main/0.log"
+    said = log.read_text() if log.exists() else ""  # a power failure may take that, too
+    assert said.endswith(f" stdout F {FAREWELL}\n") == (os.environ["END"] == "ORDERLY")
 
 
 def test_images_are_kept(client: Client) -> None:

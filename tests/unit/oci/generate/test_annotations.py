@@ -35,3 +35,20 @@ def test_the_handlers_annotations_hold_until_the_request_says_otherwise() -> Non
     assert found["a"] == "request"
     pause = PauseInput(SandboxId("p"), Path("/r"), "/c", defaults=defaults)
     assert pause_annotations(pause)["a"] == "handler"
+
+
+def test_a_scope_is_stopped_before_the_daemon_when_the_machine_goes_down() -> None:
+    scope = "podwright.slice:podwright:c"
+    found = container_annotations(a_container(cgroups_path=scope))
+    assert found["org.systemd.property.After"] == "['podwright.service']"
+    assert found["org.systemd.property.DefaultDependencies"] == "true"
+    pause = pause_annotations(PauseInput(SandboxId("p"), Path("/r"), scope))
+    assert pause["org.systemd.property.TimeoutStopUSec"] == "uint64 30000000"
+    assert not [name for name in container_annotations(a_container()) if name.startswith("org.systemd.")]
+
+
+def test_the_nodes_owner_may_give_a_scope_other_properties() -> None:
+    name = "org.systemd.property.TimeoutStopUSec"
+    defaults = Defaults(allowed_annotations=(name,))
+    wanted = a_container(cgroups_path="a.slice:b:c", annotations={name: "uint64 5"}, defaults=defaults)
+    assert container_annotations(wanted)[name] == "uint64 5"
