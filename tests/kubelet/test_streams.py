@@ -104,9 +104,10 @@ async def test_an_attachment_to_a_terminal_types_and_sees(node: Node) -> None:
     seen = node.run(pod("typed", container("main", script, stdin=True, tty=True)))
     remote = await command(node, seen, SPDY, stdin=True, tty=True)
     assert isinstance(remote, SpdyRemote)
-    await remote.client.send(remote._ids["resize"], json.dumps({"Width": 99, "Height": 33}).encode() + b"\n")
     await remote.send(b"hello\n")
-    await remote.until_got(b"got hello\r\n")
+    await remote.until_got(b"got hello\r\n")  # from here on the trap is set
+    await remote.client.send(remote._ids["resize"], json.dumps({"Width": 99, "Height": 33}).encode() + b"\n")
+    await remote.send(b"again\n")
     await remote.until_got(b"33 99\r\n")
     await remote.leave()
     assert node.kubelet.pods()[seen.name]["main"].restarts == 0
