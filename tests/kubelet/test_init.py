@@ -29,7 +29,8 @@ def sidecar(ordinary: Json, **fields: object) -> Json:
 
 
 def said(directory: Path) -> list[str]:
-    return (directory / "said").read_text().splitlines()
+    path = directory / "said"
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def until_said(directory: Path, number: int) -> list[str]:

@@ -111,6 +111,7 @@ def _ended(node: Node, interrupt: Interruption, directory: Path) -> list[str]:
         )
     )
     said = directory / "said"
+    said.touch()
     eventually(said.read_text, lambda text: "up" in text, "it is up")
     node.kubelet.withdraw(seen.name)
     eventually(said.read_text, lambda text: "asked" in text, "it is asked to end")

@@ -66,6 +66,7 @@ def test_the_hook_may_be_a_pause(node: Node, tmp_path: Path) -> None:
     )
     main = container("main", count, lifecycle={"preStop": {"sleep": {"seconds": 4}}}, **SHARED)
     seen = node.run(pod("paused", main, volumes=volumes(tmp_path), terminationGracePeriodSeconds=seconds(20)))
+    eventually((tmp_path / "said").exists, bool, "it counts")
     node.kubelet.withdraw(seen.name)
     before = len((tmp_path / "said").read_text().split())
     node.idle()
@@ -166,5 +167,13 @@ def test_a_failing_probe_ends_a_container_by_its_own_grace(node: Node) -> None:
     )
     seen = node.until(name, lambda view: view["main"].restarts >= 1, "it is restarted", 40)
     assert seen["main"].last.exit_code == 137
-    # It is still deaf, and the pod's own grace is an hour.
-    node.client.stop_pod(node.sandboxes(seen)[0].id)
+    # It is still deaf, and has an hour from the pod; a kubelet that is just starting it starts it anew.
+    node.kubelet.withdraw(name)
+    volumes_of_pod = node.kubelet.state / "root/pods" / seen.uid
+
+    def stopped() -> bool:
+        for sandbox in node.sandboxes(seen):
+            node.client.stop_pod(sandbox.id)
+        return not volumes_of_pod.exists()
+
+    eventually(stopped, bool, "the pod is taken down", 60)

@@ -32,7 +32,7 @@ def pack(
 ) -> None:
     """Write the job: the checkout's files, the script, and ``additions``: host paths and where they go.
 
-    ``end`` is what systemctl is told when the script has ended.
+    ``end`` is the command that switches off when the script has ended.
     """
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
         for path in checkout_files(checkout):

@@ -37,10 +37,10 @@ KERNEL_OPTIONS = ("console=ttyS0", "panic=-1", "quiet", "loglevel=4", "systemd.s
 
 
 class End(StrEnum):
-    """How the guest is switched off after its job: the command that does it, in words of systemctl."""
+    """How the guest is switched off after its job: the command that does it."""
 
     QUICK = "poweroff --force --force"  # nobody is asked to end, what is written is on the disk
-    ORDERLY = "poweroff"
+    ORDERLY = "systemctl --no-block poweroff"
     CUT = "poweroff --force --force --no-sync"  # as a power failure: what was not synced is lost
 
 
