@@ -1,11 +1,13 @@
 """Liveness, readiness and startup probes, by exec, HTTP, TCP and gRPC."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.critest.toolchain import ensure_tool
+from tests.harness.client import eventually
 from tests.harness.images import Entry
 from tests.kubelet.manifests import WAIT, Json, container, pod, seconds
 from tests.kubelet.node import Node
@@ -122,16 +124,27 @@ def test_a_startup_probe_holds_the_others_back(node: Node, way: Way) -> None:
     node.until(name, lambda view: view["main"].restarts == 1, "the liveness probe has its turn")
 
 
+SLOW: Json = {"exec": {"command": ["sleep", "30"]}, "timeoutSeconds": 1, "failureThreshold": 1}
+
+
 def test_a_probe_that_takes_too_long_has_failed(node: Node) -> None:
-    slow = {
-        "exec": {"command": ["sleep", "30"]},
-        "periodSeconds": 1,
-        "timeoutSeconds": 1,
-        "failureThreshold": 1,
-    }
-    name = node.kubelet.apply(pod("slow", container("main", livenessProbe=slow)))
-    seen = node.until(name, lambda view: view["main"].restarts >= 1, "it is restarted")
-    assert not [line for line in _processes(node, seen["main"].id) if "sleep 30" in line]
+    liveness = {**SLOW, "periodSeconds": 1}
+    name = node.kubelet.apply(pod("slow", container("main", livenessProbe=liveness)))
+    node.until(name, lambda view: view["main"].restarts >= 1, "it is restarted")
+
+
+def test_the_command_of_a_probe_that_takes_too_long_is_killed(node: Node) -> None:
+    readiness = {**SLOW, "periodSeconds": 20}  # left alone, two of them would always be there
+    name = node.kubelet.apply(pod("slow", container("main", readinessProbe=readiness)))
+    failed = re.compile(f'"Probe failed" .*pod="default/{name}"')
+    eventually(lambda: failed.search(node.kubelet.log()), bool, "it has failed", 60)
+    seen = node.kubelet.pods()[name]
+    eventually(
+        lambda: _processes(node, seen["main"].id),
+        lambda lines: not [line for line in lines if "sleep 30" in line],
+        "its command is gone",
+        10,
+    )
 
 
 def _processes(node: Node, container_id: str) -> list[str]:
