@@ -87,16 +87,17 @@ async def build(config: Config) -> AsyncIterator[Node]:
         network = _network(config)
         await network.start()
         stack.push_async_callback(network.close)
+        # What the host may refuse comes before the monitor, which would live on.
+        hierarchy = Hierarchy.detect()
+        driver = await choose(config.runtime.cgroup_manager, hierarchy)
+        stack.push_async_callback(driver.close)
+        handlers = Handlers.find(config, paths.runtimes, driver.name)
         monitor = await Monitor.connect(
             paths.runroot,
             timeout_s=config.runtime.monitor_timeout_s,
             house=lambda pid: monitor_scope.house(pid, config.runtime.monitor_cgroup),
         )
         stack.push_async_callback(monitor.close)
-        hierarchy = Hierarchy.detect()
-        driver = await choose(config.runtime.cgroup_manager, hierarchy)
-        stack.push_async_callback(driver.close)
-        handlers = Handlers.find(config, paths.runtimes, driver.name)
         node = Node(
             config=config,
             paths=paths,
