@@ -19,7 +19,10 @@ _SCOPE = {
 
 
 def container_annotations(container: ContainerInput) -> dict[str, str]:
-    """What the pod's author wrote, without what steers the runtime; ours win over both."""
+    """What the pod's author wrote, without what steers the runtime.
+
+    Ours win over that and over the handler's, but for the scope's, which the node's owner may set otherwise.
+    """
     sandbox = container.sandbox
     ours = {
         "io.kubernetes.cri.container-type": "container",
