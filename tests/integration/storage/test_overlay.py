@@ -4,13 +4,16 @@ import asyncio
 import json
 import stat
 import tarfile
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api.ids import ContainerId, new_container_id
 from host import mounts
+from host.overlayfs import overlay
 from storage.catalogue import Image
 from storage.images import Images
 from storage.overlay import ImageNotFound, RootfsExists, RootfsManager, RootfsNotFound, disk_usage
@@ -180,17 +183,27 @@ async def test_a_busy_root_filesystem_is_still_removed(store: Images, rootfs: Ro
 
 
 async def test_a_caller_that_goes_away_leaves_no_root_filesystem(
-    store: Images, rootfs: RootfsManager
+    store: Images, rootfs: RootfsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = await add(store, LAYERS, "cancelled")
     before = contents(store)
-    container = new_container_id()
-    task = asyncio.create_task(rootfs.prepare(container, image))
-    while not rootfs.known():
-        await asyncio.sleep(0.001)
+    reached, go_on = threading.Event(), threading.Event()
+    mounted: list[int] = []
+
+    def held(*arguments: Any) -> None:
+        reached.set()
+        go_on.wait(60)
+        overlay(*arguments)
+        mounted.append(len(mounts.mountpoints_below(store.root)))
+
+    monkeypatch.setattr("storage.overlay.overlay", held)
+    task = asyncio.create_task(rootfs.prepare(new_container_id(), image))
+    assert await asyncio.to_thread(reached.wait, 60)
     task.cancel()
+    go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert mounted == [1]  # it was made to its end, and taken away
     assert rootfs.known() == set()
     assert contents(store) == before
     assert mounts.mountpoints_below(store.root) == []
