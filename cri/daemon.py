@@ -2,7 +2,7 @@
 
     lock → records → store → monitor → network → restore → gRPC; the other way round at the end.
 
-Containers and the monitor outlive all of this.
+Containers outlive all of this, and as long as there are any the monitor does.
 """
 
 import asyncio
@@ -87,7 +87,6 @@ async def build(config: Config) -> AsyncIterator[Node]:
         network = _network(config)
         await network.start()
         stack.push_async_callback(network.close)
-        # What the host may refuse comes before the monitor, which would live on.
         hierarchy = Hierarchy.detect()
         driver = await choose(config.runtime.cgroup_manager, hierarchy)
         stack.push_async_callback(driver.close)
@@ -97,7 +96,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             timeout_s=config.runtime.monitor_timeout_s,
             house=lambda pid: monitor_scope.house(pid, config.runtime.monitor_cgroup),
         )
-        stack.push_async_callback(monitor.close)
+        stack.push_async_callback(monitor.leave)
         node = Node(
             config=config,
             paths=paths,

@@ -6,8 +6,6 @@ Each one tries the thing itself on throw-away objects and cleans up: version num
 import ctypes
 import os
 import re
-import tempfile
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,21 +73,29 @@ def idmapped_mounts(directory: Path) -> bool:
 
 def _try_mapped_layers(directory: Path, userns: int) -> bool:
     """Mount an overlay of mapped layers in a directory of our own below ``directory``, and take it away."""
-    place = Path(tempfile.mkdtemp(prefix=".probe-", dir=directory))
+    place = directory / f".probe-{os.getpid()}"
+    for left in directory.glob(".probe-*"):  # by a process that was killed
+        if left == place or not Path("/proc", left.name.removeprefix(".probe-")).exists():
+            _take_away(left)
     layers, target = [place / "0", place / "1"], place / "target"
+    place.mkdir(mode=0o700)
     try:
-        with ExitStack() as undo:
-            for path in (*layers, target):
-                path.mkdir()
-                undo.callback(detach_copy, path)
-            for layer in layers:
-                attach_copy(layer, layer, userns=userns, recursive=False)
-            overlay(layers, None, None, target)
+        for path in (*layers, target):
+            path.mkdir()
+        for layer in layers:
+            attach_copy(layer, layer, userns=userns, recursive=False)
+        overlay(layers, None, None, target)
     except OSError:
         return False
     finally:
-        place.rmdir()
+        _take_away(place)
     return True
+
+
+def _take_away(place: Path) -> None:
+    for path in (place / "target", place / "0", place / "1"):
+        detach_copy(path)
+    place.rmdir()
 
 
 def hugepage_sizes(sysfs: Path = Path("/sys")) -> frozenset[str]:

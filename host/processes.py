@@ -90,7 +90,7 @@ def _input_file(content: bytes | None) -> int:
     return descriptor
 
 
-async def _exited(pidfd: int, timeout_s: float | None) -> bool:
+async def exited(pidfd: int, timeout_s: float | None) -> bool:
     """Wait until the process behind ``pidfd`` has ended; False when the time was up before."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
@@ -156,7 +156,7 @@ async def _wait(program: str, pid: int, pidfd: int, timeout_s: float) -> int:
     """Wait and reap; a timeout or a cancellation kills the process group first."""
     in_time = False
     try:
-        in_time = await _exited(pidfd, timeout_s)
+        in_time = await exited(pidfd, timeout_s)
     finally:
         if not in_time:
             kill_group(pid)

@@ -17,6 +17,7 @@ from typing import Self
 
 from api.ids import ContainerId
 from host.fds import close_all, give_pipes
+from host.processes import exited
 from host.spawn import become_subreaper
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection, Reply
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 # Requests that run a runtime's command: doing them twice would do something else.
 _ONCE = (protocol.Create, protocol.Start, protocol.Exec, protocol.Shutdown)
 _RESTART_DELAY_S = (0.0, 0.2, 1.0, 5.0)
+_PARTING_S = 5.0
 
 House = Callable[[int], Awaitable[None]]
 
@@ -63,6 +65,7 @@ class Monitor:
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
         self._recovery: asyncio.Task[None] | None = None
+        self._pid = 0
         self._started_pid: int | None = None
         self._journal: int | None = None
         self._holdings = Holdings()
@@ -117,19 +120,36 @@ class Monitor:
             os.close(self._journal)
             self._journal = None
 
+    async def leave(self) -> None:
+        """Part with the monitor at a daemon's end: it lives on if containers do, and ends otherwise."""
+        try:
+            async with asyncio.timeout(_PARTING_S):
+                await self.shutdown()
+        except MonitorFailed:
+            pass  # containers live
+        except TimeoutError:
+            log.warning("the monitor does not answer, and is left alone pid=%d", self._pid)
+        await self.close()
+
     async def shutdown(self) -> None:
-        """End the monitor itself, if no container is live.
+        """End the monitor itself, if no container is live; it is gone when this returns.
 
         Raises:
             MonitorFailed: containers are live.
         """
+        pidfd = _open_pidfd(self._pid)
         self._closed = True  # the coming loss of the connection is wanted
         try:
             with contextlib.suppress(MonitorUnavailable):
                 await self._request(protocol.Shutdown())
-        except MonitorFailed:
+            if pidfd is not None:
+                await exited(pidfd, self._timeout_s)
+        except BaseException:
             self._closed = False
             raise
+        finally:
+            if pidfd is not None:
+                os.close(pidfd)
         await self.close()
         if self._started_pid is not None:
             await asyncio.to_thread(_reap, self._started_pid)
@@ -390,9 +410,10 @@ class Monitor:
                 close_all(reply.descriptors)
                 raise MonitorUnavailable(
                     f"the running monitor speaks version {reply.result.get('version')}, this daemon "
-                    f"{protocol.VERSION}; drain the node, then end process {reply.result.get('pid')}"
+                    f"{protocol.VERSION}; drain the node, then send {reply.result.get('pid')} a SIGTERM"
                 )
-            await self._house(_integer(reply.result, "pid"))
+            self._pid = _integer(reply.result, "pid")
+            await self._house(self._pid)
         except BaseException:
             connection.close()
             raise
@@ -533,6 +554,13 @@ def _raise_failure(result: Json, runtime: Runtime, verb: str, container_id: str,
     if result.get("status") != 0:
         words = (str(result.get("log", "")).encode(), str(result.get("stderr", "")).encode())
         raise runtime.failure(verb, container_id, *words)
+
+
+def _open_pidfd(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _reap(pid: int) -> None:

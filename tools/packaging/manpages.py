@@ -118,9 +118,9 @@ def _monitor(day: date) -> Page:
         "One such process watches all containers of a node: it runs the OCI runtime's commands, holds the "
         "containers' pipes, consoles and pidfds, writes their logs, and records how they ended. The daemon, "
         "podwright(8), starts it when none runs for its directory; nobody else needs to.",
-        "It lives on when the daemon ends or is upgraded, and hands everything to the next one. When it is "
-        "killed itself, the daemon starts another and gives it what it holds: no line of a log and no exit "
-        "code is lost.",
+        "It lives on when the daemon ends or is upgraded under containers, and hands everything to the next "
+        "one; without containers it ends with the daemon. When it is killed itself, the daemon starts "
+        "another and gives it what it holds: no line of a log and no exit code is lost.",
         "DIRECTORY is the absolute path of the daemon's runroot.",
     )
     page.heading("SIGNALS")

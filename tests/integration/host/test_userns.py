@@ -129,5 +129,19 @@ def test_the_probe_tries_and_leaves_nothing(tmp_path: Path) -> None:
     assert mountpoints_below(tmp_path) == []
 
 
+def test_what_a_killed_probe_has_left_is_taken_away_by_the_next(tmp_path: Path) -> None:
+    ended = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(ended, 0)
+    for pid in (ended, os.getpid()):
+        place = tmp_path / f".probe-{pid}"
+        (place / "0").mkdir(parents=True)
+        attach_copy(place / "0", place / "0", userns=None, recursive=False)
+    other = tmp_path / ".probe-1"
+    other.mkdir()
+    assert idmapped_mounts(tmp_path)
+    assert list(tmp_path.iterdir()) == [other]
+    assert mountpoints_below(tmp_path) == []
+
+
 def test_a_file_system_that_cannot_be_mapped_is_known() -> None:
     assert not idmapped_mounts(Path("/sys/kernel"))
