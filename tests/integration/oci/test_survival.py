@@ -136,6 +136,21 @@ async def test_sigterm_does_not_end_a_monitor_with_containers(workshop: Workshop
     assert monitor_pid(workshop.directory) == pid
 
 
+async def test_a_daemon_that_ends_leaves_a_monitor_that_hangs_and_its_containers_alone(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    pid = monitor_pid(workshop.directory)
+    monkeypatch.setattr("oci.monitor.client._PARTING_S", 0.1)
+    os.kill(pid, signal.SIGSTOP)
+    await workshop.monitor.leave()
+    assert f"the monitor does not answer, and is left alone pid={pid}" in caplog.text
+    os.kill(pid, signal.SIGCONT)
+    workshop.monitor = await Monitor.connect(workshop.directory)
+    assert [record.id for record in await workshop.monitor.list()] == [container_id]
+    assert monitor_pid(workshop.directory) == pid
+
+
 @pytest.mark.parametrize("runtime", ["crun"], indirect=True)  # the monitor's memory does not depend on it
 async def test_many_containers_cost_one_small_process(workshop: Workshop) -> None:
     pid = monitor_pid(workshop.directory)
