@@ -11,13 +11,14 @@ from api.ids import ContainerId
 from cri import exits
 from cri.containers import record as containers
 from cri.containers.remove import release as release_container
+from cri.containers.stop import kill
 from cri.forget import forget
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import record as sandboxes
 from cri.sandboxes.release import release as release_sandbox
 from oci.monitor.protocol import Record
-from oci.monitor.types import Exited, MonitorFailed, NotLive, UnknownContainer
+from oci.monitor.types import Exited, MonitorFailed, MonitorUnavailable, NotLive, UnknownContainer
 
 logger = logging.getLogger(__name__)
 
@@ -25,17 +26,29 @@ logger = logging.getLogger(__name__)
 async def restore(node: Node) -> None:
     """Bring memory and disk in line with what runs; nothing that runs is touched."""
     _read(node)
-    await node.monitor.settle()
+    await _settle(node)
     watched = {record.id: record for record in await node.monitor.list()}
     for container in node.containers:
-        if container.alive and container.id not in watched:
+        seen = watched.get(container.id)
+        if container.alive and seen is None:
             await _end_unwatched(node, container)
-        _reconcile_container(node, container, watched.get(container.id))
+        elif container.phase is containers.Phase.EXITED and seen is not None and seen.state != "exited":
+            logger.warning("container %s failed to start, but runs: ending it", container.id[:12])
+            await kill(node, container)
+        _reconcile_container(node, container, seen)
     for sandbox in node.sandboxes:
         _reconcile_sandbox(node, sandbox, watched.get(sandbox.id))
     await _undo_unfinished(node)
     await _sweep(node)
     logger.info("restored %d sandboxes and %d containers", len(node.sandboxes), len(node.containers))
+
+
+async def _settle(node: Node) -> None:
+    """A runtime's command that hangs, on a dead disk perhaps, must not keep the whole node down."""
+    try:
+        await node.monitor.settle()
+    except MonitorUnavailable as error:
+        logger.warning("a runtime's command of before is still running: %s", error)
 
 
 def _read(node: Node) -> None:

@@ -9,7 +9,7 @@ import fcntl
 import os
 import signal
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from api.errors import FailedPrecondition
 from host.syscalls import libc, raise_errno
@@ -61,6 +61,23 @@ def kill_group(pid: int) -> None:
         return
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def oom_score_adj(wanted: int) -> Iterator[None]:
+    """Have ``wanted`` (proc(5), -1000 to 1000) while the block lasts: a child started in it keeps it.
+
+    Lowering needs CAP_SYS_RESOURCE; without it our own value stays.
+    """
+    with open("/proc/self/oom_score_adj", "r+b", buffering=0) as file:
+        own = int(file.read())
+        with contextlib.suppress(PermissionError):
+            file.write(b"%d" % wanted)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(PermissionError):
+                file.write(b"%d" % own)
 
 
 def spawn(

@@ -1,5 +1,6 @@
 """StartContainer."""
 
+import logging
 import time
 
 from api.errors import FailedPrecondition
@@ -7,9 +8,13 @@ from api.runtime.v1 import api_pb2 as pb
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.status import get_finished
+from cri.containers.stop import kill
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes.record import Phase as SandboxPhase
+from oci.monitor.types import MonitorUnavailable, UnknownContainer
+
+logger = logging.getLogger(__name__)
 
 # What a shell answers when a program cannot be started, and what the kubelet knows from the peers.
 START_FAILED = 128
@@ -48,6 +53,8 @@ async def _start(node: Node, operation: Operation, container: Container) -> None
             timeout_s = node.config.runtime.runtime_command_timeout_s
             await node.monitor.start(container.id, runtime, timeout_s)
     except Exception as error:
+        with operation.step("kill"):
+            await _end(node, container)
         _failed(container, str(error))
         node.records.put(KIND, container.to_row())
         raise
@@ -55,6 +62,14 @@ async def _start(node: Node, operation: Operation, container: Container) -> None
         container.phase = Phase.RUNNING
     node.records.put(KIND, container.to_row())
     publish(node, container, pb.CONTAINER_STARTED_EVENT)
+
+
+async def _end(node: Node, container: Container) -> None:
+    """A start that took too long, or whose answer was lost, may have succeeded: nothing of it goes on."""
+    try:
+        await kill(node, container)
+    except (UnknownContainer, MonitorUnavailable) as error:
+        logger.warning("container %s may have processes: %s", container.id[:12], error)
 
 
 def _failed(container: Container, message: str) -> None:

@@ -50,7 +50,7 @@ async def _stop(node: Node, operation: Operation, container: Container) -> None:
                 await _exited_in_grace(container)
         if not container.exited.is_set():
             with operation.step("kill"):
-                await _kill(node, container)
+                await _kill_and_wait(node, container)
     finally:
         container.stop_deadline = None
 
@@ -59,6 +59,13 @@ async def _signal(node: Node, container: Container, signo: int) -> None:
     """One that has just ended is fine: the word of its exit is on its way."""
     with contextlib.suppress(NotLive):
         await node.monitor.signal(container.id, signo)
+
+
+async def kill(node: Node, container: Container) -> None:
+    """SIGKILL to all processes of a container; that they have ended is told later, if at all."""
+    await _signal(node, container, signal.SIGKILL)
+    if container.cgroup_path:
+        await asyncio.to_thread(node.cgroups.kill, container.cgroup_path)
 
 
 async def _exited_in_grace(container: Container) -> None:
@@ -77,10 +84,8 @@ async def _exited_in_grace(container: Container) -> None:
         waiting.cancel()
 
 
-async def _kill(node: Node, container: Container) -> None:
-    await _signal(node, container, signal.SIGKILL)
-    if container.cgroup_path:
-        await asyncio.to_thread(node.cgroups.kill, container.cgroup_path)
+async def _kill_and_wait(node: Node, container: Container) -> None:
+    await kill(node, container)
     patience_s = node.config.runtime.ctr_stop_timeout
     try:
         await asyncio.wait_for(container.exited.wait(), patience_s)

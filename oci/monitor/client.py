@@ -22,7 +22,7 @@ from host.spawn import become_subreaper
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection, Reply
 from oci.monitor.handles import Attachment, ExecHandle
-from oci.monitor.holdings import Holdings
+from oci.monitor.holdings import Held, Holdings
 from oci.monitor.protocol import Json, Record
 from oci.monitor.scratch import Scratch
 from oci.monitor.types import (
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 _ONCE = (protocol.Create, protocol.Start, protocol.Exec, protocol.Shutdown)
 _RESTART_DELAY_S = (0.0, 0.2, 1.0, 5.0)
 _PARTING_S = 5.0
+_ENDING_S = 1.0  # between the loss of a monitor's connection and the end of its process
 
 House = Callable[[int], Awaitable[None]]
 
@@ -291,6 +292,7 @@ class Monitor:
                     streams=list(descriptors),
                     timeout_s=start_timeout_s,
                     run_timeout_s=run_timeout_s,
+                    oom_score_adj=int(str(process.get("oomScoreAdj", 0))),
                 )
                 reply = await self._request(request, list(descriptors.values()))
             _raise_failure(reply.result, runtime, "exec", container_id, start_timeout_s)
@@ -464,38 +466,61 @@ class Monitor:
 
     async def _recover(self) -> None:
         """Start another monitor and hand every live container over to it; tries for ever."""
-        if self._started_pid is not None:
-            await asyncio.to_thread(_reap, self._started_pid)
-            self._started_pid = None
-        for attempt in itertools.count():
-            await asyncio.sleep(_RESTART_DELAY_S[min(attempt, len(_RESTART_DELAY_S) - 1)])
-            try:
-                await self._hand_over()
-                return
-            except Exception:
-                log.exception("monitor not replaced yet attempt=%d", attempt + 1)
-
-    async def _hand_over(self) -> None:
-        journal = None if self._journal is None else os.dup(self._journal)  # the old one's, before greeting
+        await self._reap_ended()
+        journal = None if self._journal is None else os.dup(self._journal)  # the old one's
         try:
-            await self._establish(start=True)
-            assert self._connection is not None
-            for held in self._holdings.all():
-                streams = dict(held.streams)
-                if journal is not None:
-                    streams["journal"] = journal  # holds what was between a pipe and a log
-                request = protocol.Adopt(held.record._asdict(), list(streams))
-                await self._in_time(request, self._connection.request(request, list(streams.values())))
-                self._holdings.watch(held, lambda name, code: self._post(protocol.Reaped(name, code)))
+            for attempt in itertools.count():
+                await asyncio.sleep(_RESTART_DELAY_S[min(attempt, len(_RESTART_DELAY_S) - 1)])
+                try:
+                    await self._hand_over(journal)
+                    return
+                except Exception:
+                    log.exception("monitor not replaced yet attempt=%d", attempt + 1)
         finally:
             if journal is not None:
                 os.close(journal)
+
+    async def _reap_ended(self) -> None:
+        """Collect the lost monitor if it was our child; it may live, and only the connection be lost."""
+        pid = self._started_pid
+        pidfd = None if pid is None else _open_pidfd(pid)
+        if pid is None or pidfd is None:
+            return
+        try:
+            if await exited(pidfd, _ENDING_S):
+                _reap(pid)
+                self._started_pid = None
+        finally:
+            os.close(pidfd)
+
+    async def _hand_over(self, journal: int | None) -> None:
+        await self._establish(start=True)
+        assert self._connection is not None
+        try:
+            for held in self._holdings.all():
+                await self._adopt(self._connection, held, journal)
+        except BaseException:
+            self._connection.close()
+            raise
         for handle in list(self._handles.values()):
             handle.orphaned()
         self._connected.set()
         for record in await self.list():  # if only the connection was lost, exits were told to nobody
             if record.state == State.EXITED and record.id in self._holdings:
                 self._exited(record)
+
+    async def _adopt(self, connection: Connection, held: Held, journal: int | None) -> None:
+        """Give one container to the new monitor; one that it cannot take must not cost the others theirs."""
+        streams = dict(held.streams)
+        if journal is not None:
+            streams["journal"] = journal  # holds what was between a pipe and a log
+        request = protocol.Adopt(held.record._asdict(), list(streams))
+        try:
+            await self._in_time(request, connection.request(request, list(streams.values())))
+        except MonitorFailed as error:
+            log.error("container not taken over container=%s error=%s", held.record.id, error)
+            return
+        self._holdings.watch(held, lambda name, code: self._post(protocol.Reaped(name, code)))
 
     # --- what we hold -----------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from host.spawn import exit_code_of, kill_group, spawn
+from host.spawn import exit_code_of, kill_group, oom_score_adj, spawn
 from oci.monitor.children import Children
 from oci.monitor.reactor import Reactor
 
@@ -53,9 +53,11 @@ class Commands:
         errors: int | None,
         timeout_s: float,
         on_end: Callable[[Result, float], None],
+        oom_adj: int = 0,
     ) -> "Command":
         """Start ``argv`` with ``stdio`` (three descriptors, still the caller's).
 
+        The command starts with ``oom_adj``, not with our own: runtimes pass on what they are not told to set.
         ``errors`` is the reading end of its stderr, if that is ours to read. ``on_end`` gets the result and
         the time before the start, while pids that the command made may still be claimed from Children.
 
@@ -64,7 +66,8 @@ class Commands:
         """
         since = self._children.expect()
         try:
-            pid = spawn(argv, self._environment, stdio)
+            with oom_score_adj(oom_adj):
+                pid = spawn(argv, self._environment, stdio)
         except BaseException:
             self._children.settled()
             raise

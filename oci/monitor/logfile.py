@@ -1,5 +1,6 @@
 """A container's log file: append, reopen after the kubelet's rotation, an optional size limit."""
 
+import contextlib
 import os
 
 from oci.monitor.journal import Chunk
@@ -10,8 +11,10 @@ class LogFile:
 
     __slots__ = ("_identity", "descriptor", "path", "size", "size_max")
 
-    def __init__(self, path: str, size_max: int) -> None:
+    def __init__(self, path: str, size_max: int, *, patient: bool = False) -> None:
         """Open or create ``path`` (mode 0640); ``size_max`` of 0 means no limit.
+
+        With ``patient``, a file that cannot be opened is tried again by each :meth:`append`.
 
         Raises:
             OSError: the directory is missing, or the file cannot be opened.
@@ -19,7 +22,13 @@ class LogFile:
         self.path = path
         self.size_max = size_max
         self.descriptor = -1
-        self._open()
+        self.size = 0
+        self._identity = (0, 0)
+        try:
+            self._open()
+        except OSError:
+            if not patient:
+                raise
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -50,9 +59,19 @@ class LogFile:
             self.size = 0
 
     def append(self, lines: bytes) -> bytes:
-        """Write; what the disk did not take is returned, to be tried again."""
+        """Write whole lines; what the disk did not take is returned, to be tried again.
+
+        Of a line that was taken in part nothing stays: before the rest comes others may write, or rotate.
+        """
         try:
+            if self.descriptor < 0:
+                self._open()
             count = os.write(self.descriptor, lines)
+            if count < len(lines):
+                count = lines.rfind(b"\n", 0, count) + 1
+                os.ftruncate(self.descriptor, self.size + count)
+        except FileNotFoundError:
+            return b""  # the directory is gone, and with it whoever reads logs there
         except OSError:
             return lines
         self.size += count
@@ -68,7 +87,8 @@ class LogFile:
                 os.ftruncate(self.descriptor, chunk.log_size)
                 self.size = chunk.log_size
         else:
-            _cut_renamed(os.path.dirname(self.path), chunk)
+            with contextlib.suppress(FileNotFoundError):
+                _cut_renamed(os.path.dirname(self.path), chunk)
         return self.append(lines)
 
     def close(self) -> None:

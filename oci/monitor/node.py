@@ -261,6 +261,7 @@ class Node:
                 errors=io.errors,
                 timeout_s=request.timeout_s,
                 on_end=ended,
+                oom_adj=request.oom_score_adj,
             )
         except CommandNotStarted as error:
             io.close()
@@ -372,7 +373,9 @@ class Node:
             answer.done({})
             return
         journal = held.pop("journal", None)
-        log = None if record.log_path is None else LogFile(record.log_path, record.log_size_max)
+        log = None
+        if record.log_path is not None:  # one that cannot be opened must not cost the container
+            log = LogFile(record.log_path, record.log_size_max, patient=True)
         container = self._add(record, log, held)
         descriptors.clear()  # they are the container's from here on
         if journal is not None:

@@ -18,6 +18,7 @@ from oci.monitor.logfile import LogFile
 from oci.monitor.reactor import READ, WRITE, Callback, Reactor, complain
 
 _LOG_RETRY_S = 0.2
+_CONSOLE_RETRY_S = 0.1
 _UNREAD = struct.Struct("i")
 
 
@@ -173,8 +174,13 @@ class Stream:
         except BlockingIOError:
             return
         except OSError as error:
-            if error.errno != errno.EIO:  # EIO: the last slave of a console is closed
+            if error.errno != errno.EIO:
                 complain(f"cannot read {self.name} of {self._container_id}: {error.strerror}")
+            elif not self._draining:
+                # Nobody has the console open now; /dev/console opens it again.
+                self._reactor.unwatch(self.descriptor)
+                self._reactor.later(_CONSOLE_RETRY_S, self.resume)
+                return
             data = b""
         if not data:
             self.close()

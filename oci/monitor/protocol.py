@@ -64,7 +64,7 @@ class Exec(NamedTuple):
     """Run ``argv`` (the runtime's detached exec) on the descriptors that come along, as named by ``streams``.
 
     The reply carries the process's pidfd, and the console's master after it if there is a console.
-    ``run_timeout_s`` of 0 means no limit.
+    ``run_timeout_s`` of 0 means no limit. ``oom_score_adj`` is the container's: crun's exec does not set it.
     """
 
     id: str
@@ -77,6 +77,7 @@ class Exec(NamedTuple):
     streams: list[str]
     timeout_s: float
     run_timeout_s: float
+    oom_score_adj: int
 
 
 class Signal(NamedTuple):

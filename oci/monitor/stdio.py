@@ -34,9 +34,12 @@ class Stdio:
         self.given.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
 
     def add_input(self, name: str) -> None:
-        """The next descriptor is the reading end of a pipe; the other is kept."""
-        reading, self.kept[name] = self._pipe()
+        """The next descriptor is the reading end of a pipe; the other is kept, non-blocking: who writes to it
+        must not wait for a process that does not read."""
+        reading, writing = self._pipe()
+        os.set_blocking(writing, False)
         self.given.append(reading)
+        self.kept[name] = writing
 
     def add_output(self, name: str) -> int:
         """The next descriptor is the writing end of a pipe; the other is kept, non-blocking, and given."""

@@ -1,5 +1,6 @@
 """A CRI client for tests: the generated stubs, and the requests that tests make most, each with a timeout."""
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -84,6 +85,11 @@ class Client:
     def container(self, container: str) -> pb.ContainerStatus:
         request = pb.ContainerStatusRequest(container_id=container)
         return self.runtime.ContainerStatus(request, timeout=TIMEOUT_S).status
+
+    def pid_of(self, container: str) -> int:
+        """The container's first process."""
+        request = pb.ContainerStatusRequest(container_id=container, verbose=True)
+        return int(json.loads(self.runtime.ContainerStatus(request, timeout=TIMEOUT_S).info["info"])["pid"])
 
     def pod(self, pod: str) -> pb.PodSandboxStatus:
         request = pb.PodSandboxStatusRequest(pod_sandbox_id=pod)

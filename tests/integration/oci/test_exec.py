@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 
+from api.ids import new_container_id
 from oci.monitor.exec_sync import ExecOutput, exec_sync
 from oci.runtime import RuntimeFailed
-from tests.integration.oci.conftest import Json, Workshop, process
+from tests.integration.oci.conftest import Json, Workshop, monitor_pid, process
 
 pytestmark = pytest.mark.root
 
@@ -120,3 +122,30 @@ async def test_exec_returns_when_its_process_ends_not_its_children(workshop: Wor
     done = await run(workshop, container_id, process("/bin/sh", "-c", "sleep 503 & echo done"))
     assert done.stdout == b"done\n"
     assert b"\x00503" in await everything_running(workshop, container_id)
+
+
+@pytest.mark.parametrize("wanted", [None, 700])
+async def test_an_exec_is_as_likely_to_be_killed_for_memory_as_its_container(
+    workshop: Workshop, wanted: int | None
+) -> None:
+    def what(*args: str) -> Json:
+        return process(*args) | ({} if wanted is None else {"oomScoreAdj": wanted})
+
+    container_id = new_container_id()
+    workshop.logs.mkdir()
+    own = Path("/proc/self/oom_score_adj").read_text()
+    await workshop.create_from(
+        workshop.bundle(container_id, what("/bin/sh", "-c", "read x; cat /proc/self/oom_score_adj")),
+        container_id,
+        stdin=True,
+    )
+    await workshop.monitor.start(container_id, workshop.runtime)
+    done = await run(workshop, container_id, what("/bin/cat", "/proc/self/oom_score_adj"))
+    assert done.stdout == b"%d\n" % (wanted or 0)
+    async with await workshop.monitor.attach(container_id, stdin=True) as attachment:
+        assert attachment.stdin is not None
+        os.write(attachment.stdin, b"go\n")
+        await workshop.exit_of(container_id)
+    assert workshop.log_text(container_id) == done.stdout
+    pid = monitor_pid(workshop.directory)
+    assert Path(f"/proc/{pid}/oom_score_adj").read_text() in (own, "-999\n")

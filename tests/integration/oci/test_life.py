@@ -4,11 +4,13 @@ import asyncio
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
 from api.ids import new_container_id
 from oci.monitor.client import Monitor
+from oci.monitor.exec_sync import exec_sync
 from oci.monitor.types import MonitorFailed, NotLive, UnknownContainer
 from oci.runtime import RuntimeFailed
 from tests.integration.oci.conftest import Workshop, monitor_pid, process
@@ -88,6 +90,28 @@ async def test_terminal_is_logged_as_stdout_and_resized(workshop: Workshop) -> N
     lines = workshop.log_text(container_id).replace(b"\r", b"").split(b"\n")
     assert lines[0].startswith(b"/dev/")
     assert [line for line in lines[1:] if line] == [b"30 100", b"word", b"43 132", b"got word"]
+
+
+async def test_a_console_that_is_closed_and_opened_again_goes_on(workshop: Workshop) -> None:
+    script = """
+        echo one
+        exec </dev/null >/dev/null 2>&1
+        until [ -e /tmp/again ]; do sleep 0.02; done
+        seq 3000 >/dev/console
+        exit 7
+    """
+    container_id = await workshop.run("/bin/sh", "-c", script, terminal=True)
+    while b"one" not in workshop.log_path(container_id).read_bytes():
+        await asyncio.sleep(0.01)
+    output = Path(f"/proc/{(await workshop.monitor.list())[0].pid}/fd/1")
+    while output.readlink() != Path("/dev/null"):
+        await asyncio.sleep(0.01)
+    await workshop.monitor.resize(container_id, 100, 30)
+    touch = process("/bin/sh", "-c", ": >/tmp/again")
+    assert (await exec_sync(workshop.monitor, container_id, workshop.runtime, touch)).exit_code == 0
+    assert (await workshop.exit_of(container_id)).exit_code == 7
+    lines = workshop.log_text(container_id).replace(b"\r", b"").split(b"\n")
+    assert lines[:-1] == [b"one", *(b"%d" % number for number in range(1, 3001))]
 
 
 async def test_output_left_by_a_process_that_outlives_the_first_is_waited_for_briefly(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,37 @@ async def test_exit_while_no_monitor_lives_is_learnt_from_the_kernel(workshop: W
         exited = await workshop.exit_of(container_id)
     assert exited.exit_code == 23
     assert workshop.log_text(container_id) == b"last\n"
+
+
+async def test_a_log_that_cannot_be_opened_costs_no_container_its_monitor(workshop: Workshop) -> None:
+    script = "read x; echo said $x; exit 5"
+    lost, kept = [await workshop.run("/bin/sh", "-c", script, stdin=True) for _ in range(2)]
+    away = workshop.logs.rename(workshop.directory / "away")
+    end(monitor_pid(workshop.directory))
+    for container_id in (lost, kept):
+        async with await workshop.monitor.attach(container_id, stdin=True) as attachment:
+            assert attachment.stdin is not None
+            if container_id == kept:
+                away.rename(workshop.logs)
+            os.write(attachment.stdin, b"it\n")
+            assert (await workshop.exit_of(container_id)).exit_code == 5
+    assert workshop.log_text(lost) == b""
+    assert workshop.log_text(kept) == b"said it\n"
+
+
+async def test_only_the_connection_is_lost(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sh", "-c", "read x; exit 6", stdin=True)
+    pid = monitor_pid(workshop.directory)
+    connection = workshop.monitor._connection
+    assert connection is not None
+    connection._sock.shutdown(socket.SHUT_RDWR)
+    while workshop.monitor._connection is connection:
+        await asyncio.sleep(0.01)
+    async with await workshop.monitor.attach(container_id, stdin=True) as attachment:
+        assert attachment.stdin is not None
+        os.write(attachment.stdin, b"go\n")
+        assert (await workshop.exit_of(container_id)).exit_code == 6
+    assert monitor_pid(workshop.directory) == pid
 
 
 async def test_exec_outlives_its_monitor(workshop: Workshop) -> None:

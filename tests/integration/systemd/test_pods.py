@@ -62,12 +62,6 @@ def cgroup_of(client: Client, container: str) -> str:
     return str(json.loads(answer.info["info"])["cgroupPath"])
 
 
-def pid_of(client: Client, container: str) -> int:
-    request = pb.ContainerStatusRequest(container_id=container, verbose=True)
-    answer = client.runtime.ContainerStatus(request, timeout=patient(30))
-    return int(json.loads(answer.info["info"])["pid"])
-
-
 def test_the_driver_is_reported(client: Client) -> None:
     answer = client.runtime.RuntimeConfig(pb.RuntimeConfigRequest(), timeout=patient(30))
     assert answer.linux.cgroup_driver == pb.SYSTEMD
@@ -88,7 +82,7 @@ def test_processes_are_in_scopes_below_the_slice(client: Client, handler: str, a
     pod, container = start(client, config, handler)
     scope = f"podwright-{container}.scope"
     assert cgroup_of(client, container) == f"{path}/{scope}"
-    membership = Path(f"/proc/{pid_of(client, container)}/cgroup").read_text()
+    membership = Path(f"/proc/{client.pid_of(container)}/cgroup").read_text()
     assert membership == f"0::{path}/{scope}\n"
     assert properties(scope, "Slice", "ActiveState") == {
         "Slice": path.rpartition("/")[2],
@@ -231,10 +225,10 @@ def test_pods_live_on_when_the_daemon_ends(
     daemon: Daemon, client: Client, handler: str, how: signal.Signals
 ) -> None:
     pod, container = start(client, pod_config("lives", cgroup_parent=SLICE_PATH), handler, limited())
-    before = pid_of(client, container), files(cgroup_of(client, container)), units(), cgroups()
+    before = client.pid_of(container), files(cgroup_of(client, container)), units(), cgroups()
     daemon.restart(how)
     assert client.container(container).state == pb.CONTAINER_RUNNING
-    assert (pid_of(client, container), files(cgroup_of(client, container)), units(), cgroups()) == before
+    assert (client.pid_of(container), files(cgroup_of(client, container)), units(), cgroups()) == before
     client.remove_pod(pod)
 
 

@@ -1,17 +1,23 @@
 """Attaching to containers: input, several clients, floods, and clients that leave."""
 
 import asyncio
+import fcntl
+import os
+import struct
+import termios
 from pathlib import Path
 
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client, eventually
+from tests.harness.patience import patient
 from tests.integration.streaming.pods.conftest import Pods
 from tests.integration.streaming.pods.observe import inside
 from tests.integration.streaming.pods.remote import SPDY, TRANSPORTS, Remote, attach, run
 
 pytestmark = pytest.mark.root
+PIPE_BYTES = 65536  # what a pipe holds, pipe(7)
 
 
 @pytest.fixture(params=TRANSPORTS)
@@ -62,6 +68,30 @@ async def test_other_stdin_outlives_its_clients(pods: Pods, client: Client, tran
     assert second.got("stdout") == b"two\n"
     await second.leave()
     assert client.container(pod.container).state == pb.CONTAINER_RUNNING
+
+
+async def test_input_that_nobody_reads_keeps_the_daemon_from_nothing(
+    pods: Pods, client: Client, transport: str
+) -> None:
+    script = "until [ -e /tmp/go ]; do sleep 0.02; done; busybox head -c 200000 | busybox wc -c"
+    pod = pods.run("sh", "-c", script, stdin=True)
+    remote = await attach(client, transport, pod.container, stdin=True)
+    sending = asyncio.create_task(remote.send(bytes(200_000)))
+    stdin = os.open(f"/proc/{client.pid_of(pod.container)}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        async with asyncio.timeout(patient(30)):
+            while _unread(stdin) < PIPE_BYTES:
+                await asyncio.sleep(0.02)
+    finally:
+        os.close(stdin)
+    assert client.exec(pod.container, "touch", "/tmp/go").exit_code == 0
+    await sending
+    await remote.until_got(b"200000\n")
+    await remote.leave()
+
+
+def _unread(pipe: int) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0])
 
 
 async def test_every_client_sees_what_any_of_them_causes(pods: Pods, client: Client) -> None:

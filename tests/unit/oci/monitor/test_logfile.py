@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,35 @@ def test_size_limit_cuts_before_the_line_that_exceeds_it(tmp_path: Path) -> None
         log.append(text)
     log.close()
     assert path.read_bytes() == b"9\n"
+
+
+def test_a_line_that_the_disk_takes_in_part_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    log = LogFile(str(path), 0)
+    room = 6
+    write = os.write
+    monkeypatch.setattr("oci.monitor.logfile.os.write", lambda fd, data: write(fd, data[:room]))
+    assert log.append(b"one\ntwo\nthree\n") == b"two\nthree\n"
+    assert path.read_bytes() == b"one\n"
+    room = 3
+    assert log.append(b"two\nthree\n") == b"two\nthree\n"
+    path.rename(tmp_path / "old")
+    log.reopen()
+    room = 100
+    assert log.append(b"two\nthree\n") == b""
+    assert ((tmp_path / "old").read_bytes(), path.read_bytes()) == (b"one\n", b"two\nthree\n")
+    log.close()
+
+
+def test_a_patient_log_is_opened_once_it_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "logs/log"
+    log = LogFile(str(path), 0, patient=True)
+    assert log.append(b"nobody could read this\n") == b""
+    path.mkdir(parents=True)
+    assert log.append(b"kept\n") == b"kept\n"
+    path.rmdir()
+    assert log.append(b"kept\n") == b""
+    log.close()
+    assert path.read_bytes() == b"kept\n"

@@ -11,7 +11,7 @@ REQUESTS: list[Request] = [
         "c", "crun", ["crun", "create"], "/p", "/l", None, "/log", 0, True, False, 2.5, 1000, 1001
     ),
     protocol.Start("c", ["crun", "start"], "/l", 60.0),
-    protocol.Exec("c", "e", ["crun"], "/j", "/p", "/l", "/tty", ["stdin", "stdout"], 1.0, 0),
+    protocol.Exec("c", "e", ["crun"], "/j", "/p", "/l", "/tty", ["stdin", "stdout"], 1.0, 0, 700),
     protocol.Signal("c", 15),
     protocol.ExecKill("e"),
     protocol.ReopenLog("c"),
