@@ -104,6 +104,20 @@ def test_a_scope_is_stopped_before_the_daemon_when_the_machine_goes_down(
 
 
 @HANDLERS
+@pytest.mark.parametrize("wanted_adj", [0, -500, 700])
+def test_an_exec_is_as_likely_to_be_killed_for_memory_as_its_container(
+    client: Client, handler: str, wanted_adj: int
+) -> None:
+    """Only with CAP_SYS_RESOURCE, as here, the monitor has a protection that could be passed on."""
+    wanted = limited()
+    wanted.linux.resources.oom_score_adj = wanted_adj
+    pod, container = start(client, pod_config("killed"), handler, wanted)
+    found = client.exec(container, "cat", "/proc/self/oom_score_adj", "/proc/1/oom_score_adj").stdout
+    assert found.split() == [b"%d" % wanted_adj] * 2
+    client.remove_pod(pod)
+
+
+@HANDLERS
 def test_limits_last(client: Client, handler: str) -> None:
     """Through a change of the unit's other properties and a daemon-reload, as created and as updated."""
     pod, container = start(client, pod_config("limits", cgroup_parent=SLICE_PATH), handler, limited())
