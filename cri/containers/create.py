@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from api.errors import AlreadyExists, InvalidArgument
@@ -139,8 +140,8 @@ async def _make(
     with operation.step("root file system"):
         rootfs = await node.rootfs.prepare(container.id, image, sandbox.namespaces.get("user"))
     with operation.step("spec"):
-        container.user = await asyncio.to_thread(
-            bundle.write, node, container, sandbox, image, volume_images, rootfs
+        container.user = await node.volume_threads.run(
+            partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
         )
         if container.log_path is not None:
             container.log_path.parent.mkdir(parents=True, exist_ok=True)
