@@ -1,6 +1,7 @@
-"""A network plugin that fails to attach and then to detach: the sandbox is listed until that works."""
+"""What fails, and whose undo fails too: listed, or removed with its sandbox, as soon as that works again."""
 
 import json
+import shutil
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,9 @@ import grpc
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
-from tests.harness.client import Client, eventually
+from tests.harness.client import Client, container_config, eventually
 from tests.harness.daemon import Daemon, Settings
-from tests.integration.cri.conftest import left_over, pod_config, take_counts
+from tests.integration.cri.conftest import IMAGE, import_busybox, left_over, pod_config, take_counts
 
 pytestmark = pytest.mark.root
 
@@ -31,6 +32,15 @@ case "$CNI_COMMAND" in
 esac
 """
 
+RUNTIME = """#!/bin/sh
+for word in "$@"; do
+    case "$word" in create|delete)
+        if [ -e {switch} ]; then echo "$word: the switch is down" >&2; exit 1; fi ;;
+    esac
+done
+exec {crun} "$@"
+"""
+
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Iterator[tuple[Daemon, Path]]:
@@ -46,6 +56,21 @@ def broken(tmp_path: Path) -> Iterator[tuple[Daemon, Path]]:
     daemon = Daemon(Settings(tables={"crio.network": {"plugin_dirs": [str(plugin.parent)]}}))
     conflist = {"cniVersion": "1.0.0", "name": "switchable", "plugins": [{"type": "switchable"}]}
     (daemon.state / "net.d/10-bridge.conflist").write_text(json.dumps(conflist))
+    daemon.start()
+    yield daemon, switch
+    assert daemon.teardown() == []
+
+
+@pytest.fixture
+def broken_runtime(tmp_path: Path) -> Iterator[tuple[Daemon, Path]]:
+    """A daemon whose runtime neither creates nor deletes while the file exists."""
+    switch = tmp_path / "down"
+    program = tmp_path / "switchable"
+    program.write_text(RUNTIME.format(switch=switch, crun=shutil.which("crun")))
+    program.chmod(0o755)
+    tables = {"crio.runtime.runtimes.crun": {"runtime_path": str(program)}}
+    daemon = Daemon(Settings(tables=tables))
+    import_busybox(daemon)
     daemon.start()
     yield daemon, switch
     assert daemon.teardown() == []
@@ -158,3 +183,26 @@ def test_a_stop_whose_network_fails_can_be_repeated(broken: tuple[Daemon, Path])
     assert client.pod(pod).state == pb.SANDBOX_NOTREADY
     client.remove_pod(pod)
     assert client.pods() == []
+
+
+def test_a_container_that_can_neither_be_made_nor_undone_goes_with_its_sandbox(
+    broken_runtime: tuple[Daemon, Path],
+) -> None:
+    daemon, switch = broken_runtime
+    client, config = daemon.client, pod_config("switch")
+    client.remove_pod(client.run_pod(config))
+    before = take_counts(daemon)
+    pod = client.run_pod(config)
+    switch.touch()
+    with pytest.raises(grpc.RpcError) as caught:
+        client.create_container(pod, container_config("main", IMAGE, ["true"]), config)
+    text = str(caught.value.details())
+    assert "create: the switch is down" in text.partition("[")[0]
+    assert "its undo failed too" in text.partition("[")[2]
+    assert client.containers() == []
+    client.stop_pod(pod)
+    with pytest.raises(grpc.RpcError, match="delete: the switch is down"):
+        client.remove_pod(pod)
+    switch.unlink()
+    client.remove_pod(pod)
+    assert left_over(before, daemon) == [], daemon.log_tail()
