@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ from host import features, security
 from host.cgroups import Hierarchy
 from host.children import Orphans, zombies
 from host.notify import notify
+from host.threads import DetachedThreads
 from oci import hostview, pause
 from oci.monitor.client import Monitor
 from oci.precompiled import Filters
@@ -53,6 +55,11 @@ if TYPE_CHECKING:
     from cri.metrics.collectors import Metrics
 
 logger = logging.getLogger(__name__)
+
+# Of the default executor, for the daemon's own files and cgroups.
+_THREADS = 64
+# Containers that are made at once; one whose volume hangs counts for as long as it hangs.
+_VOLUME_THREADS = 128
 
 
 class AlreadyRunning(FailedPrecondition):
@@ -116,6 +123,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             defaults=await asyncio.to_thread(handler_defaults, config, handlers.default),
             filters=Filters(),
             streaming=streaming_server(config.api, lambda: node),
+            volume_threads=DetachedThreads("volumes", _VOLUME_THREADS),
         )
         await node.handlers.probe()
         security.say_limitations(node.host.capabilities)
@@ -149,6 +157,7 @@ async def serve(config: Config, reread: Reread) -> None:
     """
     stop, hangup = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="daemon"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)

@@ -16,6 +16,7 @@ from cri.sandboxes.record import Sandbox
 from cri.store import Store
 from cri.streaming.server import StreamingServer
 from host.cgroups import Hierarchy
+from host.threads import DetachedThreads
 from oci.generate.inputs import HostView
 from oci.monitor.client import Monitor
 from oci.precompiled import Filters
@@ -49,3 +50,5 @@ class Node:
     defaults: HandlerDefaults
     filters: Filters
     streaming: StreamingServer
+    # For what touches the file systems of volumes, which may hang for ever.
+    volume_threads: DetachedThreads

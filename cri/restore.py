@@ -16,7 +16,7 @@ from cri.forget import forget
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import record as sandboxes
-from cri.sandboxes.release import release as release_sandbox
+from cri.sandboxes.release import undo as undo_sandbox
 from oci.monitor.protocol import Record
 from oci.monitor.types import Exited, MonitorFailed, MonitorUnavailable, NotLive, UnknownContainer
 
@@ -101,7 +101,8 @@ async def _undo_unfinished(node: Node) -> None:
     for sandbox in node.sandboxes:
         if sandbox.phase is sandboxes.Phase.CREATING:
             undo = Operation("undo RunPodSandbox", sandbox.id)
-            await _undone(undo, release_sandbox(node, sandbox, undo))
+            if await undo_sandbox(node, sandbox, undo) is None:
+                logger.info("%s %s done", undo.verb, undo.subject[:12])
 
 
 async def _undone(operation: Operation, work: Awaitable[None]) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from api.errors import AlreadyExists, NotFound
 from api.ids import ContainerId
+from host.disk_usage import disk_usage
 from host.files import remove_tree
 from host.mounts import (
     MNT_DETACH,
@@ -29,6 +30,7 @@ from host.mounts import (
     umount_if_mounted,
 )
 from host.overlayfs import overlay
+from host.threads import DetachedThreads
 from storage.catalogue import Image, LayersVanished
 from storage.database import Database
 from storage.digest import Digest
@@ -39,7 +41,9 @@ from storage.mapped import mapped_layers
 log = logging.getLogger(__name__)
 
 _USAGE_TTL_S = 10.0
-_SECTOR_BYTES = 512  # the unit of st_blocks
+# How long a caller waits for a measurement, and how many trees are measured at once.
+_USAGE_PATIENCE_S = 10.0
+_MEASURERS = 2
 
 
 class RootfsNotFound(NotFound):
@@ -65,13 +69,23 @@ class RootfsManager:
     """Makes and removes root file systems below ``<root>/containers``."""
 
     def __init__(
-        self, root: Path, database: Database, layers: Layers, *, usage_ttl_s: float = _USAGE_TTL_S
+        self,
+        root: Path,
+        database: Database,
+        layers: Layers,
+        *,
+        usage_ttl_s: float = _USAGE_TTL_S,
+        usage_patience_s: float = _USAGE_PATIENCE_S,
     ) -> None:
         self._containers = root / "containers"
         self._database = database
         self._layers = layers
         self._usage_ttl_s = usage_ttl_s
+        self._usage_patience_s = usage_patience_s
         self._usage: dict[ContainerId, _Usage] = {}
+        self._measuring: dict[ContainerId, asyncio.Future[_Usage]] = {}
+        self._measurers = DetachedThreads("usage", _MEASURERS)
+        self._unmeasured: set[ContainerId] = set()  # those that the log names already
         self.image_volumes = ImageVolumes(root, database, layers)
         # Container processes in user namespaces of their own pass through on the way to their root.
         self._containers.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -155,7 +169,10 @@ class RootfsManager:
 
     async def _remove(self, container_id: ContainerId) -> None:
         chain = await asyncio.to_thread(self._unmake, container_id)
+        if (measuring := self._measuring.get(container_id)) is not None:
+            measuring.cancel()
         self._usage.pop(container_id, None)
+        self._unmeasured.discard(container_id)
         await self._layers.collect(chain)
 
     def _unmake(self, container_id: ContainerId) -> list[Digest]:
@@ -216,53 +233,55 @@ class RootfsManager:
     async def usage(self, container_id: ContainerId) -> tuple[int, int]:
         """Bytes and inodes that the container itself wrote, at most ``usage_ttl_s`` old.
 
+        Older ones if the tree cannot be measured, or not in ``usage_patience_s``; the log says so once.
+
         Raises:
             RootfsNotFound: there is none for this container.
+            OSError: it was never measured; a TimeoutError when it only takes longer.
         """
         known = self._usage.get(container_id)
-        now = time.monotonic()
-        if known is None or now - known.taken_at_s > self._usage_ttl_s:
-            size, inodes = await asyncio.to_thread(self._measure, container_id)
-            known = self._usage[container_id] = _Usage(now, size, inodes)
+        if known is not None and time.monotonic() - known.taken_at_s <= self._usage_ttl_s:
+            return known.bytes, known.inodes
+        try:
+            known = await self._measured(container_id)
+        except OSError as error:
+            if container_id not in self._unmeasured:
+                self._unmeasured.add(container_id)
+                log.warning("usage is not known container=%s error=%s", container_id[:12], error)
+            if known is None:
+                raise
         return known.bytes, known.inodes
 
-    def _measure(self, container_id: ContainerId) -> tuple[int, int]:
+    async def _measured(self, container_id: ContainerId) -> _Usage:
+        """A new measurement; callers that come while there is one share it."""
+        measuring = self._measuring.get(container_id)
+        if measuring is None:
+            measuring = self._measuring[container_id] = asyncio.ensure_future(self._measure(container_id))
+            measuring.add_done_callback(lambda done: self._forget_measuring(container_id, done))
+        await asyncio.wait({measuring}, timeout=self._usage_patience_s)
+        if not measuring.done():
+            raise TimeoutError(f"still measuring after {self._usage_patience_s:g} s")
+        if measuring.cancelled():
+            raise _no_rootfs(container_id)
+        return measuring.result()
+
+    async def _measure(self, container_id: ContainerId) -> _Usage:
         upper = self._containers / container_id / "upper"
         try:
-            return disk_usage(upper)
+            size, inodes = await self._measurers.run(lambda: disk_usage(upper))
         except FileNotFoundError as error:
-            raise RootfsNotFound(f"container {container_id} has no root file system") from error
+            raise _no_rootfs(container_id) from error
+        self._usage[container_id] = known = _Usage(time.monotonic(), size, inodes)
+        return known
+
+    def _forget_measuring(self, container_id: ContainerId, done: asyncio.Future[_Usage]) -> None:
+        del self._measuring[container_id]
+        if not done.cancelled():
+            done.exception()  # nobody may have waited until the end
 
 
-def disk_usage(directory: Path) -> tuple[int, int]:
-    """Bytes on disk and inodes of a tree, its top included; hard links count once. Blocking.
-
-    Entries that vanish meanwhile are passed over.
-    """
-    size = inodes = 0
-    linked: set[int] = set()
-    pending: list[Path | str] = [directory]
-    top = directory.lstat()
-    size, inodes = top.st_blocks * _SECTOR_BYTES, 1
-    while pending:
-        try:
-            entries = list(os.scandir(pending.pop()))
-        except FileNotFoundError:
-            continue
-        for entry in entries:
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(entry.path)
-            elif found.st_nlink > 1:
-                if found.st_ino in linked:
-                    continue
-                linked.add(found.st_ino)
-            size += found.st_blocks * _SECTOR_BYTES
-            inodes += 1
-    return size, inodes
+def _no_rootfs(container_id: ContainerId) -> RootfsNotFound:
+    return RootfsNotFound(f"container {container_id} has no root file system")
 
 
 def _copy_root_mode(lower: Path, upper: Path) -> None:

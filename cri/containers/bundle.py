@@ -45,8 +45,9 @@ def write(
     volume_images: Mapping[int, Image],
     rootfs: Path,
 ) -> tuple[int, int, tuple[int, ...]]:
-    """Make the bundle; uid, gid and groups of the process. Blocks for file operations.
+    """Make the bundle; uid, gid and groups of the process.
 
+    Blocks for file operations on volumes too, for ever when one hangs: call it by ``Node.volume_threads``.
     ``volume_images`` are those of the request's image volumes, by the number of their mount.
 
     Raises:

@@ -1,9 +1,10 @@
 """CreateContainer: root file system, bundle, and the runtime's create through the monitor."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from api.errors import AlreadyExists, InvalidArgument
@@ -23,6 +24,8 @@ from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Sandbox
 from oci.monitor.types import CreateContainer
 from storage.catalogue import Image
+
+logger = logging.getLogger(__name__)
 
 # Why a sandbox must be ready.
 NEED = "containers need a ready one"
@@ -90,17 +93,32 @@ async def _create(
     volume_images = image_volumes.find(node, config)
     config = image_volumes.with_digests(config, volume_images)
     container = _record(node, name, sandbox, config, image)
-    async with AsyncExitStack() as undo:
+    try:
         node.containers.add(container)
         node.records.put(KIND, container.to_row())
-        undo.push_async_callback(release, node, container, operation)
         await _make(node, operation, container, sandbox, image, volume_images)
         sandbox.require_ready(NEED)  # it may have been stopped meanwhile
         container.phase = Phase.CREATED
         node.records.put(KIND, container.to_row())
-        undo.pop_all()
+    except BaseException as error:
+        await _undo(node, operation, container, error)
+        raise
     publish(node, container, pb.CONTAINER_CREATED_EVENT)
     return container.id
+
+
+async def _undo(node: Node, operation: Operation, container: Container, cause: BaseException) -> None:
+    """Release what was made. If that fails too, a repeat or the removal of the sandbox does it; the client
+    hears of the cause, with a note of that."""
+    try:
+        await release(node, container, operation)
+    except Exception as error:
+        logger.exception(
+            "the undo of CreateContainer %s failed: %s", container.id[:12], operation.describe_steps()
+        )
+        cause.add_note(
+            f"its undo failed too ({error}): removing sandbox {container.sandbox_id[:12]} repeats it"
+        )
 
 
 def _record(node: Node, name: str, sandbox: Sandbox, config: pb.ContainerConfig, image: Image) -> Container:
@@ -139,8 +157,8 @@ async def _make(
     with operation.step("root file system"):
         rootfs = await node.rootfs.prepare(container.id, image, sandbox.namespaces.get("user"))
     with operation.step("spec"):
-        container.user = await asyncio.to_thread(
-            bundle.write, node, container, sandbox, image, volume_images, rootfs
+        container.user = await node.volume_threads.run(
+            partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
         )
         if container.log_path is not None:
             container.log_path.parent.mkdir(parents=True, exist_ok=True)

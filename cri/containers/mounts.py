@@ -21,7 +21,8 @@ def resolve(
 
     ``images`` has the sources of the image volumes, mounted already, by the number of their mount.
 
-    Blocks for file operations on the mounts' own file systems: call it off the event loop.
+    Blocks for file operations on the mounts' own file systems, for ever when one hangs: call it by
+    ``Node.volume_threads``.
 
     Raises:
         BadMount: a path is missing, or a source that must exist does not.

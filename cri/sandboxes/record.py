@@ -1,9 +1,11 @@
 """A pod sandbox as the daemon knows it.
 
     CREATING ──RunPodSandbox done──▶ READY ──StopPodSandbox, pause died──▶ STOPPED ──RemovePodSandbox──▶ gone
-        └──failed or daemon killed──▶ released, gone
+        └──failed or daemon killed──▶ released, gone                              ▲
+                                └──that failed, too: with undo_failed─────────────┘
 
-Only READY and STOPPED sandboxes are listed.
+Only READY and STOPPED sandboxes are listed. One with ``undo_failed`` never was ready: RunPodSandbox under the
+same name releases it first, as StopPodSandbox and RemovePodSandbox do with any.
 """
 
 import json
@@ -57,6 +59,8 @@ class Sandbox:
     runtime: str = ""
     # The cgroup above those of its processes, as cri.cgroups understood the request.
     cgroup_parent: str = ""
+    # RunPodSandbox failed, and so did the release of what it had made.
+    undo_failed: bool = False
 
     _item: pb.PodSandbox | None = None
 
@@ -105,6 +109,7 @@ class Sandbox:
             "pause_pid": self.pause_pid,
             "runtime": self.runtime,
             "cgroup_parent": self.cgroup_parent,
+            "undo_failed": self.undo_failed,
         }
         return Row(self.id, self.name, self.config.SerializeToString(), json.dumps(state))
 
@@ -125,6 +130,7 @@ class Sandbox:
             pause_pid=state["pause_pid"],
             runtime=state["runtime"],
             cgroup_parent=state["cgroup_parent"],
+            undo_failed=state.get("undo_failed", False),  # rows of earlier daemons lack it
         )
 
     def cri_state(self) -> pb.PodSandboxState.ValueType:

@@ -2,13 +2,16 @@
 RunPodSandbox, the work of StopPodSandbox and RemovePodSandbox, and the repair after a crash."""
 
 import asyncio
+import logging
 
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import files, network, pause
-from cri.sandboxes.record import KIND, Sandbox
+from cri.sandboxes.record import KIND, Phase, Sandbox
 from host.files import remove_tree
 from host.namespaces import unpin
+
+logger = logging.getLogger(__name__)
 
 
 async def shut_down(node: Node, sandbox: Sandbox, operation: Operation) -> None:
@@ -39,6 +42,25 @@ async def release(node: Node, sandbox: Sandbox, operation: Operation) -> None:
         await node.cgroup_driver.retire(sandbox.cgroup_parent, lambda: _shares_cgroup(node, sandbox))
     node.records.delete(KIND, sandbox.id)
     node.sandboxes.discard(sandbox)
+
+
+async def undo(node: Node, sandbox: Sandbox, operation: Operation) -> Exception | None:
+    """Release a sandbox whose RunPodSandbox did not come to its end; the error when that fails too.
+
+    It is listed then, as not ready: the kubelet's garbage collection stops and removes it until that works,
+    also when the pod was deleted and is never asked for again.
+    """
+    try:
+        await release(node, sandbox, operation)
+    except Exception as error:
+        logger.exception(
+            "the undo of RunPodSandbox %s failed: %s", sandbox.id[:12], operation.describe_steps()
+        )
+        sandbox.phase = Phase.STOPPED
+        sandbox.undo_failed = True
+        node.records.put(KIND, sandbox.to_row())
+        return error
+    return None
 
 
 def _shares_cgroup(node: Node, sandbox: Sandbox) -> bool:

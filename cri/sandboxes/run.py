@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Collection
-from contextlib import AsyncExitStack
 
 from api.errors import AlreadyExists
 from api.ids import SandboxId, new_sandbox_id
@@ -15,7 +14,7 @@ from cri.operations import Operation
 from cri.sandboxes import files, network, pause, validate
 from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import KIND, Phase, Sandbox
-from cri.sandboxes.release import release
+from cri.sandboxes.release import release, undo
 from host.namespaces import Kind, SysctlRefused, pin, sysctl_path
 from host.userns import pin_owned
 from oci.generate.namespaces import id_entries
@@ -26,7 +25,8 @@ class SandboxExists(AlreadyExists):
 
 
 async def run_pod_sandbox(node: Node, request: pb.RunPodSandboxRequest) -> pb.RunPodSandboxResponse:
-    """Make and start a pod sandbox; a failure leaves nothing of it.
+    """Make and start a pod sandbox; a failure leaves nothing of it, or one that is not ready when what was
+    made cannot be given back.
 
     A repeat under the same metadata gets the sandbox that is ready, or joins the call that makes it.
     """
@@ -44,7 +44,7 @@ async def run_pod_sandbox(node: Node, request: pb.RunPodSandboxRequest) -> pb.Ru
 
 async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSandboxRequest) -> SandboxId:
     present = node.sandboxes.named(name)
-    if present is not None and present.phase is Phase.CREATING:
+    if present is not None and (present.phase is Phase.CREATING or present.undo_failed):
         # Left by an attempt that failed and whose undo failed too: no name stays reserved for ever.
         with operation.step("undo of an earlier attempt"):
             await release(node, present, operation)
@@ -58,14 +58,19 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
     sandbox = Sandbox(new_sandbox_id(), name, request.config, request.runtime_handler, time.time_ns())
     sandbox.runtime = sandbox.handler or node.handlers.default
     sandbox.cgroup_parent = node.cgroup_driver.parent(request.config.linux.cgroup_parent)
-    async with AsyncExitStack() as undo:
+    try:
         node.sandboxes.add(sandbox)
         node.records.put(KIND, sandbox.to_row())
-        undo.push_async_callback(release, node, sandbox, operation)
         await _make(node, operation, sandbox)
         sandbox.phase = Phase.READY
         node.records.put(KIND, sandbox.to_row())
-        undo.pop_all()
+    except BaseException as error:
+        # The client hears of the cause, not of what it also brought about.
+        if (failed := await undo(node, sandbox, operation)) is not None:
+            error.add_note(
+                f"its undo failed too ({failed}): stopping or removing sandbox {sandbox.id[:12]} repeats it"
+            )
+        raise
     return sandbox.id
 
 

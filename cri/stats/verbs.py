@@ -59,6 +59,8 @@ def swap_usage(usage: MemoryUsage, now: int) -> pb.SwapUsage | None:
 async def message(node: Node, container: Container) -> pb.ContainerStats:
     """What ``container`` uses now; a container that has ended has only attributes and its layer.
 
+    A layer that cannot be measured is left out: the log says why.
+
     Raises:
         RootfsNotFound: it is being removed.
     """
@@ -66,7 +68,6 @@ async def message(node: Node, container: Container) -> pb.ContainerStats:
     stats = (
         node.cgroups.stats(container.cgroup_path) if container.alive and container.cgroup_path else Stats()
     )
-    used_bytes, inodes = await node.rootfs.usage(container.id)
     cpu_ns = 0 if stats.cpu is None else stats.cpu.usage_ns
     return pb.ContainerStats(
         attributes=pb.ContainerAttributes(
@@ -79,12 +80,20 @@ async def message(node: Node, container: Container) -> pb.ContainerStats:
         memory=memory_usage(stats.memory or MemoryUsage(0, 0, 0, 0, 0), now, psi_stats(stats, "memory")),
         swap=None if stats.memory is None else swap_usage(stats.memory, now),
         io=pb.IoUsage(timestamp=now, psi=psi_stats(stats, "io")) if stats.pressure else None,
-        writable_layer=pb.FilesystemUsage(
-            timestamp=now,
-            fs_id=pb.FilesystemIdentifier(mountpoint=str(node.images.fs_info().mountpoint)),
-            used_bytes=value(used_bytes),
-            inodes_used=value(inodes),
-        ),
+        writable_layer=await _writable_layer(node, container, now),
+    )
+
+
+async def _writable_layer(node: Node, container: Container, now: int) -> pb.FilesystemUsage | None:
+    try:
+        used_bytes, inodes = await node.rootfs.usage(container.id)
+    except OSError:
+        return None
+    return pb.FilesystemUsage(
+        timestamp=now,
+        fs_id=pb.FilesystemIdentifier(mountpoint=str(node.images.fs_info().mountpoint)),
+        used_bytes=value(used_bytes),
+        inodes_used=value(inodes),
     )
 
 

@@ -3,6 +3,7 @@
 import re
 import secrets
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,10 +63,22 @@ def take_counts(daemon: Daemon) -> Counts:
     return Counts.take(directories, cgroups=re.compile(CGROUP))
 
 
+# The daemon and the monitor: a restart brings new ones.
+OURS = (" serve --config", "oci.monitor.main")
+
+
 def left_over(before: Counts, daemon: Daemon) -> list[str]:
-    """What is there now and was not before, but for a daemon that was started anew."""
-    found = before.left_over(take_counts(daemon))
-    return [line for line in found if not (line.startswith("process:") and " serve --config" in line)]
+    """What is there and was not before, but for a daemon and a monitor that were started anew.
+
+    Looks again for a while: what has ended is not always gone at once.
+    """
+    end = time.monotonic() + patient(5)
+    while True:
+        found = before.left_over(take_counts(daemon))
+        left = [line for line in found if not (line.startswith("process:") and any(map(line.count, OURS)))]
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(patient(0.2))
 
 
 @pytest.fixture

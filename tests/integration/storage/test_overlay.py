@@ -6,7 +6,6 @@ import stat
 import tarfile
 import threading
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from host import mounts
 from host.overlayfs import overlay
 from storage.catalogue import Image
 from storage.images import Images
-from storage.overlay import ImageNotFound, RootfsExists, RootfsManager, RootfsNotFound, disk_usage
+from storage.overlay import ImageNotFound, RootfsExists, RootfsManager, RootfsNotFound
 from tests.integration.storage.conftest import OpenStore, contents
 from tests.integration.storage.support import (
     OCI_MANIFEST,
@@ -207,12 +206,3 @@ async def test_a_caller_that_goes_away_leaves_no_root_filesystem(
     assert rootfs.known() == set()
     assert contents(store) == before
     assert mounts.mountpoints_below(store.root) == []
-
-
-def test_hard_links_count_once(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(bytes(8192))
-    (tmp_path / "b").hardlink_to(tmp_path / "a")
-    (tmp_path / "d").mkdir()
-    size, inodes = disk_usage(tmp_path)
-    assert inodes == 3
-    assert 8192 <= size < 16384 + 8192

@@ -1,9 +1,22 @@
-"""What CreateContainer asks of a request before anything is made."""
+"""What CreateContainer asks of a request before anything is made, and where it waits for volumes."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
+from cri.containers import bundle, create
 from cri.containers.create import PodNotPrivileged, require_privileged
+from cri.containers.mounts import BadMount
+from cri.operations import Operation
+from host.threads import DetachedThreads
+from tests.harness.patience import patient
+from tests.unit.cri.made import IMAGE, TARGET
 
 
 def _pod(privileged: bool) -> pb.PodSandboxConfig:
@@ -25,3 +38,32 @@ def test_a_privileged_container_needs_a_pod_that_may_have_one() -> None:
 @pytest.mark.parametrize("now", [False, True])
 def test_the_pod_says_so_when_it_is_made_or_when_an_ephemeral_container_comes(now: bool) -> None:
     require_privileged(_container(True), _pod(now), _pod(not now))
+
+
+async def test_a_volume_that_hangs_does_not_hold_up_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, let_go = threading.Semaphore(0), threading.Event()
+
+    def write(*_: object) -> None:
+        begun.release()
+        let_go.wait()
+        raise BadMount("the server of the volume is gone")
+
+    async def prepare(*_: object) -> Path:
+        return Path("/rootfs")
+
+    monkeypatch.setattr(bundle, "write", write)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    node = cast(Any, SimpleNamespace(rootfs=SimpleNamespace(prepare=prepare)))
+    node.volume_threads = DetachedThreads("volumes", 2)
+    container, sandbox = TARGET, cast(Any, SimpleNamespace(namespaces={}))
+    creating = [
+        asyncio.create_task(create._make(node, Operation("test", name), container, sandbox, IMAGE, {}))
+        for name in ("one", "two")
+    ]
+    try:
+        await asyncio.wait_for(asyncio.to_thread(lambda: (begun.acquire(), begun.acquire())), patient(60))
+    finally:
+        let_go.set()
+    for one in creating:
+        with pytest.raises(BadMount):
+            await one

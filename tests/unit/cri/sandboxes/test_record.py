@@ -1,5 +1,7 @@
 """Sandbox records: stored and read back, and what lists show."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 from api.ids import SandboxId
@@ -17,6 +19,7 @@ def _sandbox() -> Sandbox:
     sandbox.attached = True
     sandbox.pause_pid = 7
     sandbox.cgroup_parent = "/pods.slice"
+    sandbox.undo_failed = True
     return sandbox
 
 
@@ -35,8 +38,16 @@ def test_a_record_reads_back_as_it_was() -> None:
         "attached",
         "pause_pid",
         "cgroup_parent",
+        "undo_failed",
     ):
         assert getattr(again, field) == getattr(sandbox, field), field
+
+
+def test_a_record_of_an_earlier_daemon_reads_too() -> None:
+    row = _sandbox().to_row()
+    state = json.loads(row.state)
+    del state["undo_failed"]
+    assert not Sandbox.from_row(replace(row, state=json.dumps(state))).undo_failed
 
 
 def test_only_a_ready_sandbox_is_ready() -> None:

@@ -1,5 +1,6 @@
-"""Statistics of containers while some of them go away."""
+"""Statistics of containers while some of them go away, or cannot be measured."""
 
+import errno
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -32,7 +33,7 @@ def container(letter: str) -> Container:
 
 
 class Layers:
-    """The writable layers of all but ``gone``."""
+    """The writable layers of all but ``gone``; those of e cannot be read."""
 
     def __init__(self, gone: str) -> None:
         self._gone = gone
@@ -40,6 +41,8 @@ class Layers:
     async def usage(self, container_id: ContainerId) -> tuple[int, int]:
         if container_id.startswith(self._gone):
             raise RootfsNotFound(f"container {container_id} has no root file system")
+        if container_id.startswith("e"):
+            raise OSError(errno.EIO, "the disk has a hole")
         return 4096, 1
 
 
@@ -58,3 +61,9 @@ async def test_a_list_leaves_out_what_is_removed_meanwhile(node: Node) -> None:
 async def test_one_container_that_is_being_removed_is_not_found(node: Node) -> None:
     with pytest.raises(RootfsNotFound):
         await message(node, container("b"))
+
+
+async def test_a_layer_that_cannot_be_measured_is_left_out_and_fails_no_list(node: Node) -> None:
+    found = await messages(node, [container(letter) for letter in "ae"])
+    assert [one.attributes.id[0] for one in found] == ["a", "e"]
+    assert [one.HasField("writable_layer") for one in found] == [True, False]
