@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from api.errors import PodwrightError
 from conf.schema import Config
 from cri.cli import check, main
 from cri.cli.examine.findings import Level
@@ -21,6 +22,12 @@ def test_a_version_is_the_first_line(tmp_path: Path) -> None:
 def test_a_runtime_that_fails_is_an_os_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(OSError, match="status"):
         check.first_line_of_version(script(tmp_path / "run", text))
+
+
+def test_a_bus_that_is_not_there_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/none")
+    with pytest.raises(PodwrightError, match="no system bus"):
+        check.systemd_version()
 
 
 def test_this_host_is_examined_in_every_respect() -> None:
