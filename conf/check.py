@@ -7,8 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from api.kernel import CAPABILITIES, RLIMITS, capability, rlimit
 from conf.schema import Config, RuntimeHandler, RuntimeTable
-from conf.values import Seconds
+from conf.values import Seconds, nearest
 
 LEAST_LOG_SIZE_BYTES = 8192
 LEAST_CREATE_TIMEOUT_S = 30
@@ -153,6 +154,14 @@ def _runtime(runtime: RuntimeTable) -> Iterator[Remark]:
         yield Remark("crio.runtime.monitor_cgroup", f'"{runtime.monitor_cgroup}" is not a slice (NAME.slice)')
     if runtime.monitor_scope == "pod":
         yield Remark("crio.runtime.monitor_scope", 'only "node" is supported yet')
+    for name in runtime.default_capabilities:
+        if capability(name) is None:
+            hint = nearest(name.upper(), [each.removeprefix("CAP_") for each in CAPABILITIES])
+            yield Remark("crio.runtime.default_capabilities", f'there is no capability "{name}"{hint}')
+    for limit in runtime.default_ulimits:
+        if rlimit(limit.name) is None:
+            hint = nearest(limit.name, [each.lower() for each in RLIMITS])
+            yield Remark("crio.runtime.default_ulimits", f'there is no limit "{limit.name}"{hint}')
     for sysctl in runtime.default_sysctls:
         if sysctl.value != sysctl.value.strip() or not sysctl.value:
             yield Remark("crio.runtime.default_sysctls", f'"{sysctl}" has blanks or no value')

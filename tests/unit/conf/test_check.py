@@ -6,7 +6,7 @@ import pytest
 
 from conf.check import check, raise_to_minimum
 from conf.schema import Config, RuntimeHandler
-from conf.values import Assignment, Seconds
+from conf.values import Assignment, Seconds, Ulimit
 
 
 def changed(table: str, **values: Any) -> Config:
@@ -50,6 +50,16 @@ def test_the_defaults_are_without_errors_and_warnings() -> None:
             "blanks",
         ),
         (changed("runtime", runtimes={"a/b": RuntimeHandler()}), "crio.runtime.runtimes.a/b", "slashes"),
+        (
+            changed("runtime", default_capabilities=("CHOWN", "net_admn")),
+            "crio.runtime.default_capabilities",
+            'no capability "net_admn"; did you mean "NET_ADMIN"?',
+        ),
+        (
+            changed("runtime", default_ulimits=(Ulimit("nofiles", 1, 2),)),
+            "crio.runtime.default_ulimits",
+            'no limit "nofiles"; did you mean "nofile"?',
+        ),
         (handler(runtime_path=Path("crun")), "crio.runtime.runtimes.own.runtime_path", "absolute"),
         (changed("metrics", metrics_cert=Path("/c")), "crio.metrics.metrics_cert", "belong together"),
     ],
@@ -66,6 +76,9 @@ def test_what_cannot_be_used_is_an_error(config: Config, name: str, text: str) -
         changed("runtime", log_size_max=8192),
         changed("runtime", default_runtime="own", runtimes={"own": RuntimeHandler()}),
         changed("runtime", default_runtime="runc"),
+        changed(
+            "runtime", default_capabilities=("chown", "CAP_KILL"), default_ulimits=(Ulimit("locks", 1, 2),)
+        ),
         changed("api", stream_address="::1", stream_idle_timeout=Seconds(0)),
         changed("image", pull_progress_timeout=Seconds(0)),
     ],
