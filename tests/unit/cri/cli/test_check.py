@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -45,4 +46,14 @@ def test_a_host_without_its_runtime_fails_with_exit_code_1(
     assert main(["check", "--config", str(file)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith(Level.FAILS) and "own (default) was not found" in line for line in lines)
+    assert lines[-1].startswith("Pods cannot run")
+
+
+def test_an_option_that_names_what_is_not_there_fails_with_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option = f"runtime.seccomp_profile={tmp_path}/none.json"
+    assert main(["check", "--config", os.devnull, "--set", option]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(Level.FAILS) and "seccomp_profile" in line for line in lines)
     assert lines[-1].startswith("Pods cannot run")
