@@ -2,15 +2,18 @@
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from conf.schema import Config, RuntimeTable
-from conf.values import Seconds
+from api.kernel import CAPABILITIES, RLIMITS, capability, rlimit
+from conf.schema import Config, RuntimeHandler, RuntimeTable
+from conf.values import Seconds, nearest
 
 LEAST_LOG_SIZE_BYTES = 8192
 LEAST_CREATE_TIMEOUT_S = 30
+LEAST_STOP_TIMEOUT_S = 30
 SOCKET_PATH_LIMIT_BYTES = 107
 BUILT_IN_HANDLERS = ("crun", "runc")  # need no table: they are looked up in PATH
 RUNROOT_ROOM_BYTES = 40  # for the names of our own sockets below runroot
@@ -39,6 +42,32 @@ class Verdict:
 
     errors: tuple[Remark, ...]
     warnings: tuple[Remark, ...]
+
+
+def raise_to_minimum(config: Config) -> tuple[Config, tuple[Remark, ...]]:
+    """Replace times that are too short by the shortest, as CRI-O does, and say so."""
+    remarks: list[Remark] = []
+
+    def at_least(name: str, value: Seconds, minimum_s: int) -> Seconds:
+        if value >= minimum_s:
+            return value
+        remarks.append(Remark(name, f"{value:g} s is less than the minimum; {minimum_s} s are used"))
+        return Seconds(float(minimum_s))
+
+    def handler(name: str, table: RuntimeHandler) -> RuntimeHandler:
+        value, option = (
+            table.container_create_timeout,
+            f"crio.runtime.runtimes.{name}.container_create_timeout",
+        )
+        if value == 0.0:  # in CRI-O as if it were not set
+            return replace(table, container_create_timeout=RuntimeHandler().container_create_timeout)
+        return replace(table, container_create_timeout=at_least(option, value, LEAST_CREATE_TIMEOUT_S))
+
+    runtime = config.runtime
+    stop_timeout = at_least("crio.runtime.ctr_stop_timeout", runtime.ctr_stop_timeout, LEAST_STOP_TIMEOUT_S)
+    runtimes = MappingProxyType({name: handler(name, table) for name, table in runtime.runtimes.items()})
+    runtime = replace(runtime, ctr_stop_timeout=stop_timeout, runtimes=runtimes)
+    return replace(config, runtime=runtime), tuple(remarks)
 
 
 def check(config: Config) -> Verdict:
@@ -114,12 +143,9 @@ def _runtime(runtime: RuntimeTable) -> Iterator[Remark]:
         yield Remark(
             "crio.runtime.default_runtime", f'no handler "{runtime.default_runtime}" (known: {listed})'
         )
-    for name, handler in runtime.runtimes.items():
+    for name in runtime.runtimes:
         if not name or "/" in name:
             yield Remark(f"crio.runtime.runtimes.{name}", "a handler's name must be a word without slashes")
-        if handler.container_create_timeout < LEAST_CREATE_TIMEOUT_S:
-            option = f"crio.runtime.runtimes.{name}.container_create_timeout"
-            yield Remark(option, f"must be at least {LEAST_CREATE_TIMEOUT_S} s")
     if 0 <= runtime.log_size_max < LEAST_LOG_SIZE_BYTES:
         yield Remark("crio.runtime.log_size_max", f"must be -1 or at least {LEAST_LOG_SIZE_BYTES} bytes")
     if runtime.pids_limit < -1 or runtime.pids_limit == 0:
@@ -128,6 +154,14 @@ def _runtime(runtime: RuntimeTable) -> Iterator[Remark]:
         yield Remark("crio.runtime.monitor_cgroup", f'"{runtime.monitor_cgroup}" is not a slice (NAME.slice)')
     if runtime.monitor_scope == "pod":
         yield Remark("crio.runtime.monitor_scope", 'only "node" is supported yet')
+    for name in runtime.default_capabilities:
+        if capability(name) is None:
+            hint = nearest(name.upper(), [each.removeprefix("CAP_") for each in CAPABILITIES])
+            yield Remark("crio.runtime.default_capabilities", f'there is no capability "{name}"{hint}')
+    for limit in runtime.default_ulimits:
+        if rlimit(limit.name) is None:
+            hint = nearest(limit.name, [each.lower() for each in RLIMITS])
+            yield Remark("crio.runtime.default_ulimits", f'there is no limit "{limit.name}"{hint}')
     for sysctl in runtime.default_sysctls:
         if sysctl.value != sysctl.value.strip() or not sysctl.value:
             yield Remark("crio.runtime.default_sysctls", f'"{sysctl}" has blanks or no value')

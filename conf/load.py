@@ -69,11 +69,12 @@ def load(
     settings = _merge(readings)
     sources = {dotted(each.table, each.key): each.source for each in settings.values()}
     config, warnings = _settle(_build(settings, _handler_names(readings)))
+    config, raised = check.raise_to_minimum(config)
     verdict = check.check(config)
     if verdict.errors:
         raise BadConfiguration(_located(verdict.errors, sources))
     ignored = [each for reading in readings for each in reading.ignored]
-    told = [*_ignored_warning(ignored), *warnings, *_located(verdict.warnings, sources)]
+    told = [*_ignored_warning(ignored), *warnings, *_located((*raised, *verdict.warnings), sources)]
     return Loaded(config, tuple(told), MappingProxyType(sources), files)
 
 

@@ -82,7 +82,7 @@ class RuntimeHandler:
         NOTHING, "Annotations that a pod of this handler has unless it says otherwise.", reload=True
     )
     container_create_timeout: Seconds = option(
-        Seconds(240.0), "Time for the runtime's create command.", unit="s", reload=True
+        Seconds(240.0), "Time for the runtime's create command, 30 seconds at least.", unit="s", reload=True
     )
     seccomp_profile: Path | None = option(
         None,
@@ -177,7 +177,8 @@ class RuntimeTable:
     enable_pod_events: bool = option(False, "Serve GetContainerEvents.")
     ctr_stop_timeout: Seconds = option(
         Seconds(30.0),
-        "How long processes may outlive SIGKILL before their stop fails: they then sleep in the kernel.",
+        "How long processes may outlive SIGKILL before their stop fails: they then sleep in the kernel. "
+        "30 seconds at least.",
         unit="s",
         reload=True,
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 NOT_YET = "not supported yet"
 NOT_NEEDED = "has no counterpart"
 DEPRECATED = "deprecated in CRI-O"
+GONE = "of earlier releases of CRI-O"
 
 ANY_TABLE = "*"  # stands for a name that the user chooses
 ANY_KEY = "*"  # every key of the table, and of the tables below it
@@ -22,9 +23,11 @@ _CRIO: Mapping[str, str] = {
     "clean_shutdown_file": NOT_NEEDED,
     "internal_wipe": NOT_NEEDED,
     "internal_repair": NOT_NEEDED,
+    "file_locking": GONE,
+    "file_locking_path": GONE,
 }
 
-_API: Mapping[str, str] = {"tls_cipher_suites": NOT_YET}
+_API: Mapping[str, str] = {"tls_cipher_suites": NOT_YET, "host_ip": GONE}
 
 _RUNTIME: Mapping[str, str] = {
     "decryption_keys_path": NOT_YET,
@@ -58,6 +61,9 @@ _RUNTIME: Mapping[str, str] = {
     "enable_criu_support": NOT_YET,
     "separate_pull_cgroup": NOT_YET,
     "hostnetwork_disable_selinux": NOT_YET,
+    "manage_network_ns_lifecycle": GONE,
+    "manage_ns_lifecycle": GONE,
+    "seccomp_use_default_when_empty": GONE,
 }
 
 _HANDLER: Mapping[str, str] = {
@@ -84,6 +90,7 @@ _IMAGE: Mapping[str, str] = {
     "big_files_temporary_dir": NOT_NEEDED,
     "auto_reload_registries": NOT_YET,
     "oci_artifact_mount_support": NOT_YET,
+    "registries": "name search registries in registries_conf",
 }
 
 _NETWORK: Mapping[str, str] = {"cni_status_grace_period": NOT_YET, "plugin_dir": "use plugin_dirs"}

@@ -67,7 +67,7 @@ def container_defaults(config: Config) -> Defaults:
         read_only=runtime.read_only,
         seccomp_profile=_profile(runtime.seccomp_profile),
         apparmor_profile=runtime.apparmor_profile,
-        timezone_file=_timezone_file(runtime.timezone),
+        timezone_file=timezone_file(runtime.timezone),
     )
 
 
@@ -75,7 +75,8 @@ def _profile(path: Path | None) -> Mapping[str, object]:
     return default_profile() if path is None else load_profile(path)
 
 
-def _timezone_file(name: str) -> str:
+def timezone_file(name: str) -> str:
+    """Where the option's zone lies on this host; empty for none."""
     if not name:
         return ""
     return "/etc/localtime" if name == "Local" else f"/usr/share/zoneinfo/{name}"

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from api.errors import FailedPrecondition, NotFound
 from api.runtime.v1 import api_pb2 as pb
@@ -15,10 +16,15 @@ logger = logging.getLogger(__name__)
 
 # Tried in this order when no default is configured.
 PREFERRED = ("crun", "runc")
+NONE: Mapping[str, RuntimeMissing] = MappingProxyType({})
 
 
 class UnknownHandler(NotFound):
     """No handler has this name."""
+
+
+class HandlersLost(FailedPrecondition):
+    """A new configuration takes handlers away that work."""
 
 
 class NoUserNamespaces(FailedPrecondition):
@@ -28,9 +34,13 @@ class NoUserNamespaces(FailedPrecondition):
 class Handlers:
     """The handlers that work on this node; "" names the default one."""
 
-    def __init__(self, runtimes: Mapping[str, CliRuntime], default: str) -> None:
+    def __init__(
+        self, runtimes: Mapping[str, CliRuntime], default: str, missing: Mapping[str, RuntimeMissing] = NONE
+    ) -> None:
+        """``missing`` are the configured ones that cannot be used."""
         self._runtimes = dict(runtimes)
         self._default = default
+        self._missing = dict(missing)
         self._abilities: dict[str, Abilities] = {}
 
     @classmethod
@@ -41,6 +51,7 @@ class Handlers:
         Status then says so.
         """
         found: dict[str, CliRuntime] = {}
+        missing: dict[str, RuntimeMissing] = {}
         timeout_s = config.runtime.runtime_command_timeout_s
         arguments = ("--systemd-cgroup",) if cgroup_driver == "systemd" else ()
 
@@ -51,6 +62,7 @@ class Handlers:
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
             except RuntimeMissing as error:
                 if not quiet:
+                    missing[name] = error
                     logger.warning("handler %s left out: %s", name, error)
 
         for name, table in config.runtime.runtimes.items():
@@ -59,7 +71,18 @@ class Handlers:
             if name not in config.runtime.runtimes:
                 attempt(name, None, None, quiet=True)
         default = config.runtime.default_runtime or next((name for name in PREFERRED if name in found), "")
-        return cls(found, default)
+        return cls(found, default, missing)
+
+    def require_those_of(self, former: "Handlers") -> None:
+        """
+        Raises:
+            HandlersLost: one that ``former`` has is configured and cannot be used now, or no default is left.
+        """
+        lost = [str(error) for name, error in self._missing.items() if name in former._runtimes]
+        if not lost and self.problem() and not former.problem():
+            lost = [self.problem()]
+        if lost:
+            raise HandlersLost("; ".join(lost))
 
     @property
     def default(self) -> str:

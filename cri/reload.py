@@ -33,12 +33,13 @@ async def reload(node: Node, reread: Reread) -> Reloaded:
     """Read the configuration again and put what may change into effect.
 
     Raises:
-        BadConfiguration, BadSeccompProfile, OSError: nothing has changed.
+        BadConfiguration, BadSeccompProfile, HandlersLost, OSError: nothing has changed.
     """
     loaded = await asyncio.to_thread(reread)
     reloaded = merge(node.config, loaded.config)
     config = reloaded.config
     handlers = Handlers.find(config, node.paths.runtimes, node.cgroup_driver.name)
+    handlers.require_those_of(node.handlers)
     await handlers.probe()
     if node.host.apparmor:
         await apparmor.load_default(config.runtime.apparmor_profile)

@@ -25,7 +25,7 @@ from cri.streaming.backend import AttachRequest, ExecRequest, Stdio
 from cri.streaming.descriptors import read_some, write_all
 from cri.streaming.server import StreamingServer
 from cri.streaming.timeouts import Timeouts
-from cri.streaming.tls import BadTls, TlsFiles
+from cri.streaming.tls import TlsFiles
 from host.fds import close_all
 from host.namespaces import in_namespace
 from host.pty import set_window_size
@@ -234,17 +234,10 @@ def streaming_server(config: ApiTable, node: Callable[[], Node]) -> StreamingSer
     Raises:
         BadTls: TLS is switched on without a certificate or key.
     """
-    tls = None
-    if config.stream_enable_tls:
-        if config.stream_tls_cert is None or config.stream_tls_key is None:
-            raise BadTls("stream_tls_cert and stream_tls_key must be set when stream_enable_tls is")
-        tls = TlsFiles(
-            config.stream_tls_cert, config.stream_tls_key, config.stream_tls_ca, config.tls_min_version
-        )
     return StreamingServer(
         StreamBackend(node),
         address=config.stream_address,
         port=config.stream_port,
-        tls=tls,
+        tls=TlsFiles.of(config),
         timeouts=Timeouts(idle_s=config.stream_idle_timeout or math.inf),
     )

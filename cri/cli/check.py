@@ -1,6 +1,7 @@
 """``podwright check``: what will and will not work on this host; exit code 1 if pods cannot run."""
 
 import argparse
+import asyncio
 import os
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, kernel, places, programs
+from cri.cli.examine import cgroups, kernel, options, places, programs
 from cri.cli.examine.findings import Finding, Level, verdict, warning
 from host.cgroups import Hierarchy
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
@@ -38,7 +39,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from kernel.privileges((proc / "self/status").read_text())
     hierarchy = Hierarchy.detect(mountinfo)
     yield from cgroups.cgroups(hierarchy, Path(default).name)
-    yield cgroups.driver(config.runtime.cgroup_manager, hierarchy)
+    yield cgroups.driver(config.runtime.cgroup_manager, hierarchy, systemd_version)
     yield from kernel.overlay((proc / "filesystems").read_text(), add_overlay_layer)
     yield from programs.runtimes(config.runtime, binaries, first_line_of_version)
     yield from programs.network(config.network)
@@ -49,6 +50,25 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.filesystems(config, parse_mountinfo(mountinfo))
     yield from places.listener(config.api.listen)
     yield from places.disk(config)
+    yield from options.options(config, os.uname().machine)
+
+
+def systemd_version() -> str:
+    """What systemd says over the system bus.
+
+    Raises:
+        PodwrightError: It says nothing.
+    """
+    from cri.systemd.manager import Manager  # D-Bus costs other machines time to import
+
+    async def ask() -> str:
+        units = Manager(timeout_s=VERSION_TIMEOUT_S)
+        try:
+            return await units.version()
+        finally:
+            await units.close()
+
+    return asyncio.run(ask())
 
 
 def first_line_of_version(path: str) -> str:

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_configuration(arguments)
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    made = files(arguments, gather(loaded.config))
+    made = files(arguments, gather(loaded.config, ranges=arguments.tool == "kubeadm"))
     if arguments.write is None:
         print(printed(made), end="")
         return 0

@@ -41,7 +41,7 @@ class Endpoint:
         """
         endpoint = cls(text)
         try:
-            await endpoint._listen(table, _tls(table, tls_min_version))
+            await endpoint._listen(table, server_tls(table, tls_min_version))
             if table.metrics_socket is not None:
                 await endpoint._listen_unix(table.metrics_socket)
         except BaseException:
@@ -116,7 +116,12 @@ def _response(body: bytes, head: Head) -> bytes:
     return "".join(f"{line}\r\n" for line in (*lines, "")).encode() + (body if head.method == "GET" else b"")
 
 
-def _tls(table: MetricsTable, minimum_version: str) -> ssl.SSLContext | None:
+def server_tls(table: MetricsTable, minimum_version: str) -> ssl.SSLContext | None:
+    """The context of the configured certificate; None without one.
+
+    Raises:
+        MetricsNotServed: naming the option at fault.
+    """
     if table.metrics_cert is None or table.metrics_key is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

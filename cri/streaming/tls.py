@@ -8,9 +8,10 @@ import logging
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from api.errors import InvalidArgument
+from conf.schema import ApiTable
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,19 @@ class TlsFiles:
     key: Path
     client_ca: Path | None = None
     minimum_version: str = "VersionTLS12"
+
+    @classmethod
+    def of(cls, table: ApiTable) -> Self | None:
+        """Those that are configured; None when TLS is off.
+
+        Raises:
+            BadTls: TLS is switched on without a certificate or key.
+        """
+        if not table.stream_enable_tls:
+            return None
+        if table.stream_tls_cert is None or table.stream_tls_key is None:
+            raise BadTls("stream_tls_cert and stream_tls_key must be set when stream_enable_tls is")
+        return cls(table.stream_tls_cert, table.stream_tls_key, table.stream_tls_ca, table.tls_min_version)
 
     def all(self) -> list[Path]:
         """Those that are set."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from host.security import CAPABILITIES
+from api.kernel import CAPABILITIES, capability
 from oci.generate.inputs import BadContainer, Defaults, HostView, SecurityContext
 
 ALL = "ALL"
@@ -15,8 +15,8 @@ def capability_name(text: str, field: str = "capabilities") -> str:
     Raises:
         BadContainer: there is no such capability.
     """
-    name = f"CAP_{text.upper().removeprefix('CAP_')}"
-    if name not in _ORDER:
+    name = capability(text)
+    if name is None:
         raise BadContainer(f"{field}: unknown capability {text!r}")
     return name
 

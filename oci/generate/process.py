@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from host.security import RLIMITS
+from api.kernel import rlimit
 from oci.generate.capabilities import capability_sets
 from oci.generate.environment import environment
 from oci.generate.inputs import BadContainer, ContainerInput, HostView, Identity, Ulimit
@@ -79,8 +79,8 @@ def rlimits(ulimits: Sequence[Ulimit], host: HostView) -> list[dict[str, Any]]:
     """
     entries = []
     for limit in ulimits:
-        name = f"RLIMIT_{limit.name.upper().removeprefix('RLIMIT_')}"
-        if name.removeprefix("RLIMIT_") not in (*RLIMITS, "LOCKS"):
+        name = rlimit(limit.name)
+        if name is None:
             raise BadContainer(f"default_ulimits: unknown limit {limit.name!r}")
         soft, hard = (RLIM_INFINITY if value < 0 else value for value in (limit.soft, limit.hard))
         if soft > hard:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from host.cgroups import Hierarchy
 from tests.critest.toolchain import ensure_tool
 
 PODWRIGHT = Path(sys.executable).parent / "podwright"
@@ -118,3 +119,5 @@ def test_kind_gives_its_nodes_the_socket(networks: Path, tmp_path: Path) -> None
         documents = {each["kind"]: each for each in yaml.safe_load_all(file.read_text())}
         for kind in ("InitConfiguration", "JoinConfiguration"):
             assert documents[kind]["nodeRegistration"]["criSocket"] == SOCKET
+        refuses = documents["KubeletConfiguration"].get("failCgroupV1", True)
+        assert Hierarchy.detect().version == 2 or not refuses

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.root
 SUITE = "trixie"
 TIMEOUT_S = 120
 # What Depends names, so that dpkg needs no network: it checks them itself.
-CLEAN_PACKAGES = ("python3", "crun", "nftables")
+CLEAN_PACKAGES = ("python3", "crun", "dbus", "nftables")
 CHECKERS = ("python3", "lintian", "systemd", "man-db", "mandoc")
 
 UNPACK = "dpkg-deb -x /shared/*.deb /"
@@ -70,7 +70,8 @@ def _tell(*argv: str | Path) -> str:
 
 def test_it_depends_on_the_python_of_its_release_and_on_a_runtime(package: Path) -> None:
     depends = _tell("dpkg-deb", "--field", package, "Depends")
-    assert "python3 (>= 3.13~), python3 (<< 3.14), crun | runc, nftables, libc6 (>= " in depends
+    assert "python3 (>= 3.13~), python3 (<< 3.14), crun | runc, " in depends
+    assert ", default-dbus-system-bus | dbus-system-bus, nftables, libc6 (>= " in depends
     assert _tell("dpkg-deb", "--field", package, "Version") == f"{VERSION}+deb13\n"
 
 

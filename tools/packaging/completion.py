@@ -36,7 +36,9 @@ def bash() -> str:
     for command in commands(parser()):
         for depth, word in enumerate(command.words):
             words.setdefault(command.words[:depth], []).append(word)
-        words[command.words] = _options(command)
+        choices = [choice for each in command.own if not each.is_option for choice in each.choices]
+        words[command.words] = [*choices, *_options(command)]
+        words |= {(*command.words, choice): _options(command) for choice in choices}
         arguments = (*command.own, *command.common)
         valued |= {name for argument in arguments if argument.value for name in argument.names}
     cases = "\n".join(_case(path, choices) for path, choices in sorted(words.items()))

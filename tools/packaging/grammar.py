@@ -9,11 +9,15 @@ _COMMON_GROUP = "configuration"
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An option with its names, or a positional argument without any; ``value`` is empty for a switch."""
+    """An option with its names, or a positional argument without any; ``value`` is empty for a switch.
+
+    ``choices`` are all the values that it can have; empty where there are many.
+    """
 
     names: tuple[str, ...]
     value: str
     text: str
+    choices: tuple[str, ...] = ()
 
     @property
     def is_option(self) -> bool:
@@ -49,7 +53,7 @@ def commands(
 
 def _arguments(actions: list[argparse.Action]) -> tuple[Argument, ...]:
     return tuple(
-        Argument(tuple(action.option_strings), _value(action), action.help or "")
+        Argument(tuple(action.option_strings), _value(action), action.help or "", _choices(action))
         for action in actions
         if action.help is not argparse.SUPPRESS and not isinstance(action, argparse._HelpAction)
     )
@@ -58,4 +62,10 @@ def _arguments(actions: list[argparse.Action]) -> tuple[Argument, ...]:
 def _value(action: argparse.Action) -> str:
     if action.nargs == 0:
         return ""
-    return str(action.metavar or action.dest).upper()
+    if action.metavar is None and action.choices:
+        return "{" + "|".join(_choices(action)) + "}"
+    return str(action.metavar or action.dest.upper())
+
+
+def _choices(action: argparse.Action) -> tuple[str, ...]:
+    return tuple(map(str, action.choices or ()))

@@ -1,8 +1,9 @@
 """The cgroup hierarchies."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from api.errors import PodwrightError
 from cri.cgroups.choose import SYSTEMD_RUNS, NoSystemdDriver, is_systemd
 from cri.cli.examine.findings import Finding, fails, ok, warning
 from host.cgroups import Hierarchy, Tree
@@ -30,13 +31,28 @@ def cgroups(hierarchy: Hierarchy, default_runtime: str) -> Iterator[Finding]:
         yield from _hybrid(tree, default_runtime)
 
 
-def driver(manager: str, hierarchy: Hierarchy, runs: Path = SYSTEMD_RUNS) -> Finding:
-    """Who will make cgroups, by cgroup_manager; whether systemd answers is seen when the daemon starts."""
+def driver(
+    manager: str, hierarchy: Hierarchy, systemd_version: Callable[[], str], runs: Path = SYSTEMD_RUNS
+) -> Finding:
+    """Who will make cgroups, by cgroup_manager, and whether it answers.
+
+    Args:
+        manager: As configured.
+        hierarchy: What is mounted.
+        systemd_version: What systemd says over the system bus; PodwrightError when it says nothing.
+        runs: There where systemd is process 1.
+    """
     try:
-        return ok("cgroups", f"driver {'systemd' if is_systemd(manager, hierarchy, runs) else 'cgroupfs'}")
+        if not is_systemd(manager, hierarchy, runs):
+            return ok("cgroups", "driver cgroupfs")
     except NoSystemdDriver as error:
         text, _, way_out = str(error).partition(": ")
         return fails("cgroups", text, way_out)
+    try:
+        return ok("cgroups", f"driver systemd, version {systemd_version()}")
+    except PodwrightError as error:
+        text = f"driver systemd, but it does not answer: {error}"
+        return fails("cgroups", text, 'apt-get install dbus, or set cgroup_manager = "cgroupfs"')
 
 
 def _controllers(hierarchy: Hierarchy, version_2: bool) -> Iterator[Finding]:

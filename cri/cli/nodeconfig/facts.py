@@ -1,12 +1,13 @@
 """What the generated files depend on, gathered from the configuration and this host."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cni.conflist import NetworkList, read_directory
+from cni.errors import NetworkConfigInvalid
 from cni.fields import IpNetwork, Json, items, mapping, network, objects, string
-from conf.sample import differences
 from conf.schema import Config, NetworkTable
 from cri.cgroups.choose import is_systemd
 from cri.cli.examine.programs import chosen_network
@@ -23,7 +24,7 @@ class Facts:
         cgroup_version: 1 for hybrid layouts too.
         pod_networks: What pods' addresses are leased from: at most one range of each family.
         network: In words, where ``pod_networks`` come from, or why there are none.
-        differences: The options that are not at their defaults, as a configuration file.
+        config: The configuration itself.
     """
 
     socket: Path
@@ -31,7 +32,7 @@ class Facts:
     cgroup_version: int
     pod_networks: tuple[IpNetwork, ...]
     network: str
-    differences: str
+    config: Config
 
     @property
     def endpoint(self) -> str:
@@ -39,14 +40,14 @@ class Facts:
         return f"unix://{self.socket}"
 
 
-def gather(config: Config) -> Facts:
-    """Read the CNI configuration and the cgroup layout.
+def gather(config: Config, *, ranges: bool) -> Facts:
+    """Read the cgroup layout and, if ``ranges`` of pods are asked for, the CNI configuration.
 
     Raises:
-        NetworkConfigInvalid: The chosen network's address ranges cannot be read.
+        NetworkConfigInvalid: The chosen network's address ranges have another form.
         NoSystemdDriver: It is configured, and cannot work on this host.
     """
-    networks, where = _networks(config.network)
+    networks, where = _networks(config.network) if ranges else ((), "nothing was asked for")
     hierarchy = Hierarchy.detect()
     return Facts(
         socket=config.api.listen,
@@ -54,7 +55,7 @@ def gather(config: Config) -> Facts:
         cgroup_version=hierarchy.version,
         pod_networks=networks,
         network=where,
-        differences=differences(config),
+        config=config,
     )
 
 
@@ -72,15 +73,18 @@ def _networks(table: NetworkTable) -> tuple[tuple[IpNetwork, ...], str]:
 def pod_networks(chosen: NetworkList) -> tuple[IpNetwork, ...]:
     """The ranges that host-local leases addresses from, the first of each family.
 
+    What is no network names no range: add-ons write "usePodCidr" there, for a plugin of theirs to replace.
+
     Raises:
-        NetworkConfigInvalid: One is not a network.
+        NetworkConfigInvalid: They have another form.
     """
     found: dict[int, IpNetwork] = {}
     for plugin in chosen.plugins:
         ipam = mapping(plugin, "ipam", chosen.source)
         for text in _subnets(ipam, chosen.source):
-            one = network(text, "ipam.subnet", chosen.source)
-            found.setdefault(one.version, one)
+            with contextlib.suppress(NetworkConfigInvalid):
+                one = network(text, "ipam.subnet", chosen.source)
+                found.setdefault(one.version, one)
     return tuple(found.values())
 
 

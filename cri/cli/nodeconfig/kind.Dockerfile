@@ -10,7 +10,7 @@ ARG NODE_IMAGE=kindest/node:v1.36.1
 FROM ${NODE_IMAGE}
 COPY podwright_*.deb /tmp/
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends /tmp/podwright_*.deb \
+    && apt-get install --yes --no-install-recommends dbus /tmp/podwright_*.deb \
     && rm -rf /tmp/podwright_*.deb /var/lib/apt/lists/*
 COPY podwright.conf /etc/podwright/podwright.conf
 COPY crictl.yaml /etc/crictl.yaml

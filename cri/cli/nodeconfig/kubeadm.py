@@ -61,7 +61,7 @@ def files(facts: Facts, join: Join | None = None) -> list[File]:
 
 def _init(facts: Facts) -> str:
     content = {"apiVersion": API_VERSION, "kind": "InitConfiguration", **_node(facts)}
-    return document("For the first node: kubeadm init --config kubeadm.yaml", content)
+    return document(_comment("For the first node: kubeadm init --config kubeadm.yaml", facts), content)
 
 
 def _join(facts: Facts, join: Join) -> str:
@@ -72,11 +72,20 @@ def _join(facts: Facts, join: Join) -> str:
         "discovery": {"bootstrapToken": token},
         **_node(facts),
     }
-    return document("For a node that joins: kubeadm join --config kubeadm.yaml", content)
+    return document(_comment("For a node that joins: kubeadm join --config kubeadm.yaml", facts), content)
 
 
 def _node(facts: Facts) -> dict[str, object]:
-    return {"nodeRegistration": {"criSocket": facts.endpoint}}
+    registration: dict[str, object] = {"criSocket": facts.endpoint}
+    if facts.cgroup_version == 1:
+        registration["ignorePreflightErrors"] = ["SystemVerification"]
+    return {"nodeRegistration": registration}
+
+
+def _comment(text: str, facts: Facts) -> str:
+    if facts.cgroup_version != 1:
+        return text
+    return f"{text}\nWith cgroup version 1 kubeadm's SystemVerification fails, whatever failCgroupV1 says."
 
 
 def _cluster(facts: Facts) -> str:

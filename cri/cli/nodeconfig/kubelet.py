@@ -7,6 +7,8 @@ API_VERSION = "kubelet.config.k8s.io/v1beta1"
 CONFIGURATION = "/etc/kubernetes/kubelet.yaml"
 MANIFESTS = "/etc/kubernetes/manifests"
 
+_KIND = {"apiVersion": API_VERSION, "kind": "KubeletConfiguration"}
+
 _COMMENT = f"""\
 Belongs to {CONFIGURATION}. A kubelet without an API server: it runs the pods that lie as
 files in {MANIFESTS}, and nobody can log in to its own API. To join it to an API server,
@@ -42,10 +44,12 @@ def base(facts: Facts) -> dict[str, object]:
     The kubelet asks the runtime for the cgroup driver and would correct it; a right one spares the doubt.
     """
     content: dict[str, object] = {
-        "apiVersion": API_VERSION,
-        "kind": "KubeletConfiguration",
+        **_KIND,
         "cgroupDriver": facts.cgroup_driver,
     }
-    if facts.cgroup_version == 1:
-        content["failCgroupV1"] = False  # else kubelets from 1.35 on refuse to start here
-    return content
+    return content | (on_version_1() if facts.cgroup_version == 1 else {})
+
+
+def on_version_1() -> dict[str, object]:
+    """A KubeletConfiguration with what kubelets from 1.35 on need to start with cgroup version 1."""
+    return {**_KIND, "failCgroupV1": False}

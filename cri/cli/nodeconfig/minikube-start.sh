@@ -37,4 +37,4 @@ exec minikube start \
     --cri-socket=@SOCKET@ \
     --cni=bridge \
     --preload=false \
-    "$@"
+@CGROUP_FLAGS@    "$@"

@@ -151,6 +151,7 @@ def test_a_hangup_applies_what_may_change_and_names_what_waits(other: Daemon) ->
     [
         ({"crio_runtime": "log_levle = 1"}, "log_levle"),
         ({"crio_runtime": 'seccomp_profile = "/no/such.json"'}, "/no/such.json"),
+        ({"crio_runtime_runtimes_crun": 'runtime_path = "/no/such/crun"'}, "no program '/no/such/crun'"),
     ],
 )
 def test_a_reload_is_all_or_nothing(other: Daemon, tables: dict[str, str], reason: str) -> None:

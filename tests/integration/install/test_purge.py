@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,8 +38,12 @@ def daemon() -> Iterator[Daemon]:
 
 
 def _purge(daemon: Daemon) -> subprocess.CompletedProcess[str]:
+    return _purge_directories(daemon.state / "root", daemon.runroot, daemon.state / "log")
+
+
+def _purge_directories(*directories: Path) -> subprocess.CompletedProcess[str]:
+    """ROOT, RUNROOT and LOGS."""
     script = CHECKOUT / "tools/packaging/purge"
-    directories = (daemon.state / "root", daemon.runroot, daemon.state / "log")
     return subprocess.run(
         [script, *directories], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
@@ -69,3 +74,35 @@ def test_nothing_is_touched_while_the_daemon_runs(daemon: Daemon) -> None:
     assert done.returncode == 1
     assert "stop it first" in done.stderr
     assert len(daemon.client.containers()) == 2
+
+
+def _mount(directory: Path) -> Path:
+    """A tmpfs with a directory and a file in it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", directory], timeout=TIMEOUT_S, check=True)
+    (directory / "kept").mkdir()
+    (directory / "kept/file").write_text("content")
+    return directory
+
+
+def test_directories_that_are_mount_points_are_emptied_and_stay_mounted(tmp_path: Path) -> None:
+    mounts = [_mount(tmp_path / name) for name in ("root", "runroot", "logs")]
+    try:
+        _mount(tmp_path / "root/below")
+        done = _purge_directories(*mounts)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert all(directory.is_mount() for directory in mounts)
+        assert [list(directory.iterdir()) for directory in mounts] == [[], [], []]
+    finally:
+        subprocess.run(["umount", "--recursive", *mounts], timeout=TIMEOUT_S, check=False)
+
+
+def test_nothing_is_deleted_on_a_file_system_that_is_mounted_among_the_logs(tmp_path: Path) -> None:
+    logs = _mount(tmp_path / "logs")
+    other = _mount(logs / "other")
+    try:
+        _purge_directories(tmp_path / "root", tmp_path / "runroot", logs)
+        assert (other / "kept/file").read_text() == "content"
+        assert not (logs / "kept").exists()
+    finally:
+        subprocess.run(["umount", "--recursive", logs], timeout=TIMEOUT_S, check=False)

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from conf.check import check
+from conf.check import check, raise_to_minimum
 from conf.schema import Config, RuntimeHandler
-from conf.values import Assignment, Seconds
+from conf.values import Assignment, Seconds, Ulimit
 
 
 def changed(table: str, **values: Any) -> Config:
@@ -51,9 +51,14 @@ def test_the_defaults_are_without_errors_and_warnings() -> None:
         ),
         (changed("runtime", runtimes={"a/b": RuntimeHandler()}), "crio.runtime.runtimes.a/b", "slashes"),
         (
-            handler(container_create_timeout=Seconds(29)),
-            "crio.runtime.runtimes.own.container_create_timeout",
-            "30 s",
+            changed("runtime", default_capabilities=("CHOWN", "net_admn")),
+            "crio.runtime.default_capabilities",
+            'no capability "net_admn"; did you mean "NET_ADMIN"?',
+        ),
+        (
+            changed("runtime", default_ulimits=(Ulimit("nofiles", 1, 2),)),
+            "crio.runtime.default_ulimits",
+            'no limit "nofiles"; did you mean "nofile"?',
         ),
         (handler(runtime_path=Path("crun")), "crio.runtime.runtimes.own.runtime_path", "absolute"),
         (changed("metrics", metrics_cert=Path("/c")), "crio.metrics.metrics_cert", "belong together"),
@@ -71,6 +76,9 @@ def test_what_cannot_be_used_is_an_error(config: Config, name: str, text: str) -
         changed("runtime", log_size_max=8192),
         changed("runtime", default_runtime="own", runtimes={"own": RuntimeHandler()}),
         changed("runtime", default_runtime="runc"),
+        changed(
+            "runtime", default_capabilities=("chown", "CAP_KILL"), default_ulimits=(Ulimit("locks", 1, 2),)
+        ),
         changed("api", stream_address="::1", stream_idle_timeout=Seconds(0)),
         changed("image", pull_progress_timeout=Seconds(0)),
     ],
@@ -91,6 +99,39 @@ def test_what_has_consequences_is_a_warning(config: Config, name: str) -> None:
     verdict = check(config)
     assert verdict.errors == ()
     assert [warning.name for warning in verdict.warnings] == [name]
+
+
+STOP, CREATE = "crio.runtime.ctr_stop_timeout", "crio.runtime.runtimes.own.container_create_timeout"
+
+
+@pytest.mark.parametrize(
+    ("given", "used", "named"),
+    [
+        (changed("runtime", ctr_stop_timeout=Seconds(0)), changed("runtime"), STOP),
+        (changed("runtime", ctr_stop_timeout=Seconds(10)), changed("runtime"), STOP),
+        (
+            changed("runtime", ctr_stop_timeout=Seconds(31)),
+            changed("runtime", ctr_stop_timeout=Seconds(31)),
+            "",
+        ),
+        (
+            handler(container_create_timeout=Seconds(29)),
+            handler(container_create_timeout=Seconds(30)),
+            CREATE,
+        ),
+        (
+            handler(container_create_timeout=Seconds(-1)),
+            handler(container_create_timeout=Seconds(30)),
+            CREATE,
+        ),
+        (handler(container_create_timeout=Seconds(0)), handler(), ""),
+    ],
+)
+def test_times_that_are_too_short_for_crio_are_raised(given: Config, used: Config, named: str) -> None:
+    config, remarks = raise_to_minimum(given)
+    assert config == used
+    assert [remark.name for remark in remarks] == ([named] if named else [])
+    assert check(config).errors == ()
 
 
 def test_all_errors_are_found_at_once() -> None:

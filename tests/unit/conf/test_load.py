@@ -43,12 +43,12 @@ def test_top_level_keys_may_stand_with_and_without_crio(tmp_path: Path) -> None:
 
 def test_texts_with_a_form_of_their_own_are_parsed(tmp_path: Path) -> None:
     text = (
-        '[runtime]\ndefault_ulimits = ["nofile=1:2"]\ndefault_sysctls = ["net.a=1"]\nctr_stop_timeout = "9s"'
+        '[runtime]\ndefault_ulimits = ["nofile=1:2"]\ndefault_sysctls = ["net.a=1"]\nctr_stop_timeout = "39s"'
     )
     runtime = read(tmp_path, text).config.runtime
     assert runtime.default_ulimits == (Ulimit("nofile", 1, 2),)
     assert runtime.default_sysctls == (Assignment("net.a", "1"),)
-    assert runtime.ctr_stop_timeout == 9.0
+    assert runtime.ctr_stop_timeout == 39.0
 
 
 def test_a_stream_port_may_be_text_as_in_crio(tmp_path: Path) -> None:
@@ -181,6 +181,44 @@ nri_enable_default_validator = true
         "crio.nri",
     ):
         assert key in warning
+
+
+def test_keys_of_earlier_releases_of_crio_have_no_effect_either(tmp_path: Path) -> None:
+    text = """
+[crio]
+file_locking = false
+file_locking_path = "/run/crio.lock"
+[crio.api]
+host_ip = ["192.0.2.1"]
+[crio.runtime]
+manage_network_ns_lifecycle = true
+manage_ns_lifecycle = true
+seccomp_use_default_when_empty = true
+[crio.image]
+registries = []
+"""
+    (warning,) = read(tmp_path, text).warnings
+    assert "no effect" in warning
+    for key in (
+        "crio.file_locking",
+        "crio.api.host_ip",
+        "crio.runtime.manage_ns_lifecycle",
+        "crio.image.registries",
+    ):
+        assert key in warning
+
+
+def test_times_that_crio_would_raise_are_raised_with_a_warning(tmp_path: Path) -> None:
+    text = (
+        "[crio.runtime]\nctr_stop_timeout = 0\n[crio.runtime.runtimes.runc]\ncontainer_create_timeout = 10\n"
+    )
+    loaded = read(tmp_path, text)
+    assert loaded.config.runtime.ctr_stop_timeout == 30.0
+    assert loaded.config.runtime.runtimes["runc"].container_create_timeout == 30.0
+    assert [warning.partition(" is less")[0] for warning in loaded.warnings] == [
+        f"{tmp_path}/podwright.conf:2: crio.runtime.ctr_stop_timeout: 0 s",
+        f"{tmp_path}/podwright.conf:4: crio.runtime.runtimes.runc.container_create_timeout: 10 s",
+    ]
 
 
 def test_a_missing_file_or_directory_that_was_named_is_an_error(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_differences_read_back_as_the_same_configuration(tmp_path: Path) -> None
         default_ulimits=(Ulimit("nofile", 1, -1),),
         default_env=(Assignment("A", "b\x7f"),),
         additional_devices=(DeviceRule.parse("/dev/a:/dev/b:r"),),
-        ctr_stop_timeout=Seconds(2.5),
+        ctr_stop_timeout=Seconds(32.5),
     )
     config = replace(config, runtime=runtime, network=replace(config.network, plugin_dirs=()))
     (tmp_path / "a.conf").write_text(differences(config))

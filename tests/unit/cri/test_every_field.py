@@ -20,9 +20,9 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.json_format import ParseDict
 
 from api.errors import InvalidArgument, PodwrightError
+from api.kernel import CAPABILITIES
 from api.runtime.v1 import api_pb2 as pb
 from conf.schema import Config
-from host.security import CAPABILITIES
 from tests.unit.cri.made import CONTAINER_ID, IMAGE, SANDBOX_ID, TARGET, Machine, without_root
 from tests.unit.oci.generate import builders
 

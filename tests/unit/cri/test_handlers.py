@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cri.handlers import Handlers, NoUserNamespaces, UnknownHandler
+from conf.schema import Config, RuntimeHandler, RuntimeTable
+from cri.handlers import Handlers, HandlersLost, NoUserNamespaces, UnknownHandler
 from oci.cli import CliRuntime
 from oci.generate.inputs import HostView
 
@@ -72,3 +73,42 @@ def test_spec_generation_learns_what_the_runtime_cannot(handlers: Handlers) -> N
     assert not handlers.view("able").idmapped_mounts
     assert not handlers.view("modest").recursive_readonly
     assert handlers.view("gvisor").is_vm
+
+
+def found(state: Path, default: str = "", **paths: Path) -> Handlers:
+    """The handlers of a configuration with these binaries."""
+    runtimes = {name: RuntimeHandler(runtime_path=path) for name, path in paths.items()}
+    return Handlers.find(
+        Config(runtime=RuntimeTable(default_runtime=default, runtimes=runtimes)), state, "cgroupfs"
+    )
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    return runtime(tmp_path, "program", ABLE).path
+
+
+@pytest.mark.parametrize("default", ["own", "crun"])
+def test_a_configured_handler_must_not_get_lost(tmp_path: Path, program: Path, default: str) -> None:
+    former = found(tmp_path, default, own=program, crun=program)
+    with pytest.raises(HandlersLost, match=r"handler 'own': no program '.*/none'"):
+        found(tmp_path, default, own=tmp_path / "none", crun=program).require_those_of(former)
+
+
+def test_the_default_must_not_get_lost(
+    tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    (directory / "crun").symlink_to(program)
+    monkeypatch.setenv("PATH", str(directory))
+    former = found(tmp_path)
+    (directory / "crun").unlink()
+    with pytest.raises(HandlersLost, match="no OCI runtime"):
+        found(tmp_path).require_those_of(former)
+
+
+def test_handlers_may_be_added_left_out_and_go_on_missing(tmp_path: Path, program: Path) -> None:
+    none = tmp_path / "none"
+    former = found(tmp_path, "own", own=program, gone=program, missing=none)
+    found(tmp_path, "own", own=program, missing=none, new=program, other=none).require_those_of(former)

@@ -1,7 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
+from api.errors import PodwrightError
 from conf.schema import Config
 from cri.cli import check, main
 from cri.cli.examine.findings import Level
@@ -23,6 +25,12 @@ def test_a_runtime_that_fails_is_an_os_error(tmp_path: Path, text: str) -> None:
         check.first_line_of_version(script(tmp_path / "run", text))
 
 
+def test_a_bus_that_is_not_there_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/none")
+    with pytest.raises(PodwrightError, match="no system bus"):
+        check.systemd_version()
+
+
 def test_this_host_is_examined_in_every_respect() -> None:
     subjects = {finding.subject for finding in check.examine(Config())}
     assert {"kernel", "cgroups", "runtime", "network", "nft", "seccomp", "root", "disk"} <= subjects
@@ -38,4 +46,14 @@ def test_a_host_without_its_runtime_fails_with_exit_code_1(
     assert main(["check", "--config", str(file)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith(Level.FAILS) and "own (default) was not found" in line for line in lines)
+    assert lines[-1].startswith("Pods cannot run")
+
+
+def test_an_option_that_names_what_is_not_there_fails_with_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option = f"runtime.seccomp_profile={tmp_path}/none.json"
+    assert main(["check", "--config", os.devnull, "--set", option]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(Level.FAILS) and "seccomp_profile" in line for line in lines)
     assert lines[-1].startswith("Pods cannot run")

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,22 @@ def test_every_tool_has_files_that_can_be_written(
     told = capsys.readouterr().out.splitlines()
     assert sorted(told) == sorted(map(str, (tmp_path / tool).iterdir()))
     assert told != []
+
+
+@pytest.mark.parametrize("tool", NODE_CONFIG_TOOLS)
+def test_a_network_whose_range_another_plugin_fills_in_is_no_obstacle(
+    tool: str, configuration: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "net.d").mkdir()
+    ipam = {"type": "host-local", "subnet": "usePodCidr"}
+    conflist = {
+        "cniVersion": "0.3.1",
+        "name": "k8s-pod-network",
+        "plugins": [{"type": "calico", "ipam": ipam}],
+    }
+    (tmp_path / "net.d/10-canal.conflist").write_text(json.dumps(conflist))
+    assert main(["node-config", tool, *configuration]) == 0
+    assert "podSubnet:" not in capsys.readouterr().out
 
 
 def test_a_changed_file_is_not_overwritten(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from api.ids import ContainerId, SandboxId
-from host.security import CAPABILITIES
+from api.kernel import CAPABILITIES
 from oci.generate.inputs import ContainerInput, HostView, SandboxView, SecurityContext
 
 V1 = HostView(cgroup_version=1, capabilities=frozenset(CAPABILITIES), hugepage_sizes=frozenset({"2MB"}))

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from host.security import CAPABILITIES
+from api.kernel import CAPABILITIES
 from oci.generate.capabilities import capability_name, capability_sets
 from oci.generate.inputs import (
     DEFAULT_CAPABILITIES,

@@ -33,6 +33,9 @@ def _complete(tmp_path: Path, line: str) -> list[str]:
         ("podwright --log-level debug ser", ["serve"]),
         ("podwright --config podwright.conf che", ["check"]),
         ("podwright image import --na", ["--name"]),
+        ("podwright node-config kube", ["kubeadm", "kubelet"]),
+        ("podwright node-config --write dir mini", ["minikube"]),
+        ("podwright node-config kubeadm --jo", ["--join"]),
     ],
 )
 def test_the_last_word_is_completed(tmp_path: Path, line: str, offered: list[str]) -> None:

@@ -25,6 +25,7 @@ def test_the_package_is_bound_to_the_python_that_its_modules_are_compiled_for() 
     needed = depends((3, 13), ["libc6 (>= 2.38)"])
     assert needed[:2] == ["python3 (>= 3.13~)", "python3 (<< 3.14)"]
     assert "crun | runc" in needed
+    assert "default-dbus-system-bus | dbus-system-bus" in needed
     assert needed[-1] == "libc6 (>= 2.38)"
 
 

@@ -10,6 +10,8 @@ def _small() -> argparse.ArgumentParser:
     image = verbs.add_parser("image", help="work on images").add_subparsers(dest="action")
     pull = image.add_parser("pull", help="fetch one")
     pull.add_argument("name", help="its name")
+    pull.add_argument("kind", choices=("oci", "docker"), help="its kind")
+    pull.add_argument("--digest", metavar="sha256:HASH", help="its digest")
     pull.add_argument("--quiet", "-q", action="store_true", help="say nothing")
     pull.add_argument("--hidden", help=argparse.SUPPRESS)
     pull.add_argument_group("configuration").add_argument("--config", metavar="FILE", help="a file")
@@ -21,7 +23,12 @@ def test_a_command_has_its_words_its_arguments_and_the_common_ones() -> None:
         Command(
             words=("image", "pull"),
             text="fetch one",
-            own=(Argument((), "NAME", "its name"), Argument(("--quiet", "-q"), "", "say nothing")),
+            own=(
+                Argument((), "NAME", "its name"),
+                Argument((), "{oci|docker}", "its kind", ("oci", "docker")),
+                Argument(("--digest",), "sha256:HASH", "its digest"),
+                Argument(("--quiet", "-q"), "", "say nothing"),
+            ),
             common=(Argument(("--config",), "FILE", "a file"),),
         )
     ]

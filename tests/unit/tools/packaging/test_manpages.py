@@ -50,6 +50,12 @@ def test_every_option_is_in_the_page_with_its_default(tmp_path: Path) -> None:
             assert f"Default: {option.default}" in text
 
 
+def test_values_stand_in_the_page_as_they_are_typed(tmp_path: Path) -> None:
+    text = _rendered(tmp_path, "podwright.8")
+    assert "podwright node-config {kubeadm|kubelet|kind|minikube|crictl}" in text
+    assert "--discovery-token-ca-cert-hash sha256:HASH" in text
+
+
 def test_every_command_is_in_the_page_with_its_options(tmp_path: Path) -> None:
     text = _rendered(tmp_path, "podwright.8")
     for command in commands(parser()):

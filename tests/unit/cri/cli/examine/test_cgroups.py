@@ -2,12 +2,17 @@ from pathlib import Path
 
 import pytest
 
+from api.errors import Unavailable
 from cri.cli.examine.cgroups import cgroups, driver
 from cri.cli.examine.findings import Level
 from host.cgroups import Hierarchy, Tree
 
 BASE = Path("/sys/fs/cgroup")
 V1 = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "pids")
+
+
+def silent() -> str:
+    raise Unavailable("no system bus at unix:path=/none")
 
 
 def version_1(*names: str) -> tuple[Tree, ...]:
@@ -61,19 +66,27 @@ def test_crun_on_a_hybrid_layout_with_version_2_controllers(runtime: str, level:
 @pytest.mark.parametrize(
     ("manager", "booted", "text"),
     [
-        ("auto", True, "driver systemd"),
+        ("auto", True, "driver systemd, version 257"),
         ("auto", False, "driver cgroupfs"),
         ("cgroupfs", True, "driver cgroupfs"),
     ],
 )
 def test_the_driver_is_told(tmp_path: Path, manager: str, booted: bool, text: str) -> None:
     hierarchy = Hierarchy((version_2("memory"),))
-    finding = driver(manager, hierarchy, tmp_path if booted else tmp_path / "none")
+    finding = driver(manager, hierarchy, lambda: "257", tmp_path if booted else tmp_path / "none")
     assert (finding.level, finding.text) == (Level.OK, text)
 
 
 def test_a_driver_that_cannot_be_fails(tmp_path: Path) -> None:
-    finding = driver("systemd", Hierarchy((version_2("memory"),)), tmp_path / "none")
+    finding = driver("systemd", Hierarchy((version_2("memory"),)), silent, tmp_path / "none")
     assert finding.level is Level.FAILS
     assert "systemd does not run this machine" in finding.text
     assert finding.way_out == 'set it to "cgroupfs" or "auto"'
+
+
+@pytest.mark.parametrize("manager", ["auto", "systemd"])
+def test_a_systemd_that_cannot_be_asked_fails(tmp_path: Path, manager: str) -> None:
+    finding = driver(manager, Hierarchy((version_2("memory"),)), silent, tmp_path)
+    assert finding.level is Level.FAILS
+    assert "no system bus" in finding.text
+    assert finding.way_out == 'apt-get install dbus, or set cgroup_manager = "cgroupfs"'

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from conf.schema import Config
 from cri.cli.nodeconfig.facts import Facts
 from cri.cli.nodeconfig.files import File
 
@@ -20,7 +21,7 @@ def facts(**changes: Any) -> Facts:
         "cgroup_version": 2,
         "pod_networks": (),
         "network": "there is no CNI configuration",
-        "differences": "",
+        "config": Config(),
     }
     return Facts(**{**plain, **changes})
 

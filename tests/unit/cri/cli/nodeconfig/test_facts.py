@@ -22,7 +22,9 @@ def with_networks(directory: Path, wanted: str = "", **lists: Any) -> Facts:
         plugin = {"type": "bridge", **({"ipam": ipam} if ipam else {})}
         conflist = {"cniVersion": "1.0.0", "name": name, "plugins": [plugin]}
         (directory / f"{name}.conflist").write_text(json.dumps(conflist))
-    return gather(Config(network=NetworkTable(network_dir=directory, cni_default_network=wanted)))
+    return gather(
+        Config(network=NetworkTable(network_dir=directory, cni_default_network=wanted)), ranges=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,12 @@ def with_networks(directory: Path, wanted: str = "", **lists: Any) -> Facts:
         (DUAL, ["10.1.0.0/16", "fd00:1::/48"]),
         ({"type": "dhcp"}, []),
         (None, []),
+        ({"type": "host-local", "subnet": "usePodCidr"}, []),
+        ({"type": "host-local", "subnet": "10.85"}, []),
+        (
+            {"type": "host-local", "ranges": [[{"subnet": "usePodCidr"}], [{"subnet": "fd00:1::/48"}]]},
+            ["fd00:1::/48"],
+        ),
     ],
 )
 def test_pods_get_the_first_range_of_each_family(tmp_path: Path, ipam: Any, expected: list[str]) -> None:
@@ -52,9 +60,15 @@ def test_a_node_without_a_network_says_where_it_was_looked_for(tmp_path: Path) -
     assert facts.network == f"there is no CNI configuration in {tmp_path}/missing yet"
 
 
-def test_a_range_that_is_none_is_an_error_with_its_file(tmp_path: Path) -> None:
-    with pytest.raises(NetworkConfigInvalid, match=r"net\.conflist.*10\.85"):
-        with_networks(tmp_path, net={"type": "host-local", "subnet": "10.85"})
+def test_ranges_of_another_form_are_an_error_with_their_file(tmp_path: Path) -> None:
+    with pytest.raises(NetworkConfigInvalid, match=r"net\.conflist"):
+        with_networks(tmp_path, net={"type": "host-local", "subnet": 10})
+
+
+def test_the_cni_configuration_is_read_for_its_ranges_alone(tmp_path: Path) -> None:
+    with_networks(tmp_path, net=HOST_LOCAL)
+    facts = gather(Config(network=NetworkTable(network_dir=tmp_path)), ranges=False)
+    assert facts.pod_networks == ()
 
 
 def test_the_endpoint_is_the_configured_socket(tmp_path: Path) -> None:
@@ -63,5 +77,5 @@ def test_the_endpoint_is_the_configured_socket(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("manager", ["auto", "cgroupfs"])
 def test_the_driver_is_one_that_the_kubelet_knows(manager: Literal["auto", "cgroupfs"]) -> None:
-    facts = gather(Config(runtime=RuntimeTable(cgroup_manager=manager)))
+    facts = gather(Config(runtime=RuntimeTable(cgroup_manager=manager)), ranges=False)
     assert facts.cgroup_driver in ({"cgroupfs"} if manager == "cgroupfs" else {"cgroupfs", "systemd"})

@@ -67,6 +67,16 @@ def test_a_joining_node_says_whom_it_trusts() -> None:
     }
 
 
+@pytest.mark.parametrize("join", [None, Join.parse("10.0.0.1:6443", TOKEN, CA_HASH)], ids=["init", "join"])
+@pytest.mark.parametrize(("version", "ignored"), [(1, ["SystemVerification"]), (2, None)])
+def test_with_cgroup_version_1_kubeadm_is_told_to_go_on(
+    join: Join | None, version: int, ignored: list[str] | None
+) -> None:
+    (file,) = kubeadm.files(facts(cgroup_version=version), join)
+    found = documents(file)["JoinConfiguration" if join else "InitConfiguration"]
+    assert found["nodeRegistration"].get("ignorePreflightErrors") == ignored
+
+
 @pytest.mark.parametrize("endpoint", ["node.example:6443", "[fd00::1]:6443"])
 def test_names_and_addresses_of_both_families_are_endpoints(endpoint: str) -> None:
     assert Join.parse(endpoint, TOKEN, CA_HASH).endpoint == endpoint

@@ -11,15 +11,15 @@ from tests.unit.cri.cli.nodeconfig.made import facts
 RECORD = '#!/bin/sh\nprintf "%s\\n" "${0##*/} $*" >>"$RECORD"\n'
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Path:
+@pytest.fixture(params=[2])
+def node(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A directory with programs that only write down how they are called, and the script for that place."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("minikube", "systemctl"):
         (programs / name).write_text(RECORD + ("echo /unit" if name == "systemctl" else ""))
         (programs / name).chmod(0o755)
-    (file,) = minikube.files(facts())
+    (file,) = minikube.files(facts(cgroup_version=request.param))
     script = file.text.replace("/usr/local/bin", str(programs)).replace("/etc/", f"{tmp_path}/etc/")
     (tmp_path / file.name).write_text(script)
     (tmp_path / "etc/systemd/system").mkdir(parents=True)
@@ -48,6 +48,15 @@ def test_minikube_is_started_with_the_socket_and_flags_of_ones_own(node: Path) -
     assert (program, verb) == ("minikube", "start")
     assert {"--driver=none", "--container-runtime=cri-o", "--kubernetes-version=v1.36.2"} < set(flags)
     assert "--cri-socket=/run/podwright/podwright.sock" in flags
+
+
+@pytest.mark.parametrize(("node", "told"), [(1, True), (2, False)], indirect=["node"])
+def test_kubeadm_and_kubelet_are_told_to_go_on_with_cgroup_version_1(node: Path, told: bool) -> None:
+    _, calls = start(node, "--profile=own")
+    flags = calls[-1].split()
+    assert ("--extra-config=kubelet.fail-cgroupv1=false" in flags) is told
+    assert ("--extra-config=kubeadm.ignore-preflight-errors=SystemVerification" in flags) is told
+    assert flags[-1] == "--profile=own"
 
 
 def test_crio_answers_what_minikube_asks_of_it(node: Path) -> None:
