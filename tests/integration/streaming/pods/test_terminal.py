@@ -92,7 +92,8 @@ def test_exec_without_a_failure_ends_well(pods: Pods, open_terminal: Open) -> No
 
 def test_control_c_interrupts_and_control_d_ends(pods: Pods, open_terminal: Open) -> None:
     terminal = open_terminal("exec", "-it", pods.run().container, "sh")
-    terminal.type("echo begin $((1+1)); sleep 1000")
+    # Who prints has the terminal already, so that the signal does not meet the shell alone.
+    terminal.type("sh -c 'echo begin $((1+1)); exec sleep 1000'")
     terminal.until_shown("begin 2")
     terminal.press("C-c")
     terminal.type("echo code of sleep: $?")
@@ -146,7 +147,8 @@ def test_attach_follows_the_window(pods: Pods, open_terminal: Open) -> None:
 def test_attach_passes_control_c_and_control_d(pods: Pods, open_terminal: Open, client: Client) -> None:
     pod = pods.run("sh", stdin=True, tty=True)
     terminal = open_terminal("attach", "-it", pod.container)
-    terminal.type("echo begin $((1+1)); sleep 1000")
+    # Who prints has the terminal already, so that the signal does not meet the shell alone.
+    terminal.type("sh -c 'echo begin $((1+1)); exec sleep 1000'")
     terminal.until_shown("begin 2")
     terminal.press("C-c")
     terminal.type("echo code of sleep: $?")
