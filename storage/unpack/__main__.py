@@ -2,7 +2,7 @@
 
     argv[1]   {"directory": PATH, "limits": {FIELD OF Limits: NUMBER}}
     stdout    {"compressed": HEX, "compressed_bytes": N, "archive": HEX, "archive_bytes": N, "disk_bytes": N,
-               "inodes": N, "skipped_xattrs": N, "implied": [PATH], "fault": null}
+               "inodes": N, "skipped_xattrs": N, "skipped_devices": N, "implied": [PATH], "fault": null}
               or the same with "fault": {"kind": KIND, "text": TEXT, "entry": NAME}
 
 After a fault in the archive the rest of stdin is still read and hashed, so that the parent can tell a
@@ -42,6 +42,7 @@ def unpack(descriptor: int, directory: Path, limits: Limits) -> dict[str, Any]:
             "disk_bytes": tree.disk_bytes,
             "inodes": tree.inodes,
             "skipped_xattrs": tree.skipped_xattrs,
+            "skipped_devices": tree.skipped_devices,
             "implied": [os.fsdecode(path) for path in tree.implied],
         }
     told = fault is None or (fault.kind not in _GIVE_UP and _drain(stream, chunks))

@@ -32,12 +32,12 @@ _OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
 def split_name(name: bytes) -> tuple[bytes, bytes]:
     """The parent directory ("" for the top) and the last part of a name; ("", "") is the root itself.
 
+    Absolute names are below the root, too: ko and kaniko write them.
+
     Raises:
-        LayerFault: the name is absolute, has a ``..`` part, or passes through a whiteout marker.
+        LayerFault: the name has a ``..`` part or passes through a whiteout marker.
     """
     shown = name.decode(errors="replace")
-    if name.startswith(b"/"):
-        raise LayerFault(Kind.HOSTILE, "absolute path", shown)
     if b"\0" in name:
         raise LayerFault(Kind.HOSTILE, "zero byte in a path", shown)
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
@@ -57,6 +57,7 @@ class Tree:
         self.disk_bytes = 0
         self.inodes = 0
         self.skipped_xattrs = 0
+        self.skipped_devices = 0
         self._parents: OrderedDict[bytes, int] = OrderedDict()
         self._times: dict[bytes, int] = {}
         self._implied: set[bytes] = set()
@@ -108,7 +109,7 @@ class Tree:
         elif entry.type is Type.FIFO:
             self._fifo(parent, name, entry)
         else:
-            raise _hostile(entry, "device nodes in layers are refused")
+            self.skipped_devices += 1  # a container gets its /dev from the runtime
 
     # -- parents -------------------------------------------------------------------------------
 
@@ -224,7 +225,7 @@ class Tree:
 
     def _hard_link(self, directory: bytes, name: bytes, entry: Entry) -> None:
         try:
-            target_directory, target = split_name(entry.link.lstrip(b"/"))
+            target_directory, target = split_name(entry.link)
         except LayerFault as fault:
             raise _hostile(entry, f"hard link to {entry.link!r}: {fault.text}") from fault
         if not target or target.startswith(_WHITEOUT):
