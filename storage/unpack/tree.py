@@ -134,21 +134,21 @@ class Tree:
         return openat2(self.root, path, os.O_RDONLY | os.O_DIRECTORY, resolve=_RESOLVE)
 
     def _make_implied(self, path: bytes) -> None:
-        """Make the missing directories of ``path`` one by one: only the name's length bounds the depth."""
+        """Make the missing directories of ``path`` one by one, root's and with the usual mode."""
         made = b""
         descriptor = os.dup(self.root)
         try:
             for part in path.split(b"/"):
                 made = made + b"/" + part if made else part
-                try:
-                    os.mkdir(part, _IMPLIED_MODE, dir_fd=descriptor)
-                    self._implied.add(made)
-                    self._count(0)
-                except FileExistsError:
-                    pass  # a directory, or a link that the next step resolves inside the root
+                fresh = _make_directory(part, descriptor)
                 following = self._open_directory(made)
                 os.close(descriptor)
                 descriptor = following
+                if fresh:
+                    os.fchown(descriptor, 0, 0)
+                    os.fchmod(descriptor, _IMPLIED_MODE)
+                    self._implied.add(made)
+                    self._count(0)
         finally:
             os.close(descriptor)
 
@@ -168,11 +168,11 @@ class Tree:
         try:
             if entry.size:
                 reader.copy_content(descriptor)
+            # root's files too: a directory with the set-group-ID bit gives its group to what is made in it.
             # Changing the owner clears set-id bits and file capabilities: they come after it.
-            if entry.uid or entry.gid:
-                os.fchown(descriptor, entry.uid, entry.gid)
-                if entry.mode & 0o6000:
-                    os.fchmod(descriptor, entry.mode)
+            os.fchown(descriptor, entry.uid, entry.gid)
+            if entry.mode & 0o6000:
+                os.fchmod(descriptor, entry.mode)
             if entry.xattrs:
                 self._set_xattrs(descriptor, entry)
             os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
@@ -218,8 +218,7 @@ class Tree:
         except FileExistsError:
             self._replace(parent, name)
             os.symlink(entry.link, name, dir_fd=parent)
-        if entry.uid or entry.gid:
-            os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
         self._count(0)
 
@@ -329,6 +328,15 @@ class Tree:
                     os.utime(descriptor, ns=(time, time))
                 finally:
                     os.close(descriptor)
+
+
+def _make_directory(name: bytes, parent: int) -> bool:
+    """Whether it was missing; what is there may be a directory, or a link to be resolved inside the root."""
+    try:
+        os.mkdir(name, _IMPLIED_MODE, dir_fd=parent)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _make_opaque(descriptor: int) -> None:

@@ -94,6 +94,32 @@ async def test_a_pulled_layer_is_what_tar_extracts(
         assert store.fs_info().used_bytes > 300_000
 
 
+async def test_a_set_group_id_directory_gives_its_group_to_nothing(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    members = [
+        Member("mail", kind=tarfile.DIRTYPE, mode=0o2775, gid=8),
+        Member("mail/file", b"x"),
+        Member("mail/tool", b"x", mode=0o6755),
+        Member("mail/link", kind=tarfile.SYMTYPE, link="file"),
+        Member("mail/fifo", kind=tarfile.FIFOTYPE),
+        Member("mail/plain", kind=tarfile.DIRTYPE, mode=0o700),
+        Member("mail/implied/below/file", b"x", uid=3),
+    ]
+    registry.push("team/set-group-id", "v1", build_image([tar_bytes(members)]))
+    async with open_store(registry.host) as store:
+        image = await store.pull("registry.test/team/set-group-id:v1")
+        mail = store.layers.tree(image.layers[0]) / "mail"
+        found = {str(path.relative_to(mail)): path.lstat() for path in mail.rglob("*")}
+        assert {name: one.st_gid for name, one in found.items() if one.st_gid} == {}
+        assert stat.S_IMODE(found["tool"].st_mode) == 0o6755
+        assert stat.S_IMODE(found["plain"].st_mode) == 0o700
+        assert stat.S_IMODE(found["implied"].st_mode) == 0o755
+        assert stat.S_IMODE(found["implied/below"].st_mode) == 0o755
+        assert stat.S_IMODE(mail.stat().st_mode) == 0o2775
+        assert mail.stat().st_gid == 8
+
+
 async def test_found_by_every_name_and_gone_after_removal(registry: Registry, open_store: OpenStore) -> None:
     image = build_image([tar_bytes([Member("a", b"names")])], label="names")
     registry.push("team/names", "latest", image)
