@@ -24,7 +24,7 @@ from storage.unpack.faults import Kind, Limits
 log = logging.getLogger(__name__)
 
 _PIPE_BYTES = 1 << 20
-_RESULT_LIMIT = 64 << 20
+_RESULT_LIMIT = 16 << 20  # twice what Limits lets the process report
 _PROGRAM = (
     "import sys, json; sys.path[:0] = json.loads(sys.argv.pop(1)); "
     "from storage.unpack.__main__ import main; main()"

@@ -8,6 +8,7 @@ character devices 0/0, an opaque marker the attribute trusted.overlay.opaque
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from collections import OrderedDict
@@ -24,6 +25,7 @@ _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_PARENTS = 128
 _IMPLIED_MODE = 0o755
 _BLOCK = 4096
+_OBJECT_BYTES = 64
 _DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 # Attributes that would speak to overlayfs itself: an image must not redirect or hide by them.
 _OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
@@ -60,7 +62,9 @@ class Tree:
         self.skipped_devices = 0
         self._parents: OrderedDict[bytes, int] = OrderedDict()
         self._times: dict[bytes, int] = {}
+        self._times_bytes = 0
         self._implied: set[bytes] = set()
+        self._implied_bytes = 0
 
     def __enter__(self) -> "Tree":
         return self
@@ -91,6 +95,8 @@ class Tree:
 
     def _write_entry(self, entry: Entry, reader: Reader) -> None:
         directory, name = split_name(entry.name)
+        if directory.count(b"/") + 2 > self._limits.name_parts:
+            raise _too_large(entry, f"a path of more than {self._limits.name_parts} parts")
         if not name:
             if entry.type is Type.DIRECTORY:
                 self._describe_root(entry)
@@ -147,10 +153,16 @@ class Tree:
                 if fresh:
                     os.fchown(descriptor, 0, 0)
                     os.fchmod(descriptor, _IMPLIED_MODE)
-                    self._implied.add(made)
+                    self._imply(made)
                     self._count(0)
         finally:
             os.close(descriptor)
+
+    def _imply(self, path: bytes) -> None:
+        self._implied.add(path)
+        self._implied_bytes += _reported_bytes(path)
+        if self._implied_bytes > self._limits.implied_bytes:
+            raise LayerFault(Kind.TOO_LARGE, "too many directories that no entry describes", _text(path))
 
     def _forget_parents(self) -> None:
         for descriptor in self._parents.values():
@@ -199,7 +211,16 @@ class Tree:
                 _make_opaque(descriptor)
         finally:
             os.close(descriptor)
-        self._implied.discard(path)
+        if path in self._implied:
+            self._implied.remove(path)
+            self._implied_bytes -= _reported_bytes(path)
+        self._touch_later(path, entry)
+
+    def _touch_later(self, path: bytes, entry: Entry) -> None:
+        if path not in self._times:
+            self._times_bytes += len(path)
+            if self._times_bytes > self._limits.directory_bytes:
+                raise _too_large(entry, f"names of directories of {self._times_bytes} bytes")
         self._times[path] = entry.mtime_ns
 
     def _describe_root(self, entry: Entry) -> None:
@@ -347,8 +368,21 @@ def _is_whiteout(found: os.stat_result) -> bool:
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
 
 
+def _reported_bytes(path: bytes) -> int:
+    """What a name takes in the report, escaped, and as an object of its reader."""
+    return len(json.dumps(os.fsdecode(path))) + _OBJECT_BYTES
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="replace")
+
+
 def _shown(entry: Entry) -> str:
-    return entry.name.decode(errors="replace")
+    return _text(entry.name)
+
+
+def _too_large(entry: Entry, text: str) -> LayerFault:
+    return LayerFault(Kind.TOO_LARGE, text, _shown(entry))
 
 
 def _hostile(entry: Entry, text: str) -> LayerFault:

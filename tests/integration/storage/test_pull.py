@@ -366,6 +366,55 @@ async def test_too_many_entries_are_refused(registry: Registry, open_store: Open
             await store.pull("registry.test/hostile/entries:v1")
 
 
+BOUNDED = {
+    "deep path": ([Member("d/" * 256 + "f")], Limits(), "more than 256 parts"),
+    "long path": ([Member(("d" * 99 + "/") * 41 + "f")], Limits(), "a name of 4101 bytes"),
+    "implied": ([Member(f"{n}/{n}") for n in range(9)], Limits(implied_bytes=500), "no entry describes"),
+    "directories": (
+        [Member("d" * 90 + str(n), kind=tarfile.DIRTYPE) for n in range(9)],
+        Limits(directory_bytes=500),
+        "names of directories",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+async def test_names_that_are_kept_in_memory_are_bounded(
+    name: str, registry: Registry, open_store: OpenStore
+) -> None:
+    members, limits, words = BOUNDED[name]
+    image = build_image([tar_bytes(members)], label=name)
+    registry.push("hostile/names", name.replace(" ", "-"), image)
+    async with open_store(registry.host, limits=limits) as store:
+        before = contents(store)
+        with pytest.raises(LayerTooLarge, match=words) as caught:
+            await store.pull(f"registry.test/hostile/names:{name.replace(' ', '-')}")
+        assert caught.value.entry
+        assert contents(store) == before
+
+
+async def test_a_described_directory_is_no_longer_implied(registry: Registry, open_store: OpenStore) -> None:
+    members = []
+    for number in range(20):
+        members += [Member(f"d{number}/f"), Member(f"d{number}", kind=tarfile.DIRTYPE, mode=0o755)]
+    registry.push("team/described", "v1", build_image([tar_bytes(members)], label="described"))
+    async with open_store(registry.host, limits=Limits(implied_bytes=100)) as store:
+        await store.pull("registry.test/team/described:v1")
+
+
+async def test_an_error_does_not_repeat_a_link_of_a_megabyte(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    link = "a/" * 1000 + "b" * 200_000
+    registry.push(
+        "hostile/quoted", "v1", build_image([tar_bytes([Member("x", kind=tarfile.LNKTYPE, link=link)])])
+    )
+    async with open_store(registry.host) as store:
+        with pytest.raises(CorruptLayer) as caught:
+            await store.pull("registry.test/hostile/quoted:v1")
+        assert len(str(caught.value)) < 3000
+
+
 async def test_a_cut_connection_is_taken_up_where_it_ended(registry: Registry, open_store: OpenStore) -> None:
     data = os.urandom(3 << 20)
     registry.push("team/large", "v1", build_image([tar_bytes([Member("large", data)])]))
