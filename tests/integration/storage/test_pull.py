@@ -449,18 +449,33 @@ async def test_what_is_not_there_says_so(registry: Registry, open_store: OpenSto
 async def test_basic_authentication(open_store: OpenStore, tmp_path: Path) -> None:
     with running_registry(tmp_path, htpasswd=True) as private:
         private.push("team/secret", "v1", build_image([tar_bytes([Member("s", b"s")])]))
-        auth_file = tmp_path / "auth.json"
-        auth_file.write_text(json.dumps({"auths": {"registry.test/team": {"auth": "dGVzdGVyOnNlY3JldA=="}}}))
+        name = f"{private.host}/team/secret:v1"
         async with open_store(private.host) as store:
             with pytest.raises(Unauthorized, match="HTTP 401"):
-                await store.pull("registry.test/team/secret:v1")
+                await store.pull(name)
             with pytest.raises(Unauthorized):
-                await store.pull("registry.test/team/secret:v1", Credentials("tester", "wrong"))
+                await store.pull(name, Credentials("tester", "wrong"))
             assert store.list() == []
-            image = await store.pull("registry.test/team/secret:v1", Credentials("tester", "secret"))
-            await store.remove(image.id)
+            image = await store.pull(name, Credentials("tester", "secret"))
+            assert image.repo_tags == (name,)
+
+
+async def test_credentials_where_registries_conf_gives_another_location(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    with running_registry(tmp_path, htpasswd=True) as private:
+        private.push("team/secret", "v1", build_image([tar_bytes([Member("s", b"s")])]))
+        auth_file = tmp_path / "auth.json"
+        entry = {"auth": "dGVzdGVyOnNlY3JldA=="}
         async with open_store(private.host, auth_file=auth_file) as store:
-            assert (await store.pull("registry.test/team/secret:v1")).id == image.id
+            auth_file.write_text(json.dumps({"auths": {"registry.test/team": entry}}))
+            with pytest.raises(Unauthorized, match="HTTP 401"):
+                await store.pull("registry.test/team/secret:v1")
+            with pytest.raises(Unauthorized, match="HTTP 401"):
+                await store.pull("registry.test/team/secret:v1", Credentials("tester", "secret"))
+            auth_file.write_text(json.dumps({"auths": {f"{private.host}/team": entry}}))
+            image = await store.pull("registry.test/team/secret:v1", Credentials("other", "secret"))
+            assert image.repo_tags == ("registry.test/team/secret:v1",)
 
 
 async def token_registry(image: BuiltImage, seen: list[str]) -> aiohttp.web.AppRunner:
@@ -505,8 +520,9 @@ async def test_a_token_is_fetched_and_not_sent_to_where_a_redirect_leads(open_st
     seen: list[str] = []
     runner = await token_registry(image, seen)
     try:
-        async with open_store(f"127.0.0.1:{runner.addresses[0][1]}") as store:
-            pulled = await store.pull("registry.test/a/b", Credentials("user", "pass"))
+        host = f"127.0.0.1:{runner.addresses[0][1]}"
+        async with open_store(host) as store:
+            pulled = await store.pull(f"{host}/a/b", Credentials("user", "pass"))
             assert pulled.id == sha256(image.config)
     finally:
         await runner.cleanup()
