@@ -1,5 +1,7 @@
 """The pod network of a node: the chosen configuration list, kept current, and attach and detach with it.
 
+ready    asked again every few seconds, not only when a file changes: an agent that a plugin needs (STATUS)
+         comes and goes without one
 attach   lo up, the list's ADD in order, host ports if no plugin of the list maps them, the result cached;
          a failure undoes everything
 detach   by the cached configuration and result, else by the current list; host ports; idempotent
@@ -35,6 +37,7 @@ from cni.watch import Watch
 T = TypeVar("T")
 
 _WORKERS = 16
+_RECHECK_S = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -58,11 +61,13 @@ class Network:
         default_network: str = "",
         builtin: str = "auto",
         timeouts: Timeouts | None = None,
+        recheck_s: float = _RECHECK_S,
     ) -> None:
         self._conf_dir = conf_dir
         self._plugin_dirs = tuple(plugin_dirs)
         self._default = default_network
         self._timeouts = timeouts or Timeouts()
+        self._recheck_s = recheck_s
         self._cache = ResultCache(cache_dir)
         self._executor = ThreadPoolExecutor(_WORKERS, thread_name_prefix="cni")
         self._nat = Nat()
@@ -73,11 +78,12 @@ class Network:
         self._chosen: tuple[str, NetworkList] | None = None
         self._problems: Mapping[str, str] = {}
         self._plugin_problem = ""
+        self._told: tuple[str, ...] = ()
         self._changed = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._watch: Watch | None = None
         self._busy: dict[str, tuple[asyncio.Lock, int]] = {}
-        self._reloads: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Read the configuration and watch it; the directory is made if it is missing."""
@@ -85,15 +91,16 @@ class Network:
         self._watch = Watch((self._conf_dir, *self._plugin_dirs), self._reload_soon)
         self._watch.start()
         await self.reload()
+        self._spawn(self._recheck(self._watch))
 
     async def close(self) -> None:
         """Stop watching; attachments stay."""
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-        for task in tuple(self._reloads):
+        for task in tuple(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._reloads, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._executor.shutdown)
         self._nat.close()
 
@@ -108,11 +115,43 @@ class Network:
         self._chosen = _choose(found, self._default, before)
         self._problems = found.errors
         self._plugin_problem = await self._plugin_trouble()
-        if before is None or self._chosen is None or before[1].raw != self._chosen[1].raw:
-            name = self._chosen[1].name if self._chosen else ""
-            _log.info("pod network chosen network=%s errors=%s", name, "; ".join(found.errors.values()))
+        self._tell()
+
+    def _tell(self) -> None:
+        """Wake those who wait for a change; log what is new."""
+        chosen = self._chosen[1] if self._chosen else None
+        name = chosen.name if chosen else ""
+        errors = "; ".join((*self._problems.values(), *filter(None, [self._plugin_problem])))
+        told = (name, str(chosen.raw) if chosen else "", errors)
+        if told != self._told:
+            self._told = told
+            _log.info("pod network chosen network=%s errors=%s", name, errors)
         self._changed.set()
         self._changed = asyncio.Event()
+
+    async def _recheck(self, watch: Watch) -> None:
+        """Ask again from time to time whether plugins are ready; read everything again while they are not."""
+        while True:
+            await asyncio.sleep(self._recheck_s)
+            try:
+                if watch.renew() or not self.ready().ok:
+                    await self.reload()
+                else:
+                    await self._ask_status()
+            except Exception:
+                _log.exception("the pod network could not be checked")
+
+    async def _ask_status(self) -> None:
+        """STATUS of the chosen list; from CNI 1.1.0 on, nothing is run before."""
+        async with self._reloading:
+            if self._chosen is None:
+                return
+            network = self._chosen[1]
+            try:
+                await Chain(network, self._registry.choose).status()
+            except PodwrightError as error:
+                self._plugin_problem = _trouble(network, error)
+                self._tell()
 
     def ready(self) -> Readiness:
         """Whether attach can work: there is a configuration, and its plugins are there."""
@@ -267,13 +306,16 @@ class Network:
                     await _check_version(plugin, network.cni_version)
             await Chain(network, self._registry.choose).status()
         except PodwrightError as error:
-            return f"network {network.name} ({network.source}): {error}"
+            return _trouble(network, error)
         return ""
 
     def _reload_soon(self) -> None:
-        task = asyncio.get_running_loop().create_task(self.reload())
-        self._reloads.add(task)
-        task.add_done_callback(self._reloads.discard)
+        self._spawn(self.reload())
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     @asynccontextmanager
     async def _alone(self, sandbox_id: str) -> AsyncIterator[None]:
@@ -302,6 +344,10 @@ def _choose(
         if not default or lists[name].name == default:
             return name, lists[name]
     return None
+
+
+def _trouble(network: NetworkList, error: PodwrightError) -> str:
+    return f"network {network.name} ({network.source}): {error}"
 
 
 async def _check_version(plugin: ExecutedPlugin, version: str) -> None:

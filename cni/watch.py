@@ -27,10 +27,11 @@ class Watch:
         self._changed = changed
         self._quiet_s = quiet_s
         self._descriptor = -1
+        self._watched: set[int] = set()
         self._pending: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin to watch; a directory that is not there is passed over.
+        """Begin to watch; a directory that is not there waits for ``renew``.
 
         Raises:
             OSError: the kernel gives no inotify instance.
@@ -39,7 +40,7 @@ class Watch:
         self._descriptor = libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
         if self._descriptor < 0:
             raise_errno("inotify_init1")
-        self._add_all()
+        self.renew()
         loop.add_reader(self._descriptor, self._readable)
 
     def close(self) -> None:
@@ -52,11 +53,19 @@ class Watch:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _add_all(self) -> None:
+    def renew(self) -> bool:
+        """Watch what is at the paths now; True when a directory is there that was not watched yet."""
+        found = set()
         for directory in self._directories:
-            if libc.inotify_add_watch(self._descriptor, os.fsencode(directory), _EVENTS) < 0:
+            watch = libc.inotify_add_watch(self._descriptor, os.fsencode(directory), _EVENTS)
+            if watch >= 0:
+                found.add(watch)  # the same number for the same inode
+            else:
                 reason = os.strerror(ctypes.get_errno())
                 _log.debug("directory is not watched path=%s reason=%s", directory, reason)
+        fresh = not found <= self._watched
+        self._watched = found
+        return fresh
 
     def _readable(self) -> None:
         try:
@@ -69,5 +78,5 @@ class Watch:
 
     def _settled(self) -> None:
         self._pending = None
-        self._add_all()  # a directory that was replaced has a new inode
+        self.renew()  # a directory that was replaced has a new inode
         self._changed()

@@ -100,10 +100,11 @@ class Database:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
+                self._writer.execute("COMMIT")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):  # SQLite has undone it itself, as on a full disk
+                    self._writer.execute("ROLLBACK")
                 raise
-            self._writer.execute("COMMIT")
 
     def version(self) -> int:
         """A number that changes whenever anything was committed, by whatever process."""

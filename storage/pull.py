@@ -88,17 +88,10 @@ class Pull:
         return chosen, document
 
     async def _credentials_for(self, source: PullSource, reference: Reference) -> Credentials | None:
-        """The request's credentials are for the registry it names; a mirror gets those of auth files."""
-        if self._credentials and not source.is_mirror:
+        """The request's are for the registry in the reference; auth files go by where that really is."""
+        if self._credentials and not source.is_mirror and source.host == reference.registry:
             return self._credentials
-        places = [(source.host, source.repository)]
-        if not source.is_mirror:
-            places.insert(0, (reference.registry, reference.repository))
-        for registry, repository in dict.fromkeys(places):
-            found = await asyncio.to_thread(lookup, self._auth_files, registry, repository)
-            if found is not None:
-                return found
-        return None
+        return await asyncio.to_thread(lookup, self._auth_files, source.host, source.repository)
 
 
 def _layer_sources(client: Client, manifest: Manifest, config: bytes) -> list[LayerSource]:

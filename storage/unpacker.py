@@ -24,7 +24,7 @@ from storage.unpack.faults import Kind, Limits
 log = logging.getLogger(__name__)
 
 _PIPE_BYTES = 1 << 20
-_RESULT_LIMIT = 64 << 20
+_RESULT_LIMIT = 16 << 20  # twice what Limits lets the process report
 _PROGRAM = (
     "import sys, json; sys.path[:0] = json.loads(sys.argv.pop(1)); "
     "from storage.unpack.__main__ import main; main()"
@@ -50,7 +50,7 @@ class CorruptLayer(LayerError, InvalidArgument):
 
 
 class HostileLayer(LayerError, InvalidArgument):
-    """The layer tries what no honest image does: a way out of the root file system, a device."""
+    """The layer tries what no honest image does: a way out of the root file system."""
 
 
 class LayerTooLarge(LayerError, ResourceExhausted):
@@ -218,6 +218,8 @@ def _decode(source: LayerSource, answer: bytes, trouble: bytes, status: int | No
     assert isinstance(result, dict), "the process writes an object"
     if result["skipped_xattrs"]:
         log.info("attributes skipped layer=%s count=%d", source.name, result["skipped_xattrs"])
+    if result["skipped_devices"]:
+        log.info("device nodes skipped layer=%s count=%d", source.name, result["skipped_devices"])
     return result
 
 

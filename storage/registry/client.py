@@ -84,7 +84,8 @@ class Client:
         self._session = aiohttp.ClientSession(
             timeout=timeout,
             read_bufsize=CHUNK_BYTES,
-            headers={"User-Agent": _USER_AGENT},
+            # Digests are of the bytes as they are: nothing may be compressed on the way.
+            headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"},
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )

@@ -2,17 +2,19 @@
 
     argv[1]   {"directory": PATH, "limits": {FIELD OF Limits: NUMBER}}
     stdout    {"compressed": HEX, "compressed_bytes": N, "archive": HEX, "archive_bytes": N, "disk_bytes": N,
-               "inodes": N, "skipped_xattrs": N, "implied": [PATH], "fault": null}
+               "inodes": N, "skipped_xattrs": N, "skipped_devices": N, "implied": [PATH], "fault": null}
               or the same with "fault": {"kind": KIND, "text": TEXT, "entry": NAME}
 
 After a fault in the archive the rest of stdin is still read and hashed, so that the parent can tell a
 damaged download (the digest differs) from a bad image; after a passed limit or a full disk it is not.
+The process may take 2 GiB of address space, and the kernel ends it before others when memory is short.
 The exit status is 0 whenever the line was written. stderr carries tracebacks of bugs only.
 """
 
 import contextlib
 import json
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,8 @@ from storage.unpack.tree import Tree
 _GIVE_UP = frozenset({Kind.TOO_LARGE, Kind.DISK})
 # A short switch interval lets the decompressing thread take its next chunk while the tar loop is in Python.
 _SWITCH_INTERVAL_S = 1e-4
+_MEMORY_BYTES = 2 << 30
+_OOM_SCORE_ADJ = 500  # the daemon's own, which would be inherited, protects it from the OOM killer
 
 
 def unpack(descriptor: int, directory: Path, limits: Limits) -> dict[str, Any]:
@@ -42,6 +46,7 @@ def unpack(descriptor: int, directory: Path, limits: Limits) -> dict[str, Any]:
             "disk_bytes": tree.disk_bytes,
             "inodes": tree.inodes,
             "skipped_xattrs": tree.skipped_xattrs,
+            "skipped_devices": tree.skipped_devices,
             "implied": [os.fsdecode(path) for path in tree.implied],
         }
     told = fault is None or (fault.kind not in _GIVE_UP and _drain(stream, chunks))
@@ -65,8 +70,17 @@ def _drain(stream: Stream, chunks: Iterator[bytes]) -> bool:
     return True
 
 
+def _bound_memory() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    bound = _MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(_MEMORY_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    with contextlib.suppress(OSError):  # no /proc
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ))
+
+
 def main() -> None:
     """Entry point of the process."""
+    _bound_memory()
     request = json.loads(sys.argv[1])
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     os.umask(0)

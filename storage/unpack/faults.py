@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+_TEXT_CHARACTERS = 2000
+
 
 class Kind(StrEnum):
     """Classes of faults; storage.unpacker turns each into an error of its own."""
@@ -21,7 +23,7 @@ class LayerFault(Exception):
     def __init__(self, kind: Kind, text: str, entry: str = "") -> None:
         super().__init__(text)
         self.kind = kind
-        self.text = text
+        self.text = text[:_TEXT_CHARACTERS]  # it may quote a link of a megabyte
         self.entry = entry
 
 
@@ -31,7 +33,10 @@ class Limits:
 
     total_bytes: int = 64 << 30  # of the uncompressed archive
     entries: int = 4_000_000
-    name_bytes: int = 4096
-    header_bytes: int = 1 << 20  # of one pax header or GNU long name
+    name_bytes: int = 4095  # PATH_MAX without its zero byte
+    name_parts: int = 256
+    header_bytes: int = 1 << 20  # of one pax header or GNU long name, and of all global headers together
+    directory_bytes: int = 64 << 20  # of the names of directories, which are kept until the end
+    implied_bytes: int = 8 << 20  # of the report of directories that no entry described
     ratio: int = 2000  # uncompressed to compressed; gzip itself cannot pass 1032
     ratio_floor_bytes: int = 256 << 20  # the ratio is looked at above this size only

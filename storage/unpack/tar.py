@@ -180,6 +180,7 @@ class Reader:
         self._source = source
         self._limits = limits
         self._global: dict[bytes, bytes] = {}
+        self._global_bytes = 0
         self._left = 0
         self._padding = 0
         self._name = b""
@@ -222,7 +223,7 @@ class Reader:
             if flag == _PAX:
                 records = parse_pax(self._extension(size))
             elif flag == _PAX_GLOBAL:
-                self._global |= parse_pax(self._extension(size))
+                self._extend_global(self._extension(size))
             elif flag == _LONG_NAME:
                 long_name = self._extension(size).rstrip(b"\0")
             elif flag == _LONG_LINK:
@@ -230,6 +231,13 @@ class Reader:
             else:
                 return self._entry(header, self._global | records, long_name, long_link)
         return None
+
+    def _extend_global(self, data: bytes) -> None:
+        """Every entry after it pays for a global header, so that even one that is replaced counts."""
+        self._global_bytes += len(data)
+        if self._global_bytes > self._limits.header_bytes:
+            raise LayerFault(Kind.TOO_LARGE, f"global headers of {self._global_bytes} bytes")
+        self._global |= parse_pax(data)
 
     def _header(self) -> bytes | None:
         """The next header block; None at the end of the archive, with or without its two zero blocks."""

@@ -8,6 +8,7 @@ character devices 0/0, an opaque marker the attribute trusted.overlay.opaque
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from collections import OrderedDict
@@ -24,6 +25,7 @@ _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_PARENTS = 128
 _IMPLIED_MODE = 0o755
 _BLOCK = 4096
+_OBJECT_BYTES = 64
 _DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 # Attributes that would speak to overlayfs itself: an image must not redirect or hide by them.
 _OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
@@ -32,12 +34,12 @@ _OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
 def split_name(name: bytes) -> tuple[bytes, bytes]:
     """The parent directory ("" for the top) and the last part of a name; ("", "") is the root itself.
 
+    Absolute names are below the root, too: ko and kaniko write them.
+
     Raises:
-        LayerFault: the name is absolute, has a ``..`` part, or passes through a whiteout marker.
+        LayerFault: the name has a ``..`` part or passes through a whiteout marker.
     """
     shown = name.decode(errors="replace")
-    if name.startswith(b"/"):
-        raise LayerFault(Kind.HOSTILE, "absolute path", shown)
     if b"\0" in name:
         raise LayerFault(Kind.HOSTILE, "zero byte in a path", shown)
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
@@ -57,9 +59,12 @@ class Tree:
         self.disk_bytes = 0
         self.inodes = 0
         self.skipped_xattrs = 0
+        self.skipped_devices = 0
         self._parents: OrderedDict[bytes, int] = OrderedDict()
         self._times: dict[bytes, int] = {}
+        self._times_bytes = 0
         self._implied: set[bytes] = set()
+        self._implied_bytes = 0
 
     def __enter__(self) -> "Tree":
         return self
@@ -90,6 +95,8 @@ class Tree:
 
     def _write_entry(self, entry: Entry, reader: Reader) -> None:
         directory, name = split_name(entry.name)
+        if directory.count(b"/") + 2 > self._limits.name_parts:
+            raise _too_large(entry, f"a path of more than {self._limits.name_parts} parts")
         if not name:
             if entry.type is Type.DIRECTORY:
                 self._describe_root(entry)
@@ -108,7 +115,7 @@ class Tree:
         elif entry.type is Type.FIFO:
             self._fifo(parent, name, entry)
         else:
-            raise _hostile(entry, "device nodes in layers are refused")
+            self.skipped_devices += 1  # a container gets its /dev from the runtime
 
     # -- parents -------------------------------------------------------------------------------
 
@@ -133,23 +140,29 @@ class Tree:
         return openat2(self.root, path, os.O_RDONLY | os.O_DIRECTORY, resolve=_RESOLVE)
 
     def _make_implied(self, path: bytes) -> None:
-        """Make the missing directories of ``path`` one by one: only the name's length bounds the depth."""
+        """Make the missing directories of ``path`` one by one, root's and with the usual mode."""
         made = b""
         descriptor = os.dup(self.root)
         try:
             for part in path.split(b"/"):
                 made = made + b"/" + part if made else part
-                try:
-                    os.mkdir(part, _IMPLIED_MODE, dir_fd=descriptor)
-                    self._implied.add(made)
-                    self._count(0)
-                except FileExistsError:
-                    pass  # a directory, or a link that the next step resolves inside the root
+                fresh = _make_directory(part, descriptor)
                 following = self._open_directory(made)
                 os.close(descriptor)
                 descriptor = following
+                if fresh:
+                    os.fchown(descriptor, 0, 0)
+                    os.fchmod(descriptor, _IMPLIED_MODE)
+                    self._imply(made)
+                    self._count(0)
         finally:
             os.close(descriptor)
+
+    def _imply(self, path: bytes) -> None:
+        self._implied.add(path)
+        self._implied_bytes += _reported_bytes(path)
+        if self._implied_bytes > self._limits.implied_bytes:
+            raise LayerFault(Kind.TOO_LARGE, "too many directories that no entry describes", _text(path))
 
     def _forget_parents(self) -> None:
         for descriptor in self._parents.values():
@@ -167,11 +180,11 @@ class Tree:
         try:
             if entry.size:
                 reader.copy_content(descriptor)
+            # root's files too: a directory with the set-group-ID bit gives its group to what is made in it.
             # Changing the owner clears set-id bits and file capabilities: they come after it.
-            if entry.uid or entry.gid:
-                os.fchown(descriptor, entry.uid, entry.gid)
-                if entry.mode & 0o6000:
-                    os.fchmod(descriptor, entry.mode)
+            os.fchown(descriptor, entry.uid, entry.gid)
+            if entry.mode & 0o6000:
+                os.fchmod(descriptor, entry.mode)
             if entry.xattrs:
                 self._set_xattrs(descriptor, entry)
             os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
@@ -198,7 +211,16 @@ class Tree:
                 _make_opaque(descriptor)
         finally:
             os.close(descriptor)
-        self._implied.discard(path)
+        if path in self._implied:
+            self._implied.remove(path)
+            self._implied_bytes -= _reported_bytes(path)
+        self._touch_later(path, entry)
+
+    def _touch_later(self, path: bytes, entry: Entry) -> None:
+        if path not in self._times:
+            self._times_bytes += len(path)
+            if self._times_bytes > self._limits.directory_bytes:
+                raise _too_large(entry, f"names of directories of {self._times_bytes} bytes")
         self._times[path] = entry.mtime_ns
 
     def _describe_root(self, entry: Entry) -> None:
@@ -217,14 +239,13 @@ class Tree:
         except FileExistsError:
             self._replace(parent, name)
             os.symlink(entry.link, name, dir_fd=parent)
-        if entry.uid or entry.gid:
-            os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
         self._count(0)
 
     def _hard_link(self, directory: bytes, name: bytes, entry: Entry) -> None:
         try:
-            target_directory, target = split_name(entry.link.lstrip(b"/"))
+            target_directory, target = split_name(entry.link)
         except LayerFault as fault:
             raise _hostile(entry, f"hard link to {entry.link!r}: {fault.text}") from fault
         if not target or target.startswith(_WHITEOUT):
@@ -330,6 +351,15 @@ class Tree:
                     os.close(descriptor)
 
 
+def _make_directory(name: bytes, parent: int) -> bool:
+    """Whether it was missing; what is there may be a directory, or a link to be resolved inside the root."""
+    try:
+        os.mkdir(name, _IMPLIED_MODE, dir_fd=parent)
+    except FileExistsError:
+        return False
+    return True
+
+
 def _make_opaque(descriptor: int) -> None:
     os.setxattr(descriptor, "trusted.overlay.opaque", b"y")
 
@@ -338,8 +368,21 @@ def _is_whiteout(found: os.stat_result) -> bool:
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
 
 
+def _reported_bytes(path: bytes) -> int:
+    """What a name takes in the report, escaped, and as an object of its reader."""
+    return len(json.dumps(os.fsdecode(path))) + _OBJECT_BYTES
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="replace")
+
+
 def _shown(entry: Entry) -> str:
-    return entry.name.decode(errors="replace")
+    return _text(entry.name)
+
+
+def _too_large(entry: Entry, text: str) -> LayerFault:
+    return LayerFault(Kind.TOO_LARGE, text, _shown(entry))
 
 
 def _hostile(entry: Entry, text: str) -> LayerFault:

@@ -1,4 +1,4 @@
-"""A registry, a store that finds it under the name registry.test, and the count of what a store holds."""
+"""A registry, a store that finds it by its host and as registry.test, and the count of what a store holds."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,14 +24,19 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 @pytest.fixture
 def open_store(tmp_path: Path) -> Iterator[OpenStore]:
-    """``open_store(host)``: a store whose registry.test is at ``host``, by plain HTTP."""
+    """``open_store(host)``: a store whose registry.test is at ``host``, both by plain HTTP."""
 
     @contextlib.asynccontextmanager
     async def opened(
         host: str, *, limits: Limits | None = None, auth_file: Path | None = None
     ) -> AsyncIterator[Images]:
         conf = tmp_path / "registries.conf"
-        conf.write_text(f'[[registry]]\nprefix = "registry.test"\nlocation = "{host}"\ninsecure = true\n')
+        conf.write_text(
+            "".join(
+                f'[[registry]]\nprefix = "{prefix}"\nlocation = "{host}"\ninsecure = true\n'
+                for prefix in ("registry.test", host)
+            )
+        )
         options = Options(
             registries_conf=conf,
             policy_file=tmp_path / "no-policy.json",

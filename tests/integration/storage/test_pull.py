@@ -3,7 +3,9 @@
 import asyncio
 import gzip
 import json
+import logging
 import os
+import stat
 import tarfile
 from pathlib import Path
 
@@ -92,6 +94,32 @@ async def test_a_pulled_layer_is_what_tar_extracts(
         assert store.fs_info().used_bytes > 300_000
 
 
+async def test_a_set_group_id_directory_gives_its_group_to_nothing(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    members = [
+        Member("mail", kind=tarfile.DIRTYPE, mode=0o2775, gid=8),
+        Member("mail/file", b"x"),
+        Member("mail/tool", b"x", mode=0o6755),
+        Member("mail/link", kind=tarfile.SYMTYPE, link="file"),
+        Member("mail/fifo", kind=tarfile.FIFOTYPE),
+        Member("mail/plain", kind=tarfile.DIRTYPE, mode=0o700),
+        Member("mail/implied/below/file", b"x", uid=3),
+    ]
+    registry.push("team/set-group-id", "v1", build_image([tar_bytes(members)]))
+    async with open_store(registry.host) as store:
+        image = await store.pull("registry.test/team/set-group-id:v1")
+        mail = store.layers.tree(image.layers[0]) / "mail"
+        found = {str(path.relative_to(mail)): path.lstat() for path in mail.rglob("*")}
+        assert {name: one.st_gid for name, one in found.items() if one.st_gid} == {}
+        assert stat.S_IMODE(found["tool"].st_mode) == 0o6755
+        assert stat.S_IMODE(found["plain"].st_mode) == 0o700
+        assert stat.S_IMODE(found["implied"].st_mode) == 0o755
+        assert stat.S_IMODE(found["implied/below"].st_mode) == 0o755
+        assert stat.S_IMODE(mail.stat().st_mode) == 0o2775
+        assert mail.stat().st_gid == 8
+
+
 async def test_found_by_every_name_and_gone_after_removal(registry: Registry, open_store: OpenStore) -> None:
     image = build_image([tar_bytes([Member("a", b"names")])], label="names")
     registry.push("team/names", "latest", image)
@@ -177,9 +205,7 @@ async def test_every_compression_gives_the_same_tree(
 HOSTILE = {
     "dotdot": [Member("../escape", b"x")],
     "dotdot inside": [Member("a/../../escape", b"x")],
-    "absolute": [Member("/etc/escape", b"x")],
-    "character device": [Member("dev/null", kind=tarfile.CHRTYPE)],
-    "block device": [Member("sda", kind=tarfile.BLKTYPE)],
+    "dotdot after a slash": [Member("/../escape", b"x")],
     "hard link outside": [Member("a", kind=tarfile.LNKTYPE, link="../../../../etc/passwd")],
     "whiteout of the parent": [Member(".wh...")],
     "whiteout of itself": [Member("d/.wh..")],
@@ -201,6 +227,46 @@ async def test_a_hostile_layer_is_refused_by_name_and_leaves_nothing(
             await store.pull(f"registry.test/{repository}:v1")
         assert caught.value.entry == HOSTILE[name][0].name
         assert contents(store) == before
+
+
+async def test_absolute_names_are_below_the_root_of_the_layer(
+    registry: Registry, open_store: OpenStore, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    members = [
+        Member("/", kind=tarfile.DIRTYPE, mode=0o711, uid=5, gid=6),
+        Member(f"{outside}/file", b"kept in"),
+        Member("/ko-app", b"app", mode=0o755, uid=3),
+        Member("/again", kind=tarfile.LNKTYPE, link="/ko-app"),
+    ]
+    registry.push("team/absolute", "v1", build_image([tar_bytes(members)]))
+    async with open_store(registry.host) as store:
+        image = await store.pull("registry.test/team/absolute:v1")
+        tree = store.layers.tree(image.layers[0])
+        root, app = tree.stat(), (tree / "ko-app").stat()
+        assert (stat.S_IMODE(root.st_mode), root.st_uid, root.st_gid) == (0o711, 5, 6)
+        assert (stat.S_IMODE(app.st_mode), app.st_uid, app.st_nlink) == (0o755, 3, 2)
+        assert (tree / outside.relative_to("/") / "file").read_bytes() == b"kept in"
+    assert not outside.exists()
+    assert not Path("/ko-app").exists()
+
+
+async def test_device_nodes_of_a_layer_are_not_made(
+    registry: Registry, open_store: OpenStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    members = [
+        Member("dev/console", kind=tarfile.CHRTYPE, mode=0o600),
+        Member("dev/sda", kind=tarfile.BLKTYPE, mode=0o660),
+        Member("file", b"x"),
+    ]
+    registry.push("team/devices", "v1", build_image([tar_bytes(members)]))
+    async with open_store(registry.host) as store:
+        image = await store.pull("registry.test/team/devices:v1")
+        tree = store.layers.tree(image.layers[0])
+        assert sorted(str(path.relative_to(tree)) for path in tree.rglob("*")) == ["dev", "file"]
+    [told] = [record.getMessage() for record in caplog.records if "device nodes" in record.getMessage()]
+    assert told.endswith("count=2")
 
 
 async def test_links_cannot_carry_a_file_out_of_the_layer(
@@ -300,6 +366,55 @@ async def test_too_many_entries_are_refused(registry: Registry, open_store: Open
             await store.pull("registry.test/hostile/entries:v1")
 
 
+BOUNDED = {
+    "deep path": ([Member("d/" * 256 + "f")], Limits(), "more than 256 parts"),
+    "long path": ([Member(("d" * 99 + "/") * 41 + "f")], Limits(), "a name of 4101 bytes"),
+    "implied": ([Member(f"{n}/{n}") for n in range(9)], Limits(implied_bytes=500), "no entry describes"),
+    "directories": (
+        [Member("d" * 90 + str(n), kind=tarfile.DIRTYPE) for n in range(9)],
+        Limits(directory_bytes=500),
+        "names of directories",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+async def test_names_that_are_kept_in_memory_are_bounded(
+    name: str, registry: Registry, open_store: OpenStore
+) -> None:
+    members, limits, words = BOUNDED[name]
+    image = build_image([tar_bytes(members)], label=name)
+    registry.push("hostile/names", name.replace(" ", "-"), image)
+    async with open_store(registry.host, limits=limits) as store:
+        before = contents(store)
+        with pytest.raises(LayerTooLarge, match=words) as caught:
+            await store.pull(f"registry.test/hostile/names:{name.replace(' ', '-')}")
+        assert caught.value.entry
+        assert contents(store) == before
+
+
+async def test_a_described_directory_is_no_longer_implied(registry: Registry, open_store: OpenStore) -> None:
+    members = []
+    for number in range(20):
+        members += [Member(f"d{number}/f"), Member(f"d{number}", kind=tarfile.DIRTYPE, mode=0o755)]
+    registry.push("team/described", "v1", build_image([tar_bytes(members)], label="described"))
+    async with open_store(registry.host, limits=Limits(implied_bytes=100)) as store:
+        await store.pull("registry.test/team/described:v1")
+
+
+async def test_an_error_does_not_repeat_a_link_of_a_megabyte(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    link = "a/" * 1000 + "b" * 200_000
+    registry.push(
+        "hostile/quoted", "v1", build_image([tar_bytes([Member("x", kind=tarfile.LNKTYPE, link=link)])])
+    )
+    async with open_store(registry.host) as store:
+        with pytest.raises(CorruptLayer) as caught:
+            await store.pull("registry.test/hostile/quoted:v1")
+        assert len(str(caught.value)) < 3000
+
+
 async def test_a_cut_connection_is_taken_up_where_it_ended(registry: Registry, open_store: OpenStore) -> None:
     data = os.urandom(3 << 20)
     registry.push("team/large", "v1", build_image([tar_bytes([Member("large", data)])]))
@@ -334,18 +449,33 @@ async def test_what_is_not_there_says_so(registry: Registry, open_store: OpenSto
 async def test_basic_authentication(open_store: OpenStore, tmp_path: Path) -> None:
     with running_registry(tmp_path, htpasswd=True) as private:
         private.push("team/secret", "v1", build_image([tar_bytes([Member("s", b"s")])]))
-        auth_file = tmp_path / "auth.json"
-        auth_file.write_text(json.dumps({"auths": {"registry.test/team": {"auth": "dGVzdGVyOnNlY3JldA=="}}}))
+        name = f"{private.host}/team/secret:v1"
         async with open_store(private.host) as store:
             with pytest.raises(Unauthorized, match="HTTP 401"):
-                await store.pull("registry.test/team/secret:v1")
+                await store.pull(name)
             with pytest.raises(Unauthorized):
-                await store.pull("registry.test/team/secret:v1", Credentials("tester", "wrong"))
+                await store.pull(name, Credentials("tester", "wrong"))
             assert store.list() == []
-            image = await store.pull("registry.test/team/secret:v1", Credentials("tester", "secret"))
-            await store.remove(image.id)
+            image = await store.pull(name, Credentials("tester", "secret"))
+            assert image.repo_tags == (name,)
+
+
+async def test_credentials_where_registries_conf_gives_another_location(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    with running_registry(tmp_path, htpasswd=True) as private:
+        private.push("team/secret", "v1", build_image([tar_bytes([Member("s", b"s")])]))
+        auth_file = tmp_path / "auth.json"
+        entry = {"auth": "dGVzdGVyOnNlY3JldA=="}
         async with open_store(private.host, auth_file=auth_file) as store:
-            assert (await store.pull("registry.test/team/secret:v1")).id == image.id
+            auth_file.write_text(json.dumps({"auths": {"registry.test/team": entry}}))
+            with pytest.raises(Unauthorized, match="HTTP 401"):
+                await store.pull("registry.test/team/secret:v1")
+            with pytest.raises(Unauthorized, match="HTTP 401"):
+                await store.pull("registry.test/team/secret:v1", Credentials("tester", "secret"))
+            auth_file.write_text(json.dumps({"auths": {f"{private.host}/team": entry}}))
+            image = await store.pull("registry.test/team/secret:v1", Credentials("other", "secret"))
+            assert image.repo_tags == ("registry.test/team/secret:v1",)
 
 
 async def token_registry(image: BuiltImage, seen: list[str]) -> aiohttp.web.AppRunner:
@@ -390,8 +520,9 @@ async def test_a_token_is_fetched_and_not_sent_to_where_a_redirect_leads(open_st
     seen: list[str] = []
     runner = await token_registry(image, seen)
     try:
-        async with open_store(f"127.0.0.1:{runner.addresses[0][1]}") as store:
-            pulled = await store.pull("registry.test/a/b", Credentials("user", "pass"))
+        host = f"127.0.0.1:{runner.addresses[0][1]}"
+        async with open_store(host) as store:
+            pulled = await store.pull(f"{host}/a/b", Credentials("user", "pass"))
             assert pulled.id == sha256(image.config)
     finally:
         await runner.cleanup()

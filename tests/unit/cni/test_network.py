@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,12 @@ def write(directory: Path, name: str, network: str, kind: str = "bridge", **keys
 
 
 @contextlib.asynccontextmanager
-async def running(tmp_path: Path, default: str = "") -> AsyncIterator[Network]:
+async def running(tmp_path: Path, default: str = "", recheck_s: float = 3600) -> AsyncIterator[Network]:
     plugins = tmp_path / "bin"
     plugins.mkdir(exist_ok=True)
-    network = Network(tmp_path / "net.d", [plugins], tmp_path / "cache", default)
+    network = Network(
+        tmp_path / "net.d", [plugins, tmp_path / "more"], tmp_path / "cache", default, recheck_s=recheck_s
+    )
     await network.start()
     try:
         yield network
@@ -120,6 +123,73 @@ async def test_status_of_a_plugin_counts_from_1_1(tmp_path: Path) -> None:
         write(tmp_path / "net.d", "10-a.conflist", "a", "moody", cniVersion="1.1.0")
         await network.reload()
         assert "moody failed on STATUS: no addresses left" in network.ready().message
+
+
+AGENT = """#!/bin/sh
+cat >/dev/null
+echo $CNI_COMMAND >>{asked}
+[ $CNI_COMMAND != STATUS ] || [ -e {agent} ] || {{ echo '{{"code": 50, "msg": "no agent"}}'; exit 1; }}
+echo '{{"supportedVersions": ["1.0.0", "1.1.0"]}}'
+"""
+
+
+def write_agents_plugin(tmp_path: Path) -> tuple[Path, Path]:
+    """A plugin that is ready while a file exists where nobody watches; that file, and the log of commands."""
+    agent, asked = tmp_path / "agent", tmp_path / "asked"
+    path = tmp_path / "bin" / "agents"
+    path.write_text(AGENT.format(agent=agent, asked=asked))
+    path.chmod(0o755)
+    return agent, asked
+
+
+async def test_an_agent_that_comes_and_goes_is_noticed_without_a_change_of_files(tmp_path: Path) -> None:
+    async with running(tmp_path, recheck_s=0.01) as network, asyncio.timeout(60):
+        agent, _ = write_agents_plugin(tmp_path)
+        write(tmp_path / "net.d", "10-a.conflist", "a", "agents", cniVersion="1.1.0")
+        await network.reload()
+        assert "no agent" in network.ready().message
+        agent.touch()
+        await network.wait_ready(60)
+        agent.unlink()
+        while network.ready().ok:
+            await asyncio.sleep(0.01)
+        assert "agents failed on STATUS: no agent" in network.ready().message
+
+
+async def test_nothing_is_asked_again_of_a_network_before_1_1_that_is_ready(tmp_path: Path) -> None:
+    async with running(tmp_path) as network:
+        _, asked = write_agents_plugin(tmp_path)
+        write(tmp_path / "net.d", "10-a.conflist", "a", "agents")
+        await network.reload()
+        before = asked.read_text()
+        await network._ask_status()
+        assert network.ready().ok
+        assert asked.read_text() == before
+
+
+async def test_a_plugin_in_a_directory_that_came_later_makes_it_ready(tmp_path: Path) -> None:
+    async with running(tmp_path, recheck_s=0.01) as network:
+        write(tmp_path / "net.d", "10-a.conflist", "a", "late")
+        await network.reload()
+        assert not network.ready().ok
+        (tmp_path / "more").mkdir()
+        (tmp_path / "more" / "late").write_text("#!/bin/sh\n")
+        (tmp_path / "more" / "late").chmod(0o755)
+        await network.wait_ready(60)
+
+
+async def test_what_stays_as_it_was_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with running(tmp_path) as network:
+        for _ in range(3):
+            await network.reload()
+        write(tmp_path / "net.d", "10-a.conflist", "a", "missing")
+        for _ in range(3):
+            await network.reload()
+    told = [record.getMessage() for record in caplog.records if "pod network" in record.getMessage()]
+    assert len(told) == 2
+    assert "network=a" in told[1]
+    assert "CNI plugin missing is in none of" in told[1]
 
 
 async def test_a_pod_without_namespace_is_refused(tmp_path: Path) -> None:

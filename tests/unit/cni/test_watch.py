@@ -29,6 +29,25 @@ async def test_a_burst_is_told_once(tmp_path: Path) -> None:
         watch.close()
 
 
+async def test_a_directory_that_comes_later_is_watched_from_renew_on(tmp_path: Path) -> None:
+    told = asyncio.Event()
+    late = tmp_path / "late"
+    watch = Watch([late], told.set, quiet_s=0)
+    watch.start()
+    try:
+        assert not watch.renew()
+        late.mkdir()
+        assert watch.renew()
+        assert not watch.renew()
+        (late / "plugin").touch()
+        await asyncio.wait_for(told.wait(), 10)
+        late.rename(tmp_path / "old")
+        late.mkdir()
+        assert watch.renew()
+    finally:
+        watch.close()
+
+
 async def test_nothing_is_told_after_close(tmp_path: Path) -> None:
     calls: list[None] = []
     watch = Watch([tmp_path], lambda: calls.append(None), quiet_s=0)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -113,6 +114,36 @@ def test_a_failed_transaction_leaves_nothing(connect: Open) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert database.read("SELECT * FROM rootfs") == []
+
+
+def test_a_full_disk_is_named_and_the_next_transaction_works(connect: Open) -> None:
+    database = connect()
+
+    def fill() -> None:
+        with database.transaction() as connection:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+            connection.execute("INSERT INTO rootfs VALUES ('c', ?)", ("i" * 100_000,))
+
+    with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
+        fill()
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO rootfs VALUES ('c', 'i')")
+    assert database.read("SELECT * FROM rootfs") == [("c", "i")]
+
+
+def test_a_transaction_that_cannot_be_committed_is_undone(connect: Open) -> None:
+    database = connect()
+
+    def refer_to_nothing() -> None:
+        with database.transaction() as connection:
+            connection.execute("PRAGMA defer_foreign_keys = ON")
+            connection.execute("INSERT INTO tags VALUES ('name', 'no image')")
+
+    for _ in range(2):
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+            refer_to_nothing()
+    assert database.read("SELECT * FROM tags") == []
 
 
 def test_other_images_are_pinned_from_one_call_to_the_next(connect: Open) -> None:

@@ -167,6 +167,14 @@ def test_the_number_of_entries_is_bounded() -> None:
         entries(archive, Limits(entries=4))
 
 
+def test_global_headers_are_bounded_together() -> None:
+    archive = b"".join(extended(b"g", pax(**{f"key{number}": b"v" * 500})) + header() for number in range(3))
+    assert len(entries(archive + END, Limits(header_bytes=2000))) == 3
+    with pytest.raises(LayerFault, match="global headers of") as caught:
+        entries(archive + END, Limits(header_bytes=1000))
+    assert caught.value.kind is Kind.TOO_LARGE
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
