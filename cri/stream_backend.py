@@ -184,8 +184,6 @@ class StreamBackend:
             raise
         finally:
             close_all(ends.theirs.values())
-        if attachment.stdin is not None:  # an older monitor's is blocking
-            os.set_blocking(attachment.stdin, False)
         session = AttachSession(node.monitor, container, attachment, Stdio(**ends.ours))
         if typed is not None:
             os.set_blocking(typed, False)

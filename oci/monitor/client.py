@@ -345,6 +345,8 @@ class Monitor:
         request = protocol.Attach(container_id, stdin, list(descriptors))
         reply = await self._request(request, list(descriptors.values()))
         number = _integer(reply.result, "attachment")
+        for stdin_lent in reply.descriptors:
+            os.set_blocking(stdin_lent, False)  # an older monitor's is blocking
         return Attachment(
             stdin=reply.descriptors[0] if reply.descriptors else None,
             detach=lambda: self._detach(container_id, number),

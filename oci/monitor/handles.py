@@ -80,7 +80,7 @@ class ExecHandle:
 
 
 class Attachment:
-    """Output being copied to the daemon's descriptors, and perhaps the container's stdin on loan."""
+    """Output copied to the daemon's descriptors, and perhaps the container's stdin on loan, non-blocking."""
 
     def __init__(self, *, stdin: int | None, detach: Callable[[], Awaitable[None]]) -> None:
         """Take ``stdin`` over; ``detach`` tells the monitor."""

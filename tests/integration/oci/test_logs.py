@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from cri.streaming.descriptors import write_all
 from oci.monitor.types import NotLive
 from tests.integration.oci.conftest import Workshop, joined
 
@@ -117,8 +118,7 @@ async def test_bytes_pass_unchanged(workshop: Workshop) -> None:
     content = bytes(range(256)) * 300
     async with await workshop.monitor.attach(container_id, stdin=True) as attachment:
         assert attachment.stdin is not None
-        for start in range(0, len(content), 4096):
-            await asyncio.to_thread(os.write, attachment.stdin, content[start : start + 4096])
+        await write_all(attachment.stdin, content)
     await workshop.exit_of(container_id)
     assert workshop.log_text(container_id) == content
 
