@@ -54,7 +54,8 @@ class ResultCache:
             "result": entry.result,
         }
         self._results().mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Lost in a power failure, the pod it describes is lost as well: no sync.
+        # Lost in a power failure, the pod it describes is lost as well: no sync. An address that it had
+        # leased may still be on disk; the plugins' GC gives it back.
         path = self._path(entry.network, entry.call)
         write_atomic(path, json.dumps(document).encode(), 0o600, durable=False)
 

@@ -115,7 +115,7 @@ class Bridge:
             self._nat.remove(owner_of(call.container_id, call.ifname), ruleset.MASQUERADE_SETS)
 
     def collect(self, conf: Json, valid: frozenset[tuple[str, str]]) -> None:
-        """Release leases and masquerading of attachments that are not valid."""
+        """Release leases of attachments that are not valid; links and packet filter do not outlive a boot."""
         if mapping(conf, "ipam", "bridge GC").get("type"):
             self._ipam.collect(conf, valid)
 

@@ -20,6 +20,7 @@ from tests.integration.cni.conftest import Host, Start, links, nft_elements
 
 pytestmark = pytest.mark.root
 
+EXAMPLES = Path(__file__).parents[3] / "docs/examples"
 PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
 
 
@@ -300,6 +301,22 @@ async def test_collect_detaches_unknown_sandboxes(host: Host, start: Start) -> N
     await network.collect({two.sandbox_id})
     assert {element.comment for element in nft_elements()} == {f"{two.sandbox_id} eth0"}
     await network.detach(two)
+    assert host.left_over() == []
+
+
+async def test_what_a_power_failure_left_without_a_result_is_given_back(host: Host, start: Start) -> None:
+    version = json.loads((EXAMPLES / "10-podwright-bridge.conflist").read_text())["cniVersion"]
+    host.conflist(host.bridge(), PORTMAP, version=version)
+    network = await start()
+    await network.attach(host.pod("one"))
+    for path in host.cache_dir.glob("results/*"):
+        path.unlink()
+    [veth] = [name for name in links() if name not in ("lo", "cni9")]
+    for command in (["ip", "link", "delete", veth], ["nft", "flush", "ruleset"]):  # as a boot does
+        process = await asyncio.create_subprocess_exec(*command)
+        assert await process.wait() == 0
+    assert [left.partition(" ")[0] for left in host.left_over()] == ["lease"]
+    await network.collect([])
     assert host.left_over() == []
 
 
