@@ -18,7 +18,8 @@ from tests.kubelet.manifests import WAIT, container, pod
 
 pytestmark = pytest.mark.root
 
-WEB = f"mkdir /tmp/www; echo page >/tmp/www/index.html; httpd -p 127.0.0.1:8080 -h /tmp/www; {WAIT}"
+WEB = f"mkdir /tmp/www; echo page >/tmp/www/index.html; httpd -p 127.0.0.1:8080 -h /tmp/www; >/tmp/up; {WAIT}"
+SERVES = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1}
 # Says each line that comes, in capitals.
 ECHO = "echo up; while read line; do echo $line | tr a-z A-Z; done; sleep 1000000"
 
@@ -84,7 +85,7 @@ def test_the_log_of_the_container_before_is_kept(cluster: Cluster) -> None:
 
 
 def test_the_client_forwards_a_port(cluster: Cluster) -> None:
-    seen = cluster.run(pod("forward", container("main", WEB)))
+    seen = cluster.run(pod("forward", container("main", WEB, readinessProbe=SERVES)))
     forward = stream.portforward(
         cluster.core.connect_get_namespaced_pod_portforward, seen.name, NAMESPACE, ports="8080"
     )
@@ -102,7 +103,7 @@ def test_the_client_forwards_a_port(cluster: Cluster) -> None:
 
 
 def test_kubectl_forwards_a_port(cluster: Cluster, tmp_path: Path) -> None:
-    seen = cluster.run(pod("forward", container("main", WEB)))
+    seen = cluster.run(pod("forward", container("main", WEB, readinessProbe=SERVES)))
     said = tmp_path / "said"
     with said.open("wb") as output:
         line = cluster.kubectl_line("port-forward", seen.name, ":8080")

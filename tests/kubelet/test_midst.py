@@ -12,7 +12,7 @@ from tests.integration.streaming.pods.remote import SPDY, SpdyRemote
 from tests.kubelet.interruptions import OF_PODWRIGHT, OF_THE_KUBELET, Interruption, named
 from tests.kubelet.manifests import WAIT, Json, container, host_path, mount, pod, seconds
 from tests.kubelet.node import Node
-from tests.kubelet.test_streams import WEB, command, forwarding
+from tests.kubelet.test_streams import SERVES, WEB, command, forwarding
 from tests.kubelet.test_survival import COUNTS, goes_on
 from tests.kubelet.views import PodView
 
@@ -56,7 +56,7 @@ def test_pods_that_are_starting_come_up_and_start_once(
 
 
 async def test_what_is_under_way_ends_and_can_be_begun_again(node: Node, interrupt: Interruption) -> None:
-    seen = node.run(pod("busy", container("main", WEB)))
+    seen = node.run(pod("busy", container("main", WEB, readinessProbe=SERVES)))
     remote = await command(node, seen, SPDY, "sh", "-c", "echo up; exec sleep 424242")
     assert isinstance(remote, SpdyRemote)
     await remote.until_got(b"up")

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.root
 PROTOCOL = "portforward.k8s.io"
 # Says each line that comes, in capitals.
 ECHO = "echo up; while read line; do echo $line | tr a-z A-Z; done; sleep 1000000"
-WEB = f"mkdir /tmp/www; echo page >/tmp/www/index.html; httpd -p 127.0.0.1:8080 -h /tmp/www; {WAIT}"
+WEB = f"mkdir /tmp/www; echo page >/tmp/www/index.html; httpd -p 127.0.0.1:8080 -h /tmp/www; >/tmp/up; {WAIT}"
+SERVES = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1}
 
 
 @pytest.fixture(params=TRANSPORTS)
@@ -142,7 +143,7 @@ async def forwarding(node: Node, seen: PodView, transport: str) -> SpdyClient:
 
 @pytest.mark.parametrize("on_host", [False, True], ids=["own network", "host network"])
 async def test_a_port_is_forwarded(node: Node, transport: str, on_host: bool) -> None:
-    seen = node.run(pod("forward", container("main", WEB), hostNetwork=on_host))
+    seen = node.run(pod("forward", container("main", WEB, readinessProbe=SERVES), hostNetwork=on_host))
     client = await forwarding(node, seen, transport)
     for number in range(3):
         error, data = await forward(client, "8080", str(number))
@@ -156,7 +157,7 @@ async def test_a_port_is_forwarded(node: Node, transport: str, on_host: bool) ->
 async def test_a_port_that_nobody_serves_is_told_and_the_next_is_forwarded(
     node: Node, transport: str
 ) -> None:
-    seen = node.run(pod("closed", container("main", WEB)))
+    seen = node.run(pod("closed", container("main", WEB, readinessProbe=SERVES)))
     client = await forwarding(node, seen, transport)
     error, _ = await forward(client, "8089", "0")
     await client.until(lambda: error in client.ended)
