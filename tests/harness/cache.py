@@ -4,12 +4,16 @@ $PODWRIGHT_CACHE, else $XDG_CACHE_HOME/podwright, else ~/.cache/podwright
     <kind>/<key>/        complete: moved into place by one rename
     <kind>/.<key>-<random>/  being made; rubbish after a crash, swept by the next maker of that key
     <kind>/.<key>.lock   held while a process makes that key, so that two do not do the work twice
+
+A key ends in the digest of the module whose function makes the thing: one that lays it out in another way
+does not find what an earlier one has left.
 """
 
 import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -42,12 +46,13 @@ def key_of(*parts: str | bytes) -> str:
 
 
 def cached(kind: str, key: str, make: Callable[[Path], None], *, keep: int | None = None) -> Path:
-    """The directory ``<cache>/<kind>/<key>``, made by ``make(empty directory)`` if it is not there yet.
+    """The directory ``<cache>/<kind>/<key>-<maker>``, made by ``make(empty directory)`` if it is not there.
 
     A failing or interrupted ``make`` leaves nothing that a later run would take for the finished thing.
     ``keep``: how many of this kind stay, those used last; for what is large and often made anew.
     """
     home = cache_root() / kind
+    key = f"{key}-{_source_digest(make)}"
     done = home / key
     if done.is_dir():
         os.utime(done)
@@ -70,6 +75,14 @@ def cached(kind: str, key: str, make: Callable[[Path], None], *, keep: int | Non
     if keep is not None:
         _forget_all_but(keep, home)
     return done
+
+
+def _source_digest(make: Callable[[Path], None]) -> str:
+    """Eight digits of what is written in the module that ``make``, a function or an instance, is from."""
+    source = sys.modules[make.__module__].__file__
+    if source is None:
+        raise ValueError(f"{make} is from a module without a file: nothing tells when it changes")
+    return hashlib.sha256(Path(source).read_bytes()).hexdigest()[:8]
 
 
 def _forget_all_but(keep: int, home: Path) -> None:

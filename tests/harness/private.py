@@ -3,9 +3,11 @@
     python -m tests.harness.private COMMAND ARGUMENT…
 
 Inside, ``lo`` is the only link and it is up; /run is an empty tmpfs, and so is /var/lib/cni where that
-exists. Mounts made inside stay inside. The cgroup mounts are the host's (`ip netns exec` would remount /sys
-and lose them). This process is pid 1 there: it reaps every orphan at once, and whatever still runs when the
-command ends is killed. Cgroups are what can outlive it: whoever makes them removes them.
+exists. Mounts made inside stay inside. The cgroup hierarchies are the host's (`ip netns exec` would remount
+/sys and lose them), on a /sys/fs/cgroup of our own where they are of version 1: a hierarchy that is missing
+there is mounted, and a directory made beside the mounts does not stay on the host. This process is pid 1
+there: it reaps every orphan at once, and whatever still runs when the command ends is killed. Cgroups are
+what can outlive it: whoever makes them removes them.
 
 On a machine that is there for tests alone, PODWRIGHT_PRIVATE=1 lets them have the whole of it: its systemd
 makes scopes only of processes that it sees under the same number.
@@ -40,24 +42,42 @@ def prepare() -> None:
         if directory.is_dir():
             _run("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(directory))
     Path("/run/lock").mkdir()
-    satisfy_crun()
+    furnish_cgroups()
 
 
-def satisfy_crun() -> None:
-    """Give a lone hugetlb controller of a hybrid v2 tree to v1.
+def furnish_cgroups() -> None:
+    """Mount every version 1 hierarchy that there is, and hugetlb as one if a hybrid v2 tree has it.
 
-    crun 1.8 refuses a hybrid layout while its v2 tree has controllers ("cgroups in hybrid mode not
+    A controller that some namespace has mounted as version 1 is gone from the version 2 tree for all; who
+    does not mount it too finds a plain directory in its place, which runtimes take for a hierarchy and fill.
+    And crun 1.8 refuses a hybrid layout while its v2 tree has controllers ("cgroups in hybrid mode not
     supported").
     """
-    controllers = CGROUP / "unified/cgroup.controllers"
-    if not controllers.exists() or "hugetlb" not in controllers.read_text().split():
+    if not (CGROUP / "unified").is_dir():
         return
-    target = CGROUP / "hugetlb"
-    target.mkdir(exist_ok=True)
-    _run("mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", str(target))
-    print(
-        "note: mounted the hugetlb controller as cgroup v1 for this run: crun refuses the hybrid layout else"
-    )
+    _own_directory()
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    bound = {controllers for _, controllers, _ in (line.split(":", 2) for line in lines)}
+    lone = (CGROUP / "unified/cgroup.controllers").read_text().split()
+    for controllers in sorted({*bound, *{"hugetlb"}.intersection(lone)}):
+        target = CGROUP / controllers.removeprefix("name=")
+        if controllers and not target.is_dir():
+            target.mkdir()
+            _run("mount", "-t", "cgroup", "-o", controllers, "cgroup", str(target))
+            print(f"note: mounted the controller {controllers} as cgroup v1 for this run")
+
+
+def _own_directory() -> None:
+    """Lay a tmpfs over /sys/fs/cgroup, with the mounts and links that were there."""
+    _run("mount", "--rbind", str(CGROUP), "/mnt")
+    _run("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(CGROUP))
+    for old in sorted(Path("/mnt").iterdir()):
+        if old.is_symlink():
+            (CGROUP / old.name).symlink_to(old.readlink())
+        elif old.is_mount():
+            (CGROUP / old.name).mkdir()
+            _run("mount", "--move", str(old), str(CGROUP / old.name))
+    _run("umount", "/mnt")
 
 
 def _run(*argv: str) -> None:

@@ -65,10 +65,7 @@ class Image:
 
 def emulator() -> Path:
     """The directory with QEMU and all that it links to."""
-    key = key_of(SUITE, *EMULATOR_PACKAGES)
-    return (
-        cached("node-emulator", key, lambda target: _bootstrap(target, "extract", EMULATOR_PACKAGES)) / "tree"
-    )
+    return _tree("node-emulator", "extract", EMULATOR_PACKAGES)
 
 
 def guest_tree() -> Path:
@@ -77,7 +74,7 @@ def guest_tree() -> Path:
 
 
 def _tree(kind: str, variant: str, packages: Sequence[str]) -> Path:
-    key = key_of(SUITE, *packages)
+    key = key_of(SUITE, variant, *packages)
     return cached(kind, key, lambda target: _bootstrap(target / "tree", variant, packages)) / "tree"
 
 

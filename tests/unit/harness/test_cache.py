@@ -1,11 +1,16 @@
 """Things made once: complete or absent, and made again when what they are made of changes."""
 
+import hashlib
+import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.harness.cache import cache_root, cached, key_of
+
+THIS_MAKER = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +31,21 @@ class Maker:
 
 def test_a_thing_is_made_once(private_cache: Path) -> None:
     make = Maker("x")
-    assert cached("kind", "key", make) == cached("kind", "key", make) == private_cache / "kind/key"
+    there = private_cache / f"kind/key-{THIS_MAKER}"
+    assert cached("kind", "key", make) == cached("kind", "key", make) == there
     assert make.calls == 1
+
+
+def test_what_another_text_of_the_maker_has_left_is_not_taken(
+    private_cache: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path_factory.mktemp("source") / "maker_of_things.py"
+    monkeypatch.syspath_prepend(module.parent)
+    module.write_text("def make(target): (target / 'flat').touch()")
+    make: Callable[[Path], None] = importlib.import_module("maker_of_things").make
+    flat = cached("kind", "key", make)
+    module.write_text("def make(target): (target / 'tree').mkdir()")
+    assert cached("kind", "key", make) != flat
 
 
 def test_of_a_kind_that_is_often_made_anew_those_used_last_stay(private_cache: Path) -> None:
@@ -36,7 +54,7 @@ def test_of_a_kind_that_is_often_made_anew_those_used_last_stay(private_cache: P
     cached("kind", "first", Maker("first"))
     cached("kind", "fourth", Maker("fourth"), keep=2)
     left = {path.name for path in (private_cache / "kind").iterdir() if path.is_dir()}
-    assert left == {"first", "fourth"}
+    assert left == {f"first-{THIS_MAKER}", f"fourth-{THIS_MAKER}"}
 
 
 def test_another_key_is_another_thing() -> None:
@@ -51,12 +69,13 @@ def test_a_failing_maker_leaves_nothing_and_the_next_one_succeeds(private_cache:
 
     with pytest.raises(OSError, match="disk full"):
         cached("kind", "key", fail)
-    assert [path.name for path in (private_cache / "kind").iterdir()] == [".key.lock"]
+    lock = f".key-{THIS_MAKER}.lock"
+    assert [path.name for path in (private_cache / "kind").iterdir()] == [lock]
     assert [path.name for path in cached("kind", "key", Maker("x")).iterdir()] == ["file"]
 
 
 def test_rubbish_of_a_crash_is_swept(private_cache: Path) -> None:
-    rubbish = private_cache / "kind/.key-dead"
+    rubbish = private_cache / f"kind/.key-{THIS_MAKER}-dead"
     rubbish.mkdir(parents=True)
     cached("kind", "key", Maker("x"))
     assert not rubbish.exists()
