@@ -18,6 +18,9 @@ _STATUS: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
     (TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED),
 )
 
+# Bytes of an error's text; percent-encoded on the wire it may take three times as many.
+MESSAGE_LIMIT = 4096
+
 # Messages that the kubelet recognises by their first word only when the code is UNKNOWN
 # (k8s.io/cri-api/pkg/errors).
 _KUBELET_WORDS = ("RegistryUnavailable", "SignatureValidationFailed")
@@ -39,4 +42,12 @@ def message_of(error: BaseException) -> str:
     if not isinstance(error, errors.PodwrightError):
         text = f"{type(error).__name__}: {text}"
     notes = getattr(error, "__notes__", [])
-    return f"{text} [{'; '.join(notes)}]" if notes else text
+    return _shortened(f"{text} [{'; '.join(notes)}]" if notes else text)
+
+
+def _shortened(text: str) -> str:
+    """Clients drop a call whose trailing metadata are larger than they expect, 8 KiB as a rule."""
+    if len(text.encode(errors="replace")) <= MESSAGE_LIMIT:
+        return text
+    half = MESSAGE_LIMIT // 8  # of characters, each of four bytes at most
+    return f"{text[: 3 * half // 2]} … {text[-half // 2 :]}"

@@ -1,26 +1,45 @@
-"""After a restart: records from disk, the truth from the monitor, and what is half done is undone."""
+"""After a restart: records from disk, the truth from the monitor, and what is half done is undone.
+
+Nothing that is wrong with one object keeps the daemon from starting, or from serving the others:
+
+    a record that cannot be read      told of, and nothing of its object is touched
+    one that cannot be brought up     tried again in the background (cri/supervise.py)
+    a leftover that cannot be removed
+    what is half made                 undone now, or behind when that takes longer than UNDO_PATIENCE_S
+"""
 
 import asyncio
 import contextlib
 import logging
+import re
 import signal
 import time
-from collections.abc import Awaitable
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
+from api.errors import PodwrightError
 from api.ids import ContainerId
 from cri import exits
 from cri.containers import record as containers
-from cri.containers.remove import release as release_container
+from cri.containers.remove import undo as undo_container
 from cri.containers.stop import kill
 from cri.forget import forget
 from cri.node import Node
 from cri.operations import Operation
+from cri.records import Row
 from cri.sandboxes import record as sandboxes
 from cri.sandboxes.release import undo as undo_sandbox
+from cri.supervise import Work
 from oci.monitor.protocol import Record
 from oci.monitor.types import Exited, MonitorFailed, MonitorUnavailable, NotLive, UnknownContainer
 
 logger = logging.getLogger(__name__)
+R = TypeVar("R", containers.Container, sandboxes.Sandbox)
+
+UNDO_PATIENCE_S = 60.0
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 async def restore(node: Node) -> None:
@@ -29,17 +48,16 @@ async def restore(node: Node) -> None:
     await _settle(node)
     watched = {record.id: record for record in await node.monitor.list()}
     for container in node.containers:
-        seen = watched.get(container.id)
-        if container.alive and seen is None:
-            await _end_unwatched(node, container)
-        elif container.phase is containers.Phase.EXITED and seen is not None and seen.state != "exited":
-            logger.warning("container %s failed to start, but runs: ending it", container.id[:12])
-            await kill(node, container)
-        _reconcile_container(node, container, seen)
+        work = partial(_bring_up, node, container, watched.get(container.id))
+        await node.background.attempt(f"restore of container {container.id}", work)
     for sandbox in node.sandboxes:
-        _reconcile_sandbox(node, sandbox, watched.get(sandbox.id))
-    await _undo_unfinished(node)
-    await _sweep(node)
+        work = partial(_reconcile_sandbox, node, sandbox, watched.get(sandbox.id))
+        await node.background.attempt(f"restore of sandbox {sandbox.id}", work)
+    works = _undo_unfinished(node) | await _unknown(node)
+    await node.background.first_tries(works, UNDO_PATIENCE_S)
+    await node.background.attempt("root file systems", partial(_restore_rootfs, node))
+    _note_leftovers(node)
+    await node.background.attempt("address leases", partial(_collect, node))
     logger.info("restored %d sandboxes and %d containers", len(node.sandboxes), len(node.containers))
 
 
@@ -47,18 +65,63 @@ async def _settle(node: Node) -> None:
     """A runtime's command that hangs, on a dead disk perhaps, must not keep the whole node down."""
     try:
         await node.monitor.settle()
-    except MonitorUnavailable as error:
+    except (MonitorUnavailable, OSError) as error:
         logger.warning("a runtime's command of before is still running: %s", error)
 
 
 def _read(node: Node) -> None:
     """Records into memory, in the order of their creation."""
-    found = [sandboxes.Sandbox.from_row(row) for row in node.records.rows(sandboxes.KIND)]
-    for sandbox in sorted(found, key=lambda sandbox: sandbox.created_ns):
+    for sandbox in _readable(node, sandboxes.KIND, sandboxes.Sandbox.from_row):
         node.sandboxes.add(sandbox)
-    read = [containers.Container.from_row(row) for row in node.records.rows(containers.KIND)]
-    for container in sorted(read, key=lambda container: container.created_ns):
+    for container in _readable(node, containers.KIND, containers.Container.from_row):
         node.containers.add(container)
+
+
+def _readable(node: Node, kind: str, parse: Callable[[Row], R]) -> list[R]:
+    found = []
+    for row in node.records.rows(kind):
+        try:
+            found.append(_checked(parse(row)))
+        except Exception as error:  # whatever flipped bytes lead to
+            node.unreadable.add(row.id)
+            node.background.note(
+                f"record of {kind} {row.id}",
+                f"cannot be read, {type(error).__name__}: {error}; what it holds is left as it is: "
+                "drain and reboot the node, or end its processes by hand",
+            )
+    return sorted(found, key=lambda record: record.created_ns)
+
+
+def _checked(record: R) -> R:
+    """A record of which lists can be made, and whose id and cgroup are its own.
+
+    Raises:
+        ValueError, TypeError: it is not.
+    """
+    if not _ID.fullmatch(record.id):
+        raise ValueError(f"the id is {record.id[:80]!r}")
+    if isinstance(record, containers.Container):
+        _check_cgroup(record)
+    if not isinstance(record.created_ns, int):
+        raise TypeError("the time of its creation is no number")
+    record.item().SerializeToString()
+    record.to_row()
+    return record
+
+
+def _check_cgroup(container: containers.Container) -> None:
+    """Everything in that cgroup is killed when the container is."""
+    if container.cgroup_path and container.id not in container.cgroup_path:
+        raise ValueError(f"the cgroup is {container.cgroup_path[:200]!r}")
+
+
+async def _bring_up(node: Node, container: containers.Container, seen: Record | None) -> None:
+    if container.alive and seen is None:
+        await _end_unwatched(node, container)
+    elif container.phase is containers.Phase.EXITED and seen is not None and seen.state != "exited":
+        logger.warning("container %s failed to start, but runs: ending it", container.id[:12])
+        await kill(node, container)
+    _reconcile_container(node, container, seen)
 
 
 async def _end_unwatched(node: Node, container: containers.Container) -> None:
@@ -84,7 +147,7 @@ def _reconcile_container(node: Node, container: containers.Container, seen: Reco
     node.records.put(containers.KIND, container.to_row())
 
 
-def _reconcile_sandbox(node: Node, sandbox: sandboxes.Sandbox, seen: Record | None) -> None:
+async def _reconcile_sandbox(node: Node, sandbox: sandboxes.Sandbox, seen: Record | None) -> None:
     if sandbox.phase is not sandboxes.Phase.READY or not sandbox.pause_pid:
         return
     if seen is None or seen.state == "exited":
@@ -92,47 +155,96 @@ def _reconcile_sandbox(node: Node, sandbox: sandboxes.Sandbox, seen: Record | No
         node.records.put(sandboxes.KIND, sandbox.to_row())
 
 
-async def _undo_unfinished(node: Node) -> None:
+def _undo_unfinished(node: Node) -> dict[str, Work]:
     """What was being created when the daemon ended; the kubelet asks again."""
+    works: dict[str, Work] = {}
     for container in node.containers:
         if container.phase is containers.Phase.CREATING:
-            undo = Operation("undo CreateContainer", container.id)
-            await _undone(undo, release_container(node, container, undo))
+            works[f"undo of CreateContainer {container.id}"] = partial(undo_container, node, container)
     for sandbox in node.sandboxes:
         if sandbox.phase is sandboxes.Phase.CREATING:
-            undo = Operation("undo RunPodSandbox", sandbox.id)
-            if await undo_sandbox(node, sandbox, undo) is None:
-                logger.info("%s %s done", undo.verb, undo.subject[:12])
+            works[f"undo of RunPodSandbox {sandbox.id}"] = partial(_undo_sandbox, node, sandbox)
+    return works
 
 
-async def _undone(operation: Operation, work: Awaitable[None]) -> None:
-    """One that cannot be undone must not keep the daemon from starting: the next start tries again."""
-    try:
-        await work
-        logger.info("%s %s done", operation.verb, operation.subject[:12])
-    except Exception:
-        logger.exception(
-            "%s %s failed: %s", operation.verb, operation.subject[:12], operation.describe_steps()
-        )
+async def _undo_sandbox(node: Node, sandbox: sandboxes.Sandbox) -> None:
+    """One whose undo fails is listed as not ready from then on, for the kubelet to remove."""
+    undo = Operation("undo RunPodSandbox", sandbox.id)
+    if await undo_sandbox(node, sandbox, undo) is None:
+        logger.info("%s %s done", undo.verb, undo.subject[:12])
 
 
-async def _sweep(node: Node) -> None:
-    """Root file systems and monitor records whose containers are gone."""
+async def _unknown(node: Node) -> dict[str, Work]:
+    """Root file systems and processes of nobody; those of records that cannot be read are somebody's."""
+    works: dict[str, Work] = {}
+    if node.records.damaged:
+        await _spare_unknown(node)
     for identifier in await asyncio.to_thread(node.rootfs.known):
-        if node.containers.find(identifier) is None:
-            logger.info("removing the root file system of unknown container %s", identifier[:12])
-            await node.rootfs.remove(identifier)
-    await node.rootfs.restore()
+        if not _is_known(node, identifier):
+            works[f"root file system of unknown container {identifier}"] = partial(
+                node.rootfs.remove, identifier
+            )
     for watched in await node.monitor.list():
-        if node.containers.find(watched.id) is None and node.sandboxes.find(watched.id) is None:
+        if not _is_known(node, watched.id):
             logger.warning("container %s has no record: ending it", watched.id[:12])
-            await _end_unknown(node, ContainerId(watched.id))
+            key = f"end of unknown container {watched.id}"
+            works[key] = partial(_end_unknown, node, ContainerId(watched.id))
+    return works
+
+
+async def _spare_unknown(node: Node) -> None:
+    """Records were lost with a damaged file: that an object has none says nothing then."""
+    found = {record.id for record in await node.monitor.list()}
+    for identifier in found | await asyncio.to_thread(node.rootfs.known):
+        if not _is_known(node, identifier):
+            node.unreadable.add(identifier)
+            node.background.note(
+                f"container {identifier}",
+                "its record was lost, and it is left as it is: drain and reboot the node, or end it by hand",
+            )
+
+
+def _is_known(node: Node, identifier: str) -> bool:
+    """Whether a container or a sandbox has this id, or may have it."""
+    return (
+        node.containers.find(identifier) is not None
+        or node.sandboxes.find(identifier) is not None
+        or identifier in node.unreadable
+    )
 
 
 async def _end_unknown(node: Node, identifier: ContainerId) -> None:
     with contextlib.suppress(NotLive, UnknownContainer):
         await node.monitor.signal(identifier, signal.SIGKILL)
     for name in node.handlers.names():
-        await node.handlers.get(name).delete(identifier, force=True)
+        # One that does not answer must not keep the others from theirs.
+        if name not in node.handlers.unusable():
+            with contextlib.suppress(PodwrightError):
+                await node.handlers.get(name).delete(identifier, force=True)
     with contextlib.suppress(MonitorFailed):
         await forget(node, identifier)
+
+
+async def _restore_rootfs(node: Node) -> None:
+    for path, error in (await node.rootfs.restore()).items():
+        _leftover(node, path, error, partial(node.rootfs.discard, path))
+
+
+def _note_leftovers(node: Node) -> None:
+    """What the store found and could not remove when it was opened."""
+    for path, error in node.images.leftovers.items():
+        _leftover(node, path, error, partial(node.images.discard, path))
+    if (problem := node.images.registries_problem) is not None:
+        node.background.until_done("registries.conf", node.images.load_registries)
+        node.background.note("registries.conf", problem)
+
+
+def _leftover(node: Node, path: Path, error: OSError, remove: Callable[[], None]) -> None:
+    key = f"leftover {path}"
+    node.background.note(key, f"cannot be removed: {error}")
+    node.background.until_done(key, lambda: asyncio.to_thread(remove))
+
+
+async def _collect(node: Node) -> None:
+    """Addresses of pods that are gone; whose record cannot be read is not."""
+    await node.network.collect([*(sandbox.id for sandbox in node.sandboxes), *node.unreadable])

@@ -21,6 +21,8 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
+_FALLOC_FL_KEEP_SIZE = 0x01
+
 # Directories nested deeper than this are renamed to the top before they are emptied, so that neither
 # the descriptor table nor the stack bounds the depth that can be removed.
 _FLATTEN_DEPTH = 64
@@ -65,6 +67,20 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = 
         raise
     if durable:
         sync_directory(path.parent)
+
+
+def preallocate(path: Path, size_bytes: int) -> None:
+    """Have blocks for the first ``size_bytes`` of ``path``, which exists, without changing its size.
+
+    A saving only: where the file system cannot or is full, nothing happens.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            length = ctypes.c_long(size_bytes)
+            libc.fallocate(descriptor, _FALLOC_FL_KEEP_SIZE, ctypes.c_long(0), length)
+        finally:
+            os.close(descriptor)
 
 
 def remove_temporaries(directory: Path) -> None:

@@ -4,18 +4,28 @@ The rows are the truth; a directory that no row names is rubbish. Several proces
 open (the daemon and the command line), so nothing is assumed between two transactions. A row is written
 after what it names was synced; losing the last rows in a power cut loses an image, never its integrity,
 hence synchronous=NORMAL.
+
+On a full disk ``freeing`` may spend the reserve. When there is not even room to open the catalogue it is read
+from its file and cannot be written; each transaction tries to open it anew.
 """
 
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
-from api.errors import FailedPrecondition, Internal
+from api.errors import FailedPrecondition, Internal, ResourceExhausted
+from host.files import preallocate
+from host.reserve import Reserve, is_exhaustion
+
+T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_S = 30.0
+# The write-ahead log's room, had in advance: it is checkpointed at some 4 MiB, and rows are small.
+_WAL_BYTES = 5 << 20
 _SCHEMA = """
 CREATE TABLE images (
     id TEXT PRIMARY KEY, config BLOB NOT NULL, manifest BLOB NOT NULL, size_bytes INTEGER NOT NULL,
@@ -52,23 +62,68 @@ class CatalogueBroken(Internal):
     """The catalogue is no database, or a damaged one."""
 
 
+class CatalogueFull(ResourceExhausted):
+    """There is no room to open the catalogue for writing."""
+
+
 class Database:
     """Two connections, each usable from any thread: readers do not wait for a transaction."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reserve: Reserve | None = None) -> None:
         self._path = path
+        self._reserve = reserve or Reserve(path.parent, 0)
         self._lock = threading.Lock()
         self._read_lock = threading.Lock()
+        self._generation = 0
+        self._full: Exception | None = None
         try:
-            with contextlib.ExitStack() as undo:
-                self._writer = self._connect(undo)
-                self._migrate()
-                self._reader = self._connect(undo)
-                undo.pop_all()
+            self._reserve.spend(self._open)
         except sqlite3.DatabaseError as error:
+            if is_exhaustion(error):
+                self._open_read_only(error)
+                return
             raise CatalogueBroken(
                 f"{path}: {error}; remove the file to start without images, they can be pulled again"
             ) from error
+
+    def _open(self) -> None:
+        with contextlib.ExitStack() as undo:
+            self._writer = self._connect(undo)
+            self._migrate()
+            self._reader = self._connect(undo)
+            undo.pop_all()
+        preallocate(self._path.with_name(f"{self._path.name}-wal"), _WAL_BYTES)
+
+    def _open_read_only(self, cause: Exception) -> None:
+        """What the file holds, if there is one; with a log of a killed process it could have been opened."""
+        self._full = cause
+        self._reader = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        with contextlib.suppress(sqlite3.DatabaseError):
+            uri = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as stored:
+                stored.backup(self._reader)
+        if self._reader.execute("PRAGMA user_version").fetchone()[0] == 0:
+            self._reader.executescript(_SCHEMA)
+
+    def _open_again(self) -> None:
+        """
+        Raises:
+            CatalogueFull: there is still no room.
+        """
+        with self._read_lock:
+            stale = self._reader
+            try:
+                self._reserve.spend(self._open)
+            except sqlite3.DatabaseError as error:
+                raise CatalogueFull(f"{self._path} cannot be opened: {error}; make room there") from error
+            stale.close()
+            self._full = None
+            self._generation += 1
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be changed, or ""."""
+        return "" if self._full is None else f"{self._path} can only be read: {self._full}"
 
     def _connect(self, undo: contextlib.ExitStack) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -81,7 +136,7 @@ class Database:
         return connection
 
     def _migrate(self) -> None:
-        with self.transaction() as connection:
+        with _transaction(self._writer) as connection:
             found = connection.execute("PRAGMA user_version").fetchone()[0]
             if found > SCHEMA_VERSION:
                 raise CatalogueTooNew(
@@ -97,19 +152,25 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write under the database's lock (other processes wait); an exception undoes all. Blocking."""
         with self._lock:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):  # SQLite has undone it itself, as on a full disk
-                    self._writer.execute("ROLLBACK")
-                raise
+            if self._full is not None:
+                self._open_again()
+            with _transaction(self._writer) as connection:
+                yield connection
+
+    def freeing(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """A transaction of something that frees, on the reserve if need be: ``work`` bears repetition."""
+
+        def attempt() -> T:
+            with self.transaction() as connection:
+                return work(connection)
+
+        return self._reserve.spend(attempt)
 
     def version(self) -> int:
         """A number that changes whenever anything was committed, by whatever process."""
         with self._read_lock:
-            return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
+            found = int(self._reader.execute("PRAGMA data_version").fetchone()[0])
+        return found + (self._generation << 40)
 
     def read(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
         """The rows of a query, on the reading connection."""
@@ -121,7 +182,20 @@ class Database:
         with self._read_lock:
             self._reader.close()
         with self._lock:
-            self._writer.close()
+            if self._full is None:
+                self._writer.close()
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):  # SQLite has undone it itself, as on a full disk
+            connection.execute("ROLLBACK")
+        raise
 
 
 def referenced_layers(connection: sqlite3.Connection) -> set[str]:

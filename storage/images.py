@@ -5,7 +5,8 @@
     <root>/layers/ ingest/ storage/layers.py
     <root>/containers/     storage/overlay.py
 
-Rubbish of an earlier life is swept at open, if no other process has the store open.
+Rubbish of an earlier life is swept at open, if no other process has the store open; what cannot be removed
+is in ``leftovers``.
 """
 
 import asyncio
@@ -18,8 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from api.errors import PodwrightError
 from api.ids import ImageId
-from host.files import sync_filesystem
+from host.files import remove_tree, sync_filesystem
+from host.reserve import Reserve
 from storage.catalogue import Catalogue, Image, LayersVanished, NewImage
 from storage.database import Database
 from storage.digest import Digest, chain_ids
@@ -77,31 +80,37 @@ class Images:
         unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s)
         self.layers = Layers(root, database, unpacker, options.parallel_layers)
         self.catalogue = Catalogue(database, options.pinned_images)
+        # What an earlier life left and cannot be removed, with the reason.
+        self.leftovers: dict[Path, OSError] = {}
+        self.registries_problem: Exception | None = None
         self._lock = lock
         self._pulls: dict[tuple[str, Credentials | None], asyncio.Task[Image]] = {}
         self._registries = Registries()
 
     @classmethod
-    async def open(cls, root: Path, options: Options | None = None) -> Self:
-        """Open the store below ``root``, making it if need be.
+    async def open(cls, root: Path, options: Options | None = None, reserve: Reserve | None = None) -> Self:
+        """Open the store below ``root``, making it if need be; what frees may spend ``reserve``.
 
         Raises:
             CatalogueTooNew, CatalogueBroken: naming the file and the way out.
         """
         options = options or Options()
-        store = await asyncio.to_thread(cls._open, root, options)
-        store._registries = await store.load_registries()
+        store = await asyncio.to_thread(cls._open, root, options, reserve)
+        try:
+            store._registries = await store.load_registries()
+        except (PodwrightError, OSError) as error:
+            store.registries_problem = error  # each pull reads them again, and says so
         return store
 
     @classmethod
-    def _open(cls, root: Path, options: Options) -> Self:
+    def _open(cls, root: Path, options: Options, reserve: Reserve | None) -> Self:
         root.mkdir(mode=0o711, parents=True, exist_ok=True)
         lock = os.open(root / "open.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             alone = _try_exclusive(lock)
-            store = cls(root, options, Database(root / "catalogue.db"), lock)
+            store = cls(root, options, Database(root / "catalogue.db", reserve), lock)
             if alone:
-                store.layers.sweep()
+                store.leftovers = store.layers.sweep()
             fcntl.flock(lock, fcntl.LOCK_SH)
         except BaseException:
             os.close(lock)
@@ -136,6 +145,15 @@ class Images:
         """What all layers take; ``mountpoint`` is the store's root."""
         used, inodes = self.catalogue.disk_usage()
         return FilesystemUsage(self.root, used, inodes, time.time_ns())
+
+    def discard(self, leftover: Path) -> None:
+        """Remove one of ``leftovers``. Blocking.
+
+        Raises:
+            OSError: it still cannot be removed.
+        """
+        remove_tree(leftover)
+        self.leftovers.pop(leftover, None)
 
     async def load_registries(self) -> Registries:
         """registries.conf as it is now."""

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, kernel, options, places, programs
+from cri.cli.examine import cgroups, daemon, kernel, options, places, programs
 from cri.cli.examine.findings import Finding, Level, verdict, warning
+from cri.cli.ops import daemon_info
 from host.cgroups import Hierarchy
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
 
@@ -49,6 +50,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.directories(config)
     yield from places.filesystems(config, parse_mountinfo(mountinfo))
     yield from places.listener(config.api.listen)
+    yield from daemon.troubles(lambda: daemon_info(str(config.api.listen)))
     yield from places.disk(config)
     yield from options.options(config, os.uname().machine)
 

@@ -1,7 +1,7 @@
 """A container's bundle: everything gathered for spec generation, and config.json written.
 
 <runroot>/containers/<id>/config.json   the runtime-spec document; its root.path is the mounted overlay
-                         passwd, group  only when the image's lack the container's user or group
+                         accounts/passwd, group  only when the image's lack the container's user or group
 """
 
 import os
@@ -19,6 +19,8 @@ from cri.node import Node
 from cri.sandboxes import cgroup, files
 from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import Sandbox
+from host import mounts as mounts_of_host
+from host.files import remove_tree
 from oci import hostview
 from oci.generate import identity
 from oci.generate.container import generate
@@ -31,6 +33,10 @@ from oci.generate.inputs import (
 )
 from oci.generate.labels import mount_label_of, process_label_of
 from storage.catalogue import Image
+
+ACCOUNTS = "accounts"
+# What a container may add to its passwd and group.
+_ACCOUNTS_ROOM = 64 << 10
 
 
 class TargetNotRunning(FailedPrecondition):
@@ -75,14 +81,32 @@ def _identity(
     passwd = hostview.read_in_root(rootfs, "/etc/passwd")
     group = hostview.read_in_root(rootfs, "/etc/group")
     who = identity.resolve(security, image.user, passwd, group)
-    made = {}
-    for name, content, line in (("passwd", passwd, who.passwd_line), ("group", group, who.group_line)):
-        if line and content:
-            made[name] = directory / name
-            made[name].write_bytes(identity.with_line(content, line))
-            os.chown(made[name], *owner)
-            made[name].chmod(0o644)
-    return who, made
+    contents = {
+        name: identity.with_line(content, line)
+        for name, content, line in (("passwd", passwd, who.passwd_line), ("group", group, who.group_line))
+        if line and content
+    }
+    return who, _write_accounts(directory / ACCOUNTS, contents, owner) if contents else {}
+
+
+def _write_accounts(place: Path, contents: Mapping[str, bytes], owner: tuple[int, int]) -> Mapping[str, Path]:
+    """The files on a tmpfs of their own: the container may write to them, and must not fill our disk."""
+    place.mkdir(mode=0o711)
+    size = sum(map(len, contents.values())) + _ACCOUNTS_ROOM
+    flags = mounts_of_host.MS_NOSUID | mounts_of_host.MS_NODEV | mounts_of_host.MS_NOEXEC
+    mounts_of_host.mount_tmpfs(place, f"mode=0711,size={size},nr_inodes=16", flags)
+    for name, content in contents.items():
+        path = place / name
+        path.write_bytes(content)
+        os.chown(path, *owner)
+        path.chmod(0o644)
+    return {name: place / name for name in contents}
+
+
+def remove(directory: Path) -> None:
+    """Remove a bundle, whole or in part; one that is gone is fine."""
+    mounts_of_host.umount_if_mounted(directory / ACCOUNTS)
+    remove_tree(directory)
 
 
 def _input(
@@ -148,6 +172,7 @@ def _with_mounts(
 
 def _sandbox_view(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> SandboxView:
     directory = node.paths.sandbox(sandbox.id)
+    pod_files = files.place(directory)
     metadata = sandbox.config.metadata
     has_shm = sandbox.options.ipc != pb.NODE
     uids, gids = id_mappings(sandbox)
@@ -160,8 +185,8 @@ def _sandbox_view(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> S
         target_pid=_target_pid(node, sandbox, config.linux.security_context.namespace_options),
         hostname=files.hostname_of(sandbox.id, sandbox.config),
         shm_path=directory / "shm" if has_shm else Path("/dev/shm"),
-        resolv_conf=directory / "resolv.conf",
-        hostname_file=directory / "hostname",
+        resolv_conf=pod_files / "resolv.conf",
+        hostname_file=pod_files / "hostname",
         cgroup_parent=sandbox.cgroup_parent,
         uid_mappings=uids,
         gid_mappings=gids,

@@ -3,14 +3,13 @@
 import asyncio
 
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers import prepared_mounts
+from cri.containers import bundle, prepared_mounts
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container
 from cri.containers.stop import stop
 from cri.forget import forget
 from cri.node import Node
 from cri.operations import Operation
-from host.files import remove_tree
 
 
 async def remove_container(node: Node, request: pb.RemoveContainerRequest) -> pb.RemoveContainerResponse:
@@ -35,11 +34,23 @@ async def _remove(node: Node, operation: Operation, container: Container) -> Non
     publish(node, container, pb.CONTAINER_DELETED_EVENT)
 
 
+async def undo(node: Node, container: Container) -> None:
+    """Give back what a CreateContainer that did not come to its end has made; callers at once share it.
+
+    Raises:
+        Exception: of a step of ``release``; whoever asks again repeats it.
+    """
+    if node.containers.find(container.id) is container:
+        await node.operations.run(
+            "undo CreateContainer", container.id, lambda operation: release(node, container, operation)
+        )
+
+
 async def release(node: Node, container: Container, operation: Operation) -> None:
     """Give back what a container holds. Every step may be repeated: this is also the undo of
     CreateContainer and the repair after a crash."""
-    bundle = node.paths.container(container.id)
-    if (bundle / "config.json").exists():  # else the runtime never heard of it
+    directory = node.paths.container(container.id)
+    if (directory / "config.json").exists():  # else the runtime never heard of it
         with operation.step("runtime delete"):
             await node.handlers.get(container.handler).delete(container.id, force=True)
             if container.cgroup_path:
@@ -47,7 +58,7 @@ async def release(node: Node, container: Container, operation: Operation) -> Non
     with operation.step("file system release"):
         await asyncio.to_thread(prepared_mounts.release, node, container.id)
         await node.rootfs.remove(container.id)
-        await asyncio.to_thread(remove_tree, bundle)
+        await asyncio.to_thread(bundle.remove, directory)
     with operation.step("monitor forget"):
         await forget(node, container.id)
     node.records.delete(KIND, container.id)
