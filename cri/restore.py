@@ -226,7 +226,9 @@ async def _end_unknown(node: Node, identifier: ContainerId) -> None:
 
 
 async def _restore_rootfs(node: Node) -> None:
-    for path, error in (await node.rootfs.restore()).items():
+    known = await asyncio.to_thread(node.rootfs.known)
+    doomed = {identifier for identifier in known if not _is_known(node, identifier)}
+    for path, error in (await node.rootfs.restore(doomed)).items():
         _leftover(node, path, error, partial(node.rootfs.discard, path))
 
 

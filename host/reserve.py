@@ -78,7 +78,7 @@ class Reserve:
         return work()
 
     def spend_if_full(self) -> None:
-        """Give it up if hardly anything is free: for the start of one who frees, and first makes small things."""
+        """Give it up if hardly anything is free: for a start, which makes small things before it can free."""
         found = os.statvfs(self._directory)
         if found.f_bavail * found.f_frsize < _LITTLE_BYTES or (found.f_files and found.f_favail < _INODES):
             self._give_up("hardly anything is free")

@@ -14,7 +14,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,13 +194,14 @@ class RootfsManager:
         """The containers that have a root file system."""
         return {ContainerId(str(row[0])) for row in self._database.read("SELECT container_id FROM rootfs")}
 
-    async def restore(self) -> dict[Path, OSError]:
-        """After a restart or reboot: sweep what has no row, mount what has one and is not mounted.
+    async def restore(self, doomed: Collection[str] = ()) -> dict[Path, OSError]:
+        """After a restart or reboot: sweep what has no row; mount what has one and is not mounted, but for
+        those that are ``doomed``.
 
         What cannot be removed stays, and is the answer.
         """
         leftovers = await asyncio.to_thread(self._sweep)
-        for container_id in self.known():
+        for container_id in self.known() - set(doomed):
             try:
                 await asyncio.to_thread(self._remount, container_id)
             except (OSError, sqlite3.Error, PodwrightError) as error:

@@ -97,6 +97,8 @@ class Monitor:
         """
         monitor = cls(directory, timeout_s, house)
         become_subreaper()
+        if start:
+            monitor._scratch.mount()
         await monitor._establish(start=start)
         monitor._connected.set()
         try:
@@ -154,6 +156,7 @@ class Monitor:
         await self.close()
         if self._started_pid is not None:
             await asyncio.to_thread(_reap, self._started_pid)
+        self._scratch.unmount()
 
     # --- containers -------------------------------------------------------------------------------
 
