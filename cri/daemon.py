@@ -68,8 +68,10 @@ logger = logging.getLogger(__name__)
 _THREADS = 64
 # Containers that are made at once; one whose volume hangs counts for as long as it hangs.
 _VOLUME_THREADS = 128
-# How long the start waits for runtimes to say what they can do; later answers count, too.
+# How long the start waits for runtimes, the default one and others, to say what they can do; later answers
+# count, too.
 _PROBE_PATIENCE_S = 10.0
+_OTHERS_PATIENCE_S = 2.0
 
 
 class AlreadyRunning(FailedPrecondition):
@@ -159,8 +161,12 @@ def _spend_if_full(reserve: Reserve) -> None:
 async def _prepare(node: Node) -> None:
     """What containers need, each by itself."""
     background, handlers = node.background, node.handlers
-    await background.first_tries(
-        {f"handler {name}": partial(handlers.probe_one, name) for name in handlers.names()}, _PROBE_PATIENCE_S
+    probes = {f"handler {name}": partial(handlers.probe_one, name) for name in handlers.names()}
+    default = {key: work for key, work in probes.items() if key == f"handler {handlers.default}"}
+    others = {key: work for key, work in probes.items() if key not in default}
+    await asyncio.gather(
+        background.first_tries(default, _PROBE_PATIENCE_S),
+        background.first_tries(others, _OTHERS_PATIENCE_S),
     )
     security.say_limitations(node.host.capabilities)
     if node.host.apparmor:

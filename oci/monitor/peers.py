@@ -36,8 +36,14 @@ class Answer:
         self._rid = rid
 
     def done(self, result: Json, descriptors: Sequence[int] = ()) -> None:
-        """Success; the descriptors are duplicated and stay the caller's."""
-        self.peer.send(encode_reply(self._rid, result), descriptors)
+        """Success, or failure when it is too long; the descriptors are duplicated and stay the caller's."""
+        try:
+            data = encode_reply(self._rid, result)
+        except ProtocolError as error:
+            complain(f"an answer could not be sent: {error}")
+            self.failed("failed", str(error))
+            return
+        self.peer.send(data, descriptors)
 
     def failed(self, kind: str, message: str) -> None:
         """Failure of a kind: not_found, not_live or failed."""

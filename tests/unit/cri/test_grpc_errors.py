@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from api import errors
-from cri.grpc_errors import message_of, status_of
+from cri.grpc_errors import MESSAGE_LIMIT, message_of, status_of
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,13 @@ def test_every_category_is_mapped() -> None:
 def test_an_unforeseen_error_names_its_type() -> None:
     assert message_of(KeyError("bridge")) == "KeyError: 'bridge'"
     assert message_of(errors.NotFound("no container")) == "no container"
+
+
+def test_a_message_fits_into_what_clients_accept() -> None:
+    """Its beginning, which says what happened, and its end, where the steps are, stay."""
+    error = errors.Internal("began " + "\N{PILE OF POO}" * 1_000_000)
+    error.add_note("the steps")
+    words = message_of(error)
+    assert len(words.encode()) <= MESSAGE_LIMIT
+    assert words.startswith("began ")
+    assert words.endswith("[the steps]")
