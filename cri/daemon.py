@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.errors import FailedPrecondition
+from api.errors import FailedPrecondition, PodwrightError
 from cni.network import Network
 from cni.plugin import Timeouts
 from conf.schema import Config
@@ -31,7 +31,7 @@ from cri.boot import forget_other_boots
 from cri.cgroups import monitor_scope
 from cri.cgroups.choose import choose
 from cri.containers.record import Container
-from cri.defaults import handler_defaults
+from cri.defaults import HandlerDefaults, handler_defaults, without_profiles
 from cri.events import Events
 from cri.handlers import Handlers
 from cri.image_options import image_options
@@ -40,7 +40,7 @@ from cri.node import Node
 from cri.operations import Operations
 from cri.paths import Paths
 from cri.records import Records
-from cri.reload import Reread, watch
+from cri.reload import PROFILES, Reread, watch
 from cri.restore import restore
 from cri.sandboxes.record import Sandbox
 from cri.space import Space
@@ -104,7 +104,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
         records = Records(paths.records, space.runroot)
         stack.callback(records.close)
         await asyncio.to_thread(_spend_if_full, space.root)
-        images = await Images.open(config.root, image_options(config), space.root)
+        images = await Images.open(config.root, image_options(config), space.root, repair=True)
         stack.push_async_callback(images.close)
         await asyncio.to_thread(space.renew)
         network = _network(config)
@@ -138,7 +138,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             cgroups=hierarchy,
             cgroup_driver=driver,
             host=hostview.gather(hierarchy, features.probe(config.root)),
-            defaults=await asyncio.to_thread(handler_defaults, config, handlers.default),
+            defaults=await _defaults(config, handlers, background),
             filters=Filters(),
             streaming=streaming_server(config.api, lambda: node),
             volume_threads=DetachedThreads("volumes", _VOLUME_THREADS),
@@ -156,6 +156,17 @@ def _spend_if_full(reserve: Reserve) -> None:
     """Of a directory that may not be there yet."""
     with contextlib.suppress(FileNotFoundError):
         reserve.spend_if_full()
+
+
+async def _defaults(config: Config, handlers: Handlers, background: Supervisor) -> HandlerDefaults:
+    """With a seccomp profile that cannot be read nothing new is made; what runs is served, and SIGHUP reads
+    the mended one."""
+    try:
+        return await asyncio.to_thread(handler_defaults, config, handlers.default)
+    except (PodwrightError, OSError) as error:
+        handlers.refuse(f"{error}; mend it, then reload with SIGHUP")
+        background.note(PROFILES, error)
+        return await asyncio.to_thread(handler_defaults, without_profiles(config), handlers.default)
 
 
 async def _prepare(node: Node) -> None:

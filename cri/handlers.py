@@ -48,6 +48,7 @@ class Handlers:
         self._missing = dict(missing)
         self._abilities: dict[str, Abilities] = {}
         self._unusable: dict[str, str] = {}
+        self._refused = ""
 
     @classmethod
     def find(cls, config: Config, root: Path, cgroup_driver: str) -> "Handlers":
@@ -98,7 +99,7 @@ class Handlers:
     def problem(self) -> str:
         """Why no container can run, for Status; "" when all is well."""
         if self._default in self._runtimes:
-            return self._unusable.get(self._default, "")
+            return self._refused or self._unusable.get(self._default, "")
         return (
             f"no OCI runtime: install crun or runc, or set runtime_path (default handler {self._default!r})"
         )
@@ -132,10 +133,14 @@ class Handlers:
         try:
             self._abilities[name] = await probe(runtime)
         except (PodwrightError, OSError) as error:
-            self._unusable[name] = f"{runtime.path} does not answer: {error}"
+            self._unusable[name] = f"{runtime.path} does not answer: {error}; try it by hand"
             raise
         del self._unusable[name]
         logger.info("handler %s: %s, %s", name, runtime.path, self._abilities[name])
+
+    def refuse(self, reason: str) -> None:
+        """Let no handler make new pods, whether it answers or not; for good."""
+        self._refused = reason
 
     def unusable(self) -> Mapping[str, str]:
         """Why, for each handler that is there and does not answer."""
@@ -148,8 +153,8 @@ class Handlers:
             HandlerUnusable: it does not answer.
         """
         self.get(name)
-        if (reason := self._unusable.get(name or self._default)) is not None:
-            raise HandlerUnusable(f"runtime handler {name or self._default!r}: {reason}; try it by hand")
+        if reason := self._refused or self._unusable.get(name or self._default, ""):
+            raise HandlerUnusable(f"runtime handler {name or self._default!r}: {reason}")
 
     def view(self, name: str) -> RuntimeView:
         """What spec generation must know of a handler's runtime."""

@@ -59,12 +59,15 @@ class Records:
         """
         self._path = path
         self._reserve = reserve or Reserve(path.parent, 0)
-        self.problem = ""
-        self.damaged = False  # rows may have been lost
+        # Rows may have been lost, now or since the node was booted: a file was set aside.
+        aside = [str(one) for one in path.parent.glob(f"{path.name}.damaged-*")]
+        self.damaged = bool(aside)
+        self.problem = _lost(aside[0]) if aside else ""
         try:
             self._db = self._reserve.spend(self._open)
         except sqlite3.DatabaseError as error:
-            self._db = self._in_memory(error) if is_exhaustion(error) else self._salvaged(error)
+            lacks_room = is_exhaustion(error) and not path.is_dir()
+            self._db = self._in_memory(error) if lacks_room else self._salvaged(error)
 
     def _open(self) -> sqlite3.Connection:
         with contextlib.ExitStack() as undo:
@@ -75,6 +78,9 @@ class Records:
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
             self._prepare(db)
+            [(found,)] = db.execute("PRAGMA quick_check(1)").fetchall()
+            if found != "ok":
+                raise sqlite3.DatabaseError(str(found))
             undo.pop_all()
         preallocate(self._path.with_name(self._path.name + "-wal"), _WAL_BYTES)
         return db
@@ -95,6 +101,7 @@ class Records:
     def _in_memory(self, cause: Exception) -> sqlite3.Connection:
         """The rows of a file that cannot be opened for writing, or none; what is not in it is not lost, for a
         process that was killed leaves the log that holds it, and then the file can be opened."""
+        self.damaged = True  # as far as we know: nothing is concluded from what is not there
         self.problem = f"records {self._path} cannot be written and are kept in memory: {cause}"
         logger.error("%s; make room", self.problem)
         memory = sqlite3.connect(":memory:", isolation_level=None)
@@ -115,8 +122,8 @@ class Records:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
         self.damaged = True
-        self.problem = f"records were damaged ({cause}): {len(rows)} were saved, the file is now {aside}"
-        logger.error("%s", self.problem)
+        self.problem = _lost(str(aside))
+        logger.error("records were damaged: %s; %d are saved; %s", cause, len(rows), self.problem)
         db = self._reserve.spend(self._open)
         _write_rows(db, rows)
         return db
@@ -179,6 +186,13 @@ class Records:
     def close(self) -> None:
         self._persist()
         self._db.close()
+
+
+def _lost(aside: str) -> str:
+    return (
+        f"records were damaged, the file is now {aside}: what has no record any more is left as it is; "
+        "remove that file once no container of before is left, or reboot the node"
+    )
 
 
 def _text(data: bytes) -> str:

@@ -248,5 +248,7 @@ def _leftover(node: Node, path: Path, error: OSError, remove: Callable[[], None]
 
 
 async def _collect(node: Node) -> None:
-    """Addresses of pods that are gone; whose record cannot be read is not."""
+    """Addresses of pods that are gone; whose record cannot be read, or was lost, is not."""
+    if node.records.damaged:
+        return
     await node.network.collect([*(sandbox.id for sandbox in node.sandboxes), *node.unreadable])

@@ -103,13 +103,19 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
     Raises:
         FileTooLarge: there are more than ``limit``.
-        OSError: as open(2) and read(2).
+        OSError: as open(2) and read(2), and for a FIFO, which might be waited for without end.
     """
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_without_waiting) as file:
+        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is a FIFO", str(path))
         data = file.read(limit + 1)
     if len(data) > limit:
         raise FileTooLarge(f"{path} holds more than the {limit} bytes accepted here")
     return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def sync_directory(path: Path) -> None:

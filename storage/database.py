@@ -7,11 +7,16 @@ hence synchronous=NORMAL.
 
 On a full disk ``freeing`` may spend the reserve. When there is not even room to open the catalogue it is read
 from its file and cannot be written; each transaction tries to open it anew.
+
+A damaged file is set aside by who may (``repair``). What is not in a catalogue that was lost or begun anew
+may still be in use: as long as the file <root>/keep-unknown is there, nothing that no row names is removed.
 """
 
 import contextlib
+import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +25,7 @@ from api.errors import FailedPrecondition, Internal, ResourceExhausted
 from host.files import preallocate
 from host.reserve import Reserve, is_exhaustion
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SCHEMA_VERSION = 1
@@ -27,30 +33,30 @@ _BUSY_TIMEOUT_S = 30.0
 # The write-ahead log's room, had in advance: it is checkpointed at some 4 MiB, and rows are small.
 _WAL_BYTES = 5 << 20
 _SCHEMA = """
-CREATE TABLE images (
+CREATE TABLE IF NOT EXISTS images (
     id TEXT PRIMARY KEY, config BLOB NOT NULL, manifest BLOB NOT NULL, size_bytes INTEGER NOT NULL,
     pulled_ns INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE tags (
+CREATE TABLE IF NOT EXISTS tags (
     name TEXT PRIMARY KEY, image_id TEXT NOT NULL REFERENCES images ON DELETE CASCADE
 ) STRICT;
-CREATE TABLE digests (
+CREATE TABLE IF NOT EXISTS digests (
     name TEXT PRIMARY KEY, image_id TEXT NOT NULL REFERENCES images ON DELETE CASCADE
 ) STRICT;
-CREATE TABLE image_layers (
+CREATE TABLE IF NOT EXISTS image_layers (
     image_id TEXT NOT NULL REFERENCES images ON DELETE CASCADE, position INTEGER NOT NULL,
     chain_id TEXT NOT NULL, disk_bytes INTEGER NOT NULL, inodes INTEGER NOT NULL,
     PRIMARY KEY (image_id, position)
 ) STRICT;
-CREATE TABLE rootfs (container_id TEXT PRIMARY KEY, image_id TEXT NOT NULL) STRICT;
-CREATE TABLE rootfs_layers (
+CREATE TABLE IF NOT EXISTS rootfs (container_id TEXT PRIMARY KEY, image_id TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS rootfs_layers (
     container_id TEXT NOT NULL REFERENCES rootfs ON DELETE CASCADE, position INTEGER NOT NULL,
     chain_id TEXT NOT NULL, PRIMARY KEY (container_id, position)
 ) STRICT;
-CREATE INDEX tags_by_image ON tags (image_id);
-CREATE INDEX digests_by_image ON digests (image_id);
-CREATE INDEX image_layers_by_chain ON image_layers (chain_id);
-CREATE INDEX rootfs_layers_by_chain ON rootfs_layers (chain_id);
+CREATE INDEX IF NOT EXISTS tags_by_image ON tags (image_id);
+CREATE INDEX IF NOT EXISTS digests_by_image ON digests (image_id);
+CREATE INDEX IF NOT EXISTS image_layers_by_chain ON image_layers (chain_id);
+CREATE INDEX IF NOT EXISTS rootfs_layers_by_chain ON rootfs_layers (chain_id);
 """
 
 
@@ -69,8 +75,16 @@ class CatalogueFull(ResourceExhausted):
 class Database:
     """Two connections, each usable from any thread: readers do not wait for a transaction."""
 
-    def __init__(self, path: Path, reserve: Reserve | None = None) -> None:
+    def __init__(self, path: Path, reserve: Reserve | None = None, *, repair: bool = False) -> None:
+        """Open or make the catalogue.
+
+        Raises:
+            CatalogueTooNew: a later version wrote it.
+            CatalogueBroken: it is damaged, and not to be set aside.
+        """
         self._path = path
+        self._repair = repair
+        self._keep_unknown = path.with_name("keep-unknown")
         self._reserve = reserve or Reserve(path.parent, 0)
         self._lock = threading.Lock()
         self._read_lock = threading.Lock()
@@ -79,17 +93,39 @@ class Database:
         try:
             self._reserve.spend(self._open)
         except sqlite3.DatabaseError as error:
-            if is_exhaustion(error):
+            if is_exhaustion(error) and not path.is_dir():
                 self._open_read_only(error)
                 return
-            raise CatalogueBroken(
-                f"{path}: {error}; remove the file to start without images, they can be pulled again"
-            ) from error
+            if not repair:
+                raise CatalogueBroken(
+                    f"{path}: {error}; start the daemon, which sets it aside: containers go on, and images "
+                    "can be pulled again"
+                ) from error
+            self._set_aside(error)
+            self._reserve.spend(self._open)
+
+    def _set_aside(self, cause: Exception) -> None:
+        aside = self._path.with_name(f"{self._path.name}.damaged-{time.time_ns()}")
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
+        log.error(
+            "the catalogue was damaged: %s; the file is now %s, and images must be pulled anew", cause, aside
+        )
+
+    @property
+    def may_sweep(self) -> bool:
+        """Whether what no row names is rubbish."""
+        return not self.problem and not self._keep_unknown.exists()
 
     def _open(self) -> None:
         with contextlib.ExitStack() as undo:
             self._writer = self._connect(undo)
             self._migrate()
+            if self._repair:
+                [(found,)] = self._writer.execute("PRAGMA quick_check(1)").fetchall()
+                if found != "ok":
+                    raise sqlite3.DatabaseError(str(found))
             self._reader = self._connect(undo)
             undo.pop_all()
         preallocate(self._path.with_name(f"{self._path.name}-wal"), _WAL_BYTES)
@@ -125,11 +161,22 @@ class Database:
         """Why nothing can be changed, or ""."""
         return "" if self._full is None else f"{self._path} can only be read: {self._full}"
 
+    @property
+    def unknown_kept(self) -> str:
+        """Why nothing is swept, with the way out, or ""."""
+        if not self._keep_unknown.exists():
+            return ""
+        return (
+            "the catalogue of images was lost or begun anew over layers that were there; they stay: "
+            f"remove {self._keep_unknown} once no container of before is left, then restart"
+        )
+
     def _connect(self, undo: contextlib.ExitStack) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         undo.callback(connection.close)
+        connection.text_factory = lambda data: data.decode(errors="replace")  # flipped bytes are a row's
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -144,9 +191,16 @@ class Database:
                     "use the newer version"
                 )
             if found == 0:
+                self._spare_what_is_there()
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _spare_what_is_there(self) -> None:
+        """A new catalogue over filled directories knows nothing of what is in use."""
+        places = [self._path.with_name(name) for name in ("layers", "containers")]
+        if any(place.is_dir() and any(place.iterdir()) for place in places):
+            self._keep_unknown.touch(mode=0o600)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

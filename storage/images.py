@@ -88,14 +88,23 @@ class Images:
         self._registries = Registries()
 
     @classmethod
-    async def open(cls, root: Path, options: Options | None = None, reserve: Reserve | None = None) -> Self:
+    async def open(
+        cls,
+        root: Path,
+        options: Options | None = None,
+        reserve: Reserve | None = None,
+        *,
+        repair: bool = False,
+    ) -> Self:
         """Open the store below ``root``, making it if need be; what frees may spend ``reserve``.
+
+        With ``repair``, which is the daemon's, a damaged catalogue is set aside.
 
         Raises:
             CatalogueTooNew, CatalogueBroken: naming the file and the way out.
         """
         options = options or Options()
-        store = await asyncio.to_thread(cls._open, root, options, reserve)
+        store = await asyncio.to_thread(cls._open, root, options, reserve, repair)
         try:
             store._registries = await store.load_registries()
         except (PodwrightError, OSError) as error:
@@ -103,12 +112,12 @@ class Images:
         return store
 
     @classmethod
-    def _open(cls, root: Path, options: Options, reserve: Reserve | None) -> Self:
+    def _open(cls, root: Path, options: Options, reserve: Reserve | None, repair: bool) -> Self:
         root.mkdir(mode=0o711, parents=True, exist_ok=True)
         lock = os.open(root / "open.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             alone = _try_exclusive(lock)
-            store = cls(root, options, Database(root / "catalogue.db", reserve), lock)
+            store = cls(root, options, Database(root / "catalogue.db", reserve, repair=repair), lock)
             if alone:
                 store.leftovers = store.layers.sweep()
             fcntl.flock(lock, fcntl.LOCK_SH)

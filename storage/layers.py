@@ -166,6 +166,8 @@ class Layers:
 
         def unlink(connection: sqlite3.Connection) -> None:
             needed = referenced_layers(connection)
+            if not self._database.may_sweep:
+                return  # a container without a row may use them
             for chain_id in doomed:
                 if chain_id.hex not in needed:
                     target = self._ingest / secrets.token_hex(8)
@@ -181,8 +183,8 @@ class Layers:
 
         What cannot be removed stays, and is the answer.
         """
-        if self._database.problem:
-            return {}  # who cannot read what is needed removes nothing
+        if not self._database.may_sweep:
+            return {}  # who does not know what is needed removes nothing
         with self._database.transaction() as connection:
             needed = referenced_layers(connection)
         rubbish = [*self._ingest.iterdir(), *(p for p in self._layers.iterdir() if p.name not in needed)]

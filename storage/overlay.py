@@ -209,8 +209,8 @@ class RootfsManager:
         return leftovers
 
     def _sweep(self) -> dict[Path, OSError]:
-        if self._database.problem:
-            return {}  # who cannot read what is needed removes nothing
+        if not self._database.may_sweep:
+            return {}  # who does not know what is needed removes nothing
         known = self.known()
         stayed = {}
         for place in self._containers.iterdir():

@@ -83,8 +83,13 @@ def troubles(node: Node) -> list[dict[str, str]]:
         for one in node.background.troubles()
     ]
     found += [{"subject": "disk", "error": text} for text in node.space.problems()]
-    stores = {"records": node.records.problem, "images": node.images.database.problem}
-    found += [{"subject": name, "error": text} for name, text in stores.items() if text]
+    database = node.images.database
+    stores = [
+        ("records", node.records.problem),
+        ("images", database.problem),
+        ("images", database.unknown_kept),
+    ]
+    found += [{"subject": name, "error": text} for name, text in stores if text]
     return found
 
 

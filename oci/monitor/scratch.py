@@ -60,4 +60,5 @@ class Scratch:
     def sweep(self) -> None:
         """Remove what commands of a daemon that died have left; only while no command runs."""
         for path in self._directory.iterdir():
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)

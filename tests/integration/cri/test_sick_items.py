@@ -1,6 +1,9 @@
 """One sick item of each kind lies in the state: the daemon starts, serves the others, and says so."""
 
 import json
+import os
+import shutil
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -158,3 +161,45 @@ def exec_or_error(daemon: Daemon, container: str) -> str:
         return daemon.client.exec(container, "echo", "alive").stdout.decode()
     except grpc.RpcError as error:
         return str(error)
+
+
+@pytest.mark.parametrize("damage", ["emptied", "cut", "overwritten", "a directory"])
+def test_a_damaged_database_costs_no_running_container_its_files(daemon: Daemon, damage: str) -> None:
+    _, container = run(daemon, "well")
+    pid = daemon.client.pid_of(container)
+    root = Path(f"/proc/{pid}/root")
+    daemon.stop()
+    spoil(daemon.state / "root/catalogue.db", damage)
+    for _ in range(2):
+        daemon.start()
+        assert daemon.client.exec(container, "ls", "/bin/busybox").stdout == b"/bin/busybox\n"
+        assert "catalogue" in say(daemon, "check")
+        daemon.stop()
+    if damage == "emptied":
+        daemon.start()
+        return  # without records nobody knows what runs, and the kubelet begins anew
+    spoil(daemon.runroot / "records.sqlite", damage)
+    for _ in range(2):
+        daemon.start()
+        assert "records" in say(daemon, "check")
+        daemon.stop()
+    assert (root / "bin/busybox").exists()
+    end_by_hand(daemon, pid)
+
+
+def spoil(path: Path, damage: str) -> None:
+    if damage == "a directory":
+        path.unlink()
+        path.mkdir()
+        return
+    data = {"emptied": b"", "cut": path.read_bytes()[:5000], "overwritten": b"\xaa" * 8192}[damage]
+    path.write_bytes(data)
+
+
+def end_by_hand(daemon: Daemon, pid: int) -> None:
+    """What the advice says; the daemon then begins without knowledge of it."""
+    os.kill(pid, signal.SIGKILL)
+    for path in daemon.runroot.glob("records.sqlite.damaged-*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (daemon.state / "root/keep-unknown").unlink()
+    daemon.start()

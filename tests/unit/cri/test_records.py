@@ -57,6 +57,13 @@ def test_a_file_that_is_no_database_is_set_aside_and_named(tmp_path: Path) -> No
     records.put("sandbox", Row("1", "one", b"", "{}"))
     assert [row.id for row in records.rows("sandbox")] == ["1"]
     records.close()
+    again = Records(path)
+    assert again.damaged, "as long as the file is there, nothing is concluded from a missing row"
+    again.close()
+    aside.unlink()
+    again = Records(path)
+    assert not again.damaged
+    again.close()
 
 
 def test_rows_beside_damaged_pages_are_saved(tmp_path: Path) -> None:
