@@ -60,7 +60,7 @@ class Records:
         self._path = path
         self._reserve = reserve or Reserve(path.parent, 0)
         # Rows may have been lost, now or since the node was booted: a file was set aside.
-        aside = [str(one) for one in path.parent.glob(f"{path.name}.damaged-*")]
+        aside = [str(one) for one in path.parent.glob(f"damaged-*-{path.name}")]
         self.damaged = bool(aside)
         self.problem = _lost(aside[0]) if aside else ""
         try:
@@ -117,7 +117,7 @@ class Records:
     def _salvaged(self, cause: Exception) -> sqlite3.Connection:
         """A new file with the rows of a damaged one, which is set aside."""
         rows = _readable_rows(self._path)
-        aside = self._path.with_name(f"{self._path.name}.damaged-{time.time_ns()}")
+        aside = self._path.with_name(f"damaged-{time.time_ns()}-{self._path.name}")
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
@@ -214,7 +214,8 @@ def _readable_rows(path: Path) -> list[tuple[object, ...]]:
         ):
             db.text_factory = _text
             for row in db.execute(f"SELECT * FROM records ORDER BY kind {order}, id {order}"):
-                found[row[0], row[1]] = row
+                if tuple(map(type, row)) == (str, str, str, bytes, str):
+                    found[row[0], row[1]] = row
     return list(found.values())
 
 

@@ -105,7 +105,7 @@ class Database:
             self._reserve.spend(self._open)
 
     def _set_aside(self, cause: Exception) -> None:
-        aside = self._path.with_name(f"{self._path.name}.damaged-{time.time_ns()}")
+        aside = self._path.with_name(f"damaged-{time.time_ns()}-{self._path.name}")
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")

@@ -199,7 +199,7 @@ def spoil(path: Path, damage: str) -> None:
 def end_by_hand(daemon: Daemon, pid: int) -> None:
     """What the advice says; the daemon then begins without knowledge of it."""
     os.kill(pid, signal.SIGKILL)
-    for path in daemon.runroot.glob("records.sqlite.damaged-*"):
+    for path in daemon.runroot.glob("damaged-*-records.sqlite"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     (daemon.state / "root/keep-unknown").unlink()
     daemon.start()

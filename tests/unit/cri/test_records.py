@@ -50,7 +50,7 @@ def test_a_file_that_is_no_database_is_set_aside_and_named(tmp_path: Path) -> No
     path = tmp_path / "records.sqlite"
     path.write_bytes(b"no database at all" * 100)
     records = Records(path)
-    [aside] = tmp_path.glob("records.sqlite.damaged-*")
+    [aside] = tmp_path.glob("damaged-*-records.sqlite")
     assert records.damaged
     assert str(aside) in records.problem
     assert aside.read_bytes() == b"no database at all" * 100

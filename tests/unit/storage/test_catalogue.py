@@ -107,7 +107,7 @@ def test_who_may_repair_sets_a_damaged_file_aside_and_begins_anew(tmp_path: Path
     path = tmp_path / "catalogue.db"
     path.write_bytes(b"no database at all, but long enough to be looked at" * 20)
     database = Database(path, repair=True)
-    [aside] = tmp_path.glob("catalogue.db.damaged-*")
+    [aside] = tmp_path.glob("damaged-*-catalogue.db")
     assert aside.read_bytes().startswith(b"no database")
     catalogue = Catalogue(database, [])
     catalogue.commit(new_image(1, "q.io/a:1"), [], 1)
