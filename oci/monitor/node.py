@@ -1,5 +1,6 @@
 """The monitor's state and verbs: every request of the protocol, served without waiting for any other."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -138,10 +139,8 @@ class Node:
 
             def ended(result: Result, since: float) -> None:
                 self._creating.discard(request.id)
-                try:
+                with answer.certain(), contextlib.closing(io):
                     self._created(answer, request, result, since, io, log)
-                finally:
-                    io.close()
 
             self._commands.run(
                 request.argv,
@@ -229,10 +228,10 @@ class Node:
         io = stdio.for_command()
 
         def ended(result: Result, _: float) -> None:
-            io.close()
-            if result.status == 0:
-                container.started()
-            answer.done({**result.as_reply(), "record": container.record._asdict()})
+            with answer.certain(), contextlib.closing(io):
+                if result.status == 0:
+                    container.started()
+                answer.done({**result.as_reply(), "record": container.record._asdict()})
 
         try:
             self._commands.run(
@@ -258,10 +257,12 @@ class Node:
         running = RunningExec(request.exec_id, self._children, self._exec_exited)
 
         def ended(result: Result, since: float) -> None:
-            try:
-                self._exec_started(answer, request, result, since, io, running)
-            finally:
-                io.close()
+            with answer.certain(), contextlib.closing(io):
+                try:
+                    self._exec_started(answer, request, result, since, io, running)
+                except Exception:
+                    self._execs.pop(request.exec_id, None)
+                    raise
 
         try:
             running.command = self._commands.run(
