@@ -18,7 +18,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.errors import AlreadyExists, NotFound, PodwrightError
+from api.errors import AlreadyExists, FailedPrecondition, NotFound, PodwrightError
 from api.ids import ContainerId
 from host.disk_usage import disk_usage
 from host.files import remove_tree
@@ -48,6 +48,10 @@ _MEASURERS = 2
 
 class RootfsNotFound(NotFound):
     """No root file system was prepared for this container."""
+
+
+class StillHeld(FailedPrecondition):
+    """What a container wrote cannot be removed: somebody has made a file immutable."""
 
 
 class RootfsExists(AlreadyExists):
@@ -182,6 +186,11 @@ class RootfsManager:
         try:
             remove_tree(place)
         except OSError as error:
+            if error.errno == errno.EPERM:
+                raise StillHeld(
+                    f"{place} cannot be removed, an immutable file holds it: {error.filename}: "
+                    "find it with lsattr -R, release it with chattr -i, then ask again"
+                ) from error
             if error.errno not in (errno.EXDEV, errno.EBUSY):
                 raise
             # Something else was mounted inside, by a plugin or by hand.

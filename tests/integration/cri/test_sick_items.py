@@ -106,6 +106,23 @@ def test_leftovers_that_cannot_be_removed_are_named_and_removed_once_they_can(da
     )
 
 
+def test_an_immutable_file_of_a_container_is_named_and_the_removal_repeated(daemon: Daemon) -> None:
+    pod, container = run(daemon, "held")
+    path = daemon.state / "root/containers" / container / "upper/held"
+    path.write_text("x")
+    chattr("+i", path)
+    try:
+        with pytest.raises(grpc.RpcError) as refused:
+            daemon.client.remove_pod(pod)
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert "chattr -i" in (refused.value.details() or "")
+        assert "Traceback" not in daemon.log()
+    finally:
+        chattr("-i", path)
+    daemon.client.remove_pod(pod)
+    assert daemon.client.containers() == []
+
+
 def test_records_that_cannot_be_read_are_left_alone_and_the_others_listed(daemon: Daemon) -> None:
     (_, well), (ill_pod, ill) = run(daemon, "well"), run(daemon, "ill")
     (_, odd), (_, strange) = run(daemon, "odd"), run(daemon, "strange")
