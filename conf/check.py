@@ -122,7 +122,7 @@ def _durations(config: Config) -> Iterator[Remark]:
 
 def _api(config: Config) -> Iterator[Remark]:
     api = config.api
-    if not _is_address(api.stream_address):
+    if api.stream_address and not _is_address(api.stream_address):
         yield Remark("crio.api.stream_address", f'"{api.stream_address}" is not an IP address')
     if api.stream_enable_tls and not (api.stream_tls_cert and api.stream_tls_key):
         yield Remark("crio.api.stream_enable_tls", "needs stream_tls_cert and stream_tls_key")

@@ -80,6 +80,7 @@ def test_what_cannot_be_used_is_an_error(config: Config, name: str, text: str) -
             "runtime", default_capabilities=("chown", "CAP_KILL"), default_ulimits=(Ulimit("locks", 1, 2),)
         ),
         changed("api", stream_address="::1", stream_idle_timeout=Seconds(0)),
+        changed("api", stream_address=""),
         changed("image", pull_progress_timeout=Seconds(0)),
     ],
 )
