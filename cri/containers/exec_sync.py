@@ -50,6 +50,7 @@ async def exec_sync(node: Node, request: pb.ExecSyncRequest) -> pb.ExecSyncRespo
         node.handlers.get(container.handler),
         exec_process(process_of(node, container), request.cmd, terminal=False),
         timeout_s=float(request.timeout) or None,
+        output_limit=_output_limit(node.config.api.grpc_max_send_msg_size),
         stdio_owner=stdio.owner_in(node, container),
     )
     if output.timed_out:
@@ -60,3 +61,7 @@ async def exec_sync(node: Node, request: pb.ExecSyncRequest) -> pb.ExecSyncRespo
         stderr=output.stderr,
         exit_code=UNSEEN_EXIT_CODE if output.exit_code is None else output.exit_code,
     )
+
+
+def _output_limit(message_bytes: int) -> int:
+    return max(0, min(monitored.OUTPUT_LIMIT, message_bytes - monitored.FRAME_BYTES))

@@ -3,7 +3,6 @@
 import json
 import os
 import ssl
-import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+from storage.registry.proxies import Proxies
 
 
 async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
@@ -50,15 +49,13 @@ def error_message(data: bytes) -> str:
     return " ".join(data[:200].decode(errors="replace").split())
 
 
-def proxy_for(target: URL) -> str | None:
-    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY ask for; never one for the loopback."""
-    host = target.host or ""
-    if host in _LOOPBACK or host.startswith("127."):
-        return None
-    proxy = urllib.request.getproxies().get(target.scheme)
-    if not proxy or urllib.request.proxy_bypass(host):
-        return None
-    return proxy
+def proxy_for(target: URL) -> URL | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY ask for; never one for the loopback.
+
+    Raises:
+        BadProxy: the one that is named cannot be used.
+    """
+    return Proxies.read(os.environ).proxy_for(target)
 
 
 def tls_context(host: str, certs_dirs: Iterable[Path], *, verify: bool) -> ssl.SSLContext:

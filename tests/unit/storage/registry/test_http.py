@@ -30,7 +30,7 @@ def test_proxies_come_from_the_environment_and_spare_the_loopback(monkeypatch: p
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
     monkeypatch.setenv("no_proxy", "internal.test")
-    assert proxy_for(URL("https://quay.io/v2/")) == "http://proxy.test:3128"
+    assert proxy_for(URL("https://quay.io/v2/")) == URL("http://proxy.test:3128")
     assert proxy_for(URL("http://quay.io/v2/")) is None
     for text in (
         "https://127.0.0.1:5000/",
