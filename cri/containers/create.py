@@ -16,12 +16,15 @@ from cri.containers.record import KIND, Container, Phase
 from cri.containers.remove import release
 from cri.containers.signals import stop_signal
 from cri.containers.update import with_swap
+from cri.grpc_errors import message_of, unforeseen
 from cri.images import verbs as images
+from cri.logs import fields
 from cri.names import container_name
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Sandbox
+from cri.subject import of_container
 from oci.monitor.types import CreateContainer
 from storage.catalogue import Image
 
@@ -104,6 +107,8 @@ async def _create(
         await _undo(node, operation, container, error)
         raise
     publish(node, container, pb.CONTAINER_CREATED_EVENT)
+    told = fields(**of_container(node, container), image_id=image.id, ms=operation.milliseconds())
+    logger.info("container created", extra=told)
     return container.id
 
 
@@ -113,8 +118,12 @@ async def _undo(node: Node, operation: Operation, container: Container, cause: B
     try:
         await release(node, container, operation)
     except Exception as error:
-        logger.exception(
-            "the undo of CreateContainer %s failed: %s", container.id[:12], operation.describe_steps()
+        told = fields(**of_container(node, container), steps=operation.describe_steps())
+        logger.error(
+            "the undo of CreateContainer failed: %s",
+            message_of(error),
+            exc_info=unforeseen(error),
+            extra=told,
         )
         cause.add_note(
             f"its undo failed too ({error}): removing sandbox {container.sandbox_id[:12]} repeats it"

@@ -3,15 +3,20 @@
 import base64
 import binascii
 import json
+import logging
+import time
 from collections.abc import AsyncIterator
 
 from api.errors import InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
+from cri.logs import fields
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
 from storage.catalogue import Image
 from storage.overlay import ImageNotFound
 from storage.registry.auth import Credentials
+
+logger = logging.getLogger(__name__)
 
 
 class BadAuthConfig(InvalidArgument):
@@ -128,7 +133,11 @@ async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageRe
     reference = request.image.image
     if not reference:
         raise InvalidArgument("image.image is empty: name the image to pull")
+    begun = time.monotonic()
     image = await node.images.pull(reference, credentials(request.auth))
+    took_ms = round((time.monotonic() - begun) * 1000, 1)
+    told = fields(image=reference, image_id=image.id, size_bytes=image.size_bytes, ms=took_ms)
+    logger.info("image pulled", extra=told)
     return pb.PullImageResponse(image_ref=image.id)
 
 
@@ -137,6 +146,7 @@ async def remove_image(node: Node, request: pb.RemoveImageRequest) -> pb.RemoveI
     if not request.image.image:
         raise InvalidArgument("image.image is empty: name the image to remove")
     await node.images.remove(request.image.image)
+    logger.info("image removed", extra=fields(image=request.image.image))
     return pb.RemoveImageResponse()
 
 
