@@ -57,8 +57,8 @@ async def exec_sync(
             finished = await handle.wait()
         for output in outputs:
             output.read_available()
-        lengths = [len(output.data) for output in outputs]
-        kept = shares(*lengths, output_limit)
+        lengths = len(outputs[0].data), len(outputs[1].data)
+        kept = shares(lengths[0], lengths[1], output_limit)
         return ExecOutput(
             finished.exit_code,
             bytes(outputs[0].data[: kept[0]]),
