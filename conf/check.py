@@ -146,6 +146,9 @@ def _runtime(runtime: RuntimeTable) -> Iterator[Remark]:
     for name in runtime.runtimes:
         if not name or "/" in name:
             yield Remark(f"crio.runtime.runtimes.{name}", "a handler's name must be a word without slashes")
+        if any(not each.strip() for each in runtime.runtimes[name].allowed_annotations):
+            option = f"crio.runtime.runtimes.{name}.allowed_annotations"
+            yield Remark(option, "an empty name lets every annotation pass: remove it")
     if 0 <= runtime.log_size_max < LEAST_LOG_SIZE_BYTES:
         yield Remark("crio.runtime.log_size_max", f"must be -1 or at least {LEAST_LOG_SIZE_BYTES} bytes")
     if runtime.pids_limit < -1 or runtime.pids_limit == 0:

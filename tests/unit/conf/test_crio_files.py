@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conf import unsupported
-from conf.annotations import HONOURED, has_effect
+from conf.annotations import WITHOUT_EFFECT, has_effect
 from conf.load import BadConfiguration, Loaded, load
 from conf.unsupported import ANY_KEY, UNSUPPORTED
 from tests.unit.conf import crio_defaults
@@ -71,13 +71,29 @@ def test_every_allowed_annotation_without_effect_is_named(tmp_path: Path, table:
 
 
 def test_an_allowed_annotation_with_effect_is_no_warning(tmp_path: Path) -> None:
-    names = ", ".join(f'"{name}"' for name in (*HONOURED, "run.oci.handler", "io.kubernetes.cri-o.Devices"))
+    honoured = (
+        "run.oci.",
+        "run.oci.handler",
+        "org.systemd.property.",
+        "io.kubernetes.cri-o.Devices",
+        "own/x",
+    )
+    names = ", ".join(f'"{name}"' for name in honoured)
     assert read(tmp_path, f"[crio.runtime.runtimes.crun]\nallowed_annotations = [{names}]\n").warnings == ()
 
 
-@pytest.mark.parametrize("name", ["", " ", "io.containers.trace-syscall", "x.run.oci."])
-def test_a_name_that_lets_nothing_pass_has_no_effect(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [*WITHOUT_EFFECT, "io.kubernetes.cri-o.UnifiedCgroup.web", "umask.crio.io/web"]
+)
+def test_a_name_that_only_crio_acts_on_has_no_effect(name: str) -> None:
     assert not has_effect(name)
+    assert not has_effect(name.upper())
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t"])
+def test_an_empty_name_would_let_everything_pass_and_is_refused(tmp_path: Path, name: str) -> None:
+    problem = refused(tmp_path, f"[crio.runtime.runtimes.crun]\nallowed_annotations = ['{name}']\n")
+    assert "an empty name lets every annotation pass" in problem
 
 
 WEAKER = [
