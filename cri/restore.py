@@ -19,7 +19,8 @@ from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import record as sandboxes
 from cri.sandboxes.release import undo as undo_sandbox
-from cri.subject import of_id
+from cri.subject import of_id, of_sandbox
+from host.namespaces import is_pinned
 from oci.monitor.protocol import Record
 from oci.monitor.types import Exited, MonitorFailed, MonitorUnavailable, NotLive, UnknownContainer
 
@@ -90,11 +91,16 @@ def _reconcile_container(node: Node, container: containers.Container, seen: Reco
 
 
 def _reconcile_sandbox(node: Node, sandbox: sandboxes.Sandbox, seen: Record | None) -> None:
-    if sandbox.phase is not sandboxes.Phase.READY or not sandbox.pause_pid:
+    if sandbox.phase is not sandboxes.Phase.READY:
         return
-    if seen is None or seen.state == "exited":
-        sandbox.phase = sandboxes.Phase.STOPPED
-        node.records.put(sandboxes.KIND, sandbox.to_row())
+    gone = [kind for kind, path in sandbox.namespaces.items() if not is_pinned(path)]
+    ended = bool(sandbox.pause_pid) and (seen is None or seen.state == "exited")
+    if not gone and not ended:
+        return
+    what = f"its namespaces are gone: {', '.join(gone)}" if gone else "its pause process has ended"
+    logger.warning("pod is not ready, %s", what, extra=fields(**of_sandbox(sandbox)))
+    sandbox.phase = sandboxes.Phase.STOPPED
+    node.records.put(sandboxes.KIND, sandbox.to_row())
 
 
 async def _undo_unfinished(node: Node) -> None:

@@ -82,6 +82,9 @@ def _identity(
             made[name].write_bytes(identity.with_line(content, line))
             os.chown(made[name], *owner)
             made[name].chmod(0o644)
+    made["containerenv"] = directory / "containerenv"
+    made["containerenv"].touch(mode=0o444)
+    os.chown(made["containerenv"], *owner)
     return who, made
 
 
@@ -124,6 +127,7 @@ def _input(
         defaults=with_localhost_profile(node.defaults.of(container.handler), security),
         passwd_file=account_files.get("passwd"),
         group_file=account_files.get("group"),
+        containerenv_file=account_files.get("containerenv"),
     )
 
 

@@ -141,18 +141,17 @@ def _record(node: Node, name: str, sandbox: Sandbox, config: pb.ContainerConfig,
         image_id=image.id,
         image_ref=next(iter(image.repo_digests), image.id),
         created_ns=time.time_ns(),
-        log_path=_log_path(node, sandbox, config),
+        log_path=_log_path(node, sandbox, config, identifier),
         cgroup_path=container_cgroup(sandbox, identifier),
         stop_signal=stop_signal(config.stop_signal, image.config.stop_signal),
     )
 
 
-def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> Path | None:
-    """Where the log goes: below the pod's log directory; without ``log_path`` output is dropped."""
-    if not config.log_path:
-        return None
+def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig, identifier: ContainerId) -> Path:
+    """Where the log goes: below the pod's log directory; a request without ``log_path`` has it by its id."""
     directory = sandbox.config.log_directory
-    return (Path(directory) if directory else node.config.log_dir / sandbox.id) / config.log_path
+    name = config.log_path or f"{identifier}.log"
+    return (Path(directory) if directory else node.config.log_dir / sandbox.id) / name
 
 
 async def _make(

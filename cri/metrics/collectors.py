@@ -55,7 +55,7 @@ class Metrics:
         self._defunct = _gauge("processes_defunct", "Ended children of the daemon that are not reaped yet.")
         self._defunct.set_function(sources.processes_defunct)
         self._default = Gauge(
-            PREFIX + "default_runtime", "The default handler, as a label.", ["name"], registry=None
+            PREFIX + "default_runtime", "The default handler, as a label.", ["runtime"], registry=None
         )
         self._register(wanted)
 

@@ -118,7 +118,7 @@ def test_what_cannot_be_mounted_says_so_to_the_kubelet(client: Client, logs: Pat
     client.remove_pod(pod)
 
 
-def test_the_image_stays_while_a_container_has_it_and_goes_with_it_after_a_crash(
+def test_the_image_stays_while_a_container_has_it_as_a_volume_also_after_a_crash(
     daemon: Daemon, client: Client, logs: Path
 ) -> None:
     name = "localhost/test/removed:1"
@@ -131,11 +131,17 @@ def test_the_image_stays_while_a_container_has_it_and_goes_with_it_after_a_crash
     pod = client.run_pod(config)
     container = client.create_container(pod, _with_volume(image=name), config)
     client.start_container(container)
-    client.image.RemoveImage(pb.RemoveImageRequest(image=pb.ImageSpec(image=name)))
-    daemon.kill()
-    daemon.start()
+    removal = pb.RemoveImageRequest(image=pb.ImageSpec(image=name))
+    for _ in range(2):
+        with pytest.raises(grpc.RpcError) as caught:
+            client.image.RemoveImage(removal)
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert f"container main ({container[:12]}) has it as a volume" in str(caught.value.details())
+        daemon.kill()
+        daemon.start()
     assert client.exec(container, "cat", "/volume/own").stdout == content
     client.remove_pod(pod)
+    client.image.RemoveImage(removal)
     assert left_over(before, daemon) == [], daemon.log_tail()
 
 
