@@ -142,7 +142,13 @@ def _with_mounts(
     volumes = image_volumes.mount_all(node, container, images)
     must_exist = node.config.runtime.absent_mount_sources_to_reject
     resolved = mounts.resolve(container.config.mounts, must_exist, volumes)
-    declared = declared_volumes.prepare(node, container, described.image.volumes, described.rootfs)
+    declared = declared_volumes.prepare(
+        node,
+        container,
+        described.image.volumes,
+        described.rootfs,
+        (described.identity.uid, described.identity.gid),
+    )
     return replace(
         described,
         mounts=prepared_mounts.prepare(node, container, sandbox, resolved),

@@ -179,7 +179,10 @@ def test_volumes_of_the_image_are_made_as_configured(declaring: tuple[str, Daemo
     client = daemon.client
     config = pod_config("declaring", log_directory=logs)
     pod = client.run_pod(config)
-    container = client.create_container(pod, container_config("main", DECLARING, FOREVER), config)
+    wanted = container_config("main", DECLARING, FOREVER)
+    wanted.linux.security_context.run_as_user.value = 1234
+    wanted.linux.security_context.run_as_group.value = 5678
+    container = client.create_container(pod, wanted, config)
     client.start_container(container)
     table = client.exec(container, "cat", "/proc/self/mounts").stdout.decode()
     assert (" /new/one " in table) is (how == "bind")
@@ -188,6 +191,10 @@ def test_volumes_of_the_image_are_made_as_configured(declaring: tuple[str, Daemo
     assert (listed == 0) is (how != "ignore")
     if how != "ignore":
         assert client.exec(container, "touch", "/new/one/x").exit_code == 0
-        assert client.exec(container, "ls", "-ld", "/there").stdout.startswith(b"drwxr-x---")
+        made, there = (
+            client.exec(container, "ls", "-ldn", path).stdout.split() for path in ("/new/one", "/there")
+        )
+        assert (made[0], made[2:4]) == (b"drwxr-xr-x", [b"1234", b"5678"])
+        assert (there[0], there[2:4]) == (b"drwxr-x---", [b"0", b"0"])
     client.remove_pod(pod)
     assert list((daemon.state / "root/containers").iterdir()) == []
