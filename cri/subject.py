@@ -16,6 +16,7 @@ from cri.containers.record import Container
 from cri.logs import Fields
 from cri.node import Node
 from cri.sandboxes.record import Sandbox
+from cri.store import AmbiguousId
 
 
 def of_sandbox(sandbox: Sandbox) -> dict[str, object]:
@@ -70,14 +71,12 @@ def _parts(node: Node, request: Any) -> Iterator[dict[str, object]]:
 
 
 def _by_prefix(node: Node, key: str, identifier: str) -> dict[str, object]:
+    unknown: dict[str, object] = {key.removeprefix("pod_"): identifier}
     try:
-        return {key.removeprefix("pod_"): identifier} | _whole(of_id(node, identifier))
-    except Exception:  # an id that fits several: a line of the log is no place to fail
-        return {key.removeprefix("pod_"): identifier}
-
-
-def _whole(found: dict[str, object]) -> dict[str, object]:
-    return {} if "id" in found else found
+        found = of_id(node, identifier)
+    except AmbiguousId:
+        return unknown
+    return unknown if "id" in found else found
 
 
 def _pod(metadata: pb.PodSandboxMetadata) -> dict[str, object]:
