@@ -20,6 +20,7 @@ from typing import Self
 
 from api.ids import ImageId
 from host.files import sync_filesystem
+from host.private import Tree, claim
 from storage.catalogue import Catalogue, Image, LayersVanished, NewImage
 from storage.database import Database
 from storage.digest import Digest, chain_ids
@@ -95,7 +96,7 @@ class Images:
 
     @classmethod
     def _open(cls, root: Path, options: Options) -> Self:
-        root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        claim(Tree(root, crowded=("containers", "layers", "ingest")))
         lock = os.open(root / "open.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             alone = _try_exclusive(lock)
