@@ -19,6 +19,7 @@ PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 # What containers and plugins make has ordinary modes; ours is 077 (host/private.py).
 _UMASK_OF_PROGRAMS = 0o022
+_STANDARD_ERROR = 2
 # An ignored signal stays ignored across exec: CPython ignores the first two, the monitor the others.
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
@@ -39,13 +40,17 @@ def become_subreaper(*, yes: bool = True) -> None:
     prctl(PR_SET_CHILD_SUBREAPER, int(yes))
 
 
-def hide() -> None:
+def keep_to_itself() -> None:
     """Let nobody look into this process: not by ptrace, not by /proc, and by no core, whatever the limit is.
+    Descriptors that it was started with beyond the three stay its own.
 
     For daemon, monitor and subcommands, whose memory has credentials and environments of containers. The
     programs that they execute start without it, and with their limit on cores (prctl(2), core(5)).
     """
     prctl(PR_SET_DUMPABLE, 0)
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # that of the directory itself
+            os.set_inheritable(int(name), int(name) <= _STANDARD_ERROR)
 
 
 def start_time(pid: int) -> int:

@@ -86,6 +86,7 @@ def first_line_of_version(path: str) -> str:
             timeout=VERSION_TIMEOUT_S,
             check=True,
             env=of_helpers(os.environ),
+            umask=0o022,
         )
     except subprocess.SubprocessError as error:
         raise OSError(str(error)) from error

@@ -20,7 +20,7 @@ import sys
 
 from host.environment import of_helpers
 from host.memory import keep_freed_memory
-from host.spawn import become_subreaper, hide
+from host.spawn import become_subreaper, keep_to_itself
 from oci.monitor.node import Node
 from oci.monitor.reactor import Reactor, complain
 
@@ -60,7 +60,7 @@ def _lock(path: str) -> int | None:
 def _settle_down() -> None:
     """Take on a supervisor's properties, as far as this machine lets us."""
     become_subreaper()
-    hide()
+    keep_to_itself()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     keep_freed_memory(1 << 20)
