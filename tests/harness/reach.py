@@ -1,6 +1,7 @@
 """What other accounts of the machine can reach of files and processes: asked as one of them.
 
     for line in reachable([Path("/run/podwright")], NOBODY): …
+    python3 -m tests.harness.reach /run/podwright
 
 Root lists the names, so that what is only hidden by an unreadable directory counts too; another account then
 asks the kernel about each (access(2)), which changes nothing.
@@ -92,6 +93,12 @@ def reachable(tops: Iterable[Path], account: Account) -> list[str]:
     return [f"{how} {path}" for path, how in rights(everything_below(tops), account).items()]
 
 
+def main(tops: Sequence[str]) -> int:
+    """Print what nobody reaches; for systems on which there is no test runner."""
+    print("\n".join(reachable(map(Path, tops), NOBODY)), end="")
+    return 0
+
+
 def readable_of_process(pid: int, account: Account) -> list[str]:
     """What ``account`` gets to see of a process beyond its name and state."""
     paths = [f"/proc/{pid}/{name}" for name in _PROCESS_FILES]
@@ -110,3 +117,7 @@ def _ask(script: str, paths: Sequence[str], account: Account) -> str:
         check=True,
     )
     return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
