@@ -23,7 +23,7 @@ from cni.plugin import Timeouts
 from conf.schema import Config
 from cri import apparmor, exits, listener, watchdog
 from cri.boot import forget_other_boots
-from cri.cgroups import monitor_scope
+from cri.cgroups import own_scopes
 from cri.cgroups.choose import choose
 from cri.containers.record import Container
 from cri.defaults import handler_defaults
@@ -89,7 +89,11 @@ async def build(config: Config) -> AsyncIterator[Node]:
             directory.mkdir(mode=0o700, exist_ok=True)
         records = Records(paths.records)
         stack.callback(records.close)
-        images = await Images.open(config.root, image_options(config))
+        images = await Images.open(
+            config.root,
+            image_options(config),
+            lambda pid: own_scopes.house(pid, own_scopes.UNPACK, config.runtime.monitor_cgroup),
+        )
         stack.push_async_callback(images.close)
         network = _network(config)
         await network.start()
@@ -101,7 +105,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
         monitor = await Monitor.connect(
             paths.runroot,
             timeout_s=config.runtime.monitor_timeout_s,
-            house=lambda pid: monitor_scope.house(pid, config.runtime.monitor_cgroup),
+            house=lambda pid: own_scopes.house(pid, own_scopes.MONITOR, config.runtime.monitor_cgroup),
         )
         stack.push_async_callback(monitor.leave)
         node = Node(
