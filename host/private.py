@@ -25,6 +25,30 @@ class SharedPlace(FailedPrecondition):
     """A directory of others was named as one for state."""
 
 
+# Directories of the system (hier(7)): closing one of them would end it.
+_SYSTEM = frozenset(
+    (
+        *("/", "/bin", "/boot", "/dev", "/dev/shm", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libx32"),
+        *(
+            "/media",
+            "/mnt",
+            "/opt",
+            "/proc",
+            "/root",
+            "/run",
+            "/run/lock",
+            "/run/user",
+            "/sbin",
+            "/srv",
+            "/sys",
+        ),
+        *("/tmp", "/usr", "/usr/bin", "/usr/lib", "/usr/local", "/usr/sbin", "/usr/share"),
+        *("/var", "/var/cache", "/var/lib", "/var/local", "/var/log", "/var/opt", "/var/run", "/var/spool"),
+        "/var/tmp",
+    )
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Tree:
     """A tree of state. Of ``crowded`` directories right below the top the entries are looked after too.
@@ -68,25 +92,8 @@ def require_own(path: Path) -> None:
         SharedPlace: closing this directory would close others' things.
     """
     real = Path(os.path.realpath(path))
-    if len(real.parts) <= 2 or real in _SYSTEM or stat.S_IMODE(real.stat().st_mode) & stat.S_ISVTX:
-        raise SharedPlace(
-            f"{path} is not for Podwright alone: name a directory of its own, as {path}/podwright"
-        )
-
-
-_SYSTEM = frozenset(
-    Path(path)
-    for path in (
-        "/var/lib",
-        "/var/run",
-        "/var/cache",
-        "/var/log",
-        "/var/tmp",
-        "/run/lock",
-        "/usr/local",
-        "/dev/shm",
-    )
-)
+    if str(real) in _SYSTEM or stat.S_IMODE(real.stat().st_mode) & stat.S_ISVTX:
+        raise SharedPlace(f"{path} is not for Podwright alone: name a directory of its own below it")
 
 
 def _made(top: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Scopes of our own processes: what systemd does to the daemon's unit, and what it allows it, is for that alone.
+"""Scopes of our own processes: what systemd does to the daemon's unit, and allows it, is the daemon's alone.
 
 system.slice/podwright.service          the daemon, stopped and started at will, its memory bounded
 system.slice/podwright-monitor.scope    the monitor, as long as a container lives
