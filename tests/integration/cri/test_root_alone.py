@@ -262,3 +262,35 @@ def test_a_root_file_system_is_shown_to_the_pods_group_alone() -> None:
             reach.remove(paths, "one")
             paths.reachable.rmdir()
         assert (rootfs / "file").read_text() == "x"
+
+
+def test_what_an_earlier_version_left_open_is_closed_at_start_and_told(daemon: Daemon) -> None:
+    root, runroot = daemon.state / "root", daemon.runroot
+    before = {path: stat.S_IMODE(path.lstat().st_mode) for path in (root, runroot)}
+    daemon.stop()
+    earlier = {
+        root: {".": 0o711, "catalogue.db": 0o644, "cni": 0o755, "containers": 0o711},
+        runroot: {".": 0o711, "records.sqlite": 0o644, "boot_id": 0o644, "sandboxes": 0o711, "pause": 0o755},
+    }
+    sandboxes = list((runroot / "sandboxes").iterdir())
+    for top, modes in earlier.items():
+        for name, mode in modes.items():
+            (top / name).chmod(mode)
+    for sandbox in sandboxes:
+        sandbox.chmod(0o711)
+    told = len(daemon.log())
+    daemon.start()
+    said = [line for line in daemon.log()[told:].splitlines() if "state of an earlier version" in line]
+    assert [line.partition(": ")[2].partition(": ")[2] for line in said] == [
+        f"repaired {5 + len(sandboxes)} modes at and below {runroot}",
+        f"repaired 4 modes at and below {root}",
+    ]
+    for top, modes in earlier.items():
+        assert {name: (top / name).stat().st_mode & 0o077 for name in modes if name != "."} == {
+            name: 0 for name in modes if name != "."
+        }
+        assert stat.S_IMODE(top.stat().st_mode) == before[top]
+    assert _besides_logs(daemon, reachable(_made_by(daemon), NOBODY)) == [f"x {PODS_USERNS}"]
+    running = [one for one in daemon.client.containers() if one.state == pb.CONTAINER_RUNNING]
+    for container in running:  # pods go on under a repaired state
+        assert daemon.client.exec(container.id, "true").exit_code == 0
