@@ -136,7 +136,10 @@ def start(
         unshare_file_attributes()
         return spawn(argv, env, descriptors, new_session=new_session)
 
-    return in_new_thread(apart)
+    try:
+        return in_new_thread(apart)
+    except RuntimeError as error:  # the system has no thread for us
+        raise CommandNotStarted(f"cannot start {argv[0]}: {error}") from error
 
 
 async def run(

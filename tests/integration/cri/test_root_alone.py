@@ -22,13 +22,19 @@ from tests.harness.reach import NOBODY, Account, everything_below, reachable, re
 from tests.integration.cri.conftest import IMAGE, import_busybox, pod_config
 from tests.integration.cri.test_user_namespaces import FOREVER, container_in, mapped_pod
 from tools.demo import busybox_image
+from tools.packaging.layout import CHECKOUT
 
 pytestmark = pytest.mark.root
 
 GROUP, GROUP_ID = "daemon", 1  # Debian's, of which nobody is a member
 MEMBER = Account(NOBODY.uid, NOBODY.gid, (GROUP_ID,))
 PODS_USERNS = Paths(Path("/")).reachable
-BY_HAND = {"umask 022": 0o022, "umask 000": 0o000, "umask 077": 0o077}
+UNIT = (CHECKOUT / "systemd/podwright.service.in").read_text()
+UMASKS = {
+    "by hand, umask 022": 0o022,
+    "by hand, umask 000": 0o000,
+    "as by the unit": int(re.findall(r"^UMask=(\d+)$", UNIT, re.MULTILINE)[0], 8),
+}
 
 
 @contextmanager
@@ -40,7 +46,7 @@ def umask(value: int) -> Iterator[None]:
         os.umask(own)
 
 
-@pytest.fixture(scope="module", params=list(BY_HAND.values()), ids=list(BY_HAND))
+@pytest.fixture(scope="module", params=list(UMASKS.values()), ids=list(UMASKS))
 def daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
     """With pods in all phases of life, below directories that are open to everybody."""
     tables = {"crio.api": {"socket_group": GROUP}, "crio.image": {"image_volumes": "bind"}}
