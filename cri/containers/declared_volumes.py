@@ -82,9 +82,13 @@ def _make_one(root: int, parent: str, name: str, user: tuple[int, int]) -> None:
     directory = _open_directory(root, parent)
     try:
         os.mkdir(name, 0o755, dir_fd=directory)
-        inside = os.fstat(root)
-        uid, gid = inside.st_uid + user[0], inside.st_gid + user[1]
-        os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False)
+        made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            inside = os.fstat(root)
+            os.fchown(made, inside.st_uid + user[0], inside.st_gid + user[1])
+            os.fchmod(made, 0o755)
+        finally:
+            os.close(made)
     finally:
         os.close(directory)
 
