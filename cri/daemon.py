@@ -26,16 +26,15 @@ from api.errors import FailedPrecondition, PodwrightError
 from cni.network import Network
 from cni.plugin import Timeouts
 from conf.schema import Config
-from cri import apparmor, exits, watchdog
+from cri import apparmor, exits, listener, watchdog
 from cri.boot import forget_other_boots
-from cri.cgroups import monitor_scope
+from cri.cgroups import own_scopes
 from cri.cgroups.choose import choose
 from cri.containers.record import Container
 from cri.defaults import HandlerDefaults, handler_defaults, without_profiles
 from cri.events import Events
 from cri.handlers import Handlers
 from cri.image_options import image_options
-from cri.listener import listen
 from cri.node import Node
 from cri.operations import Operations
 from cri.paths import Paths
@@ -51,6 +50,7 @@ from host import features, security
 from host.cgroups import Hierarchy
 from host.children import Orphans, zombies
 from host.notify import notify
+from host.private import claim
 from host.reserve import Reserve
 from host.threads import DetachedThreads
 from oci import hostview, pause
@@ -93,18 +93,24 @@ def _lock(runroot: Path) -> int:
 async def build(config: Config) -> AsyncIterator[Node]:
     """The parts of a daemon, connected and restored."""
     paths = Paths(config.runroot, config.runtime.namespaces_dir)
-    paths.runroot.mkdir(mode=0o711, parents=True, exist_ok=True)
+    await asyncio.to_thread(claim, listener.runroot_tree(config))
     space = Space(config)
     await asyncio.to_thread(space.runroot.spend_if_full)
     async with AsyncExitStack() as stack:
         stack.callback(os.close, _lock(paths.runroot))
         await asyncio.to_thread(forget_other_boots, paths.runroot)
         for directory in (paths.sandboxes, paths.containers, paths.mounts, paths.runtimes):
-            directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+            directory.mkdir(mode=0o700, exist_ok=True)
         records = Records(paths.records, space.runroot)
         stack.callback(records.close)
         await asyncio.to_thread(_spend_if_full, space.root)
-        images = await Images.open(config.root, image_options(config), space.root, repair=True)
+        images = await Images.open(
+            config.root,
+            image_options(config),
+            lambda pid: own_scopes.house(pid, own_scopes.UNPACK, config.runtime.monitor_cgroup),
+            reserve=space.root,
+            repair=True,
+        )
         stack.push_async_callback(images.close)
         await asyncio.to_thread(space.renew)
         network = _network(config)
@@ -117,7 +123,8 @@ async def build(config: Config) -> AsyncIterator[Node]:
         monitor = await Monitor.connect(
             paths.runroot,
             timeout_s=config.runtime.monitor_timeout_s,
-            house=lambda pid: monitor_scope.house(pid, config.runtime.monitor_cgroup),
+            scratch_apart=True,
+            house=lambda pid: own_scopes.house(pid, own_scopes.MONITOR, config.runtime.monitor_cgroup),
         )
         stack.push_async_callback(monitor.leave)
         background = Supervisor()
@@ -214,7 +221,7 @@ async def serve(config: Config, reread: Reread) -> None:
     loop.add_signal_handler(signal.SIGUSR1, _dump_tasks)
     async with build(config) as node, AsyncExitStack() as stack:
         metrics = await _metrics(node, stack) if config.metrics.enable_metrics else None
-        server = await listen(node, metrics)
+        server = await listener.listen(node, metrics)
         background = node.background
         background.forever("exits", partial(_watch_exits, node, metrics))
         background.forever("orphans", Orphans().watch)

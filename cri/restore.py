@@ -26,12 +26,15 @@ from cri.containers import record as containers
 from cri.containers.remove import undo as undo_container
 from cri.containers.stop import kill
 from cri.forget import forget
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
 from cri.records import Row
 from cri.sandboxes import record as sandboxes
 from cri.sandboxes.release import undo as undo_sandbox
+from cri.subject import of_id, of_sandbox
 from cri.supervise import Work
+from host.namespaces import is_pinned
 from oci.monitor.protocol import Record
 from oci.monitor.types import Exited, MonitorFailed, MonitorUnavailable, NotLive, UnknownContainer
 
@@ -144,15 +147,22 @@ def _reconcile_container(node: Node, container: containers.Container, seen: Reco
     elif seen.state == "running":
         container.phase = containers.Phase.RUNNING
         container.started_ns = container.started_ns or seen.started_at_ns
+    if container.phase is containers.Phase.EXITED:
+        exits.tell(node, container)
     node.records.put(containers.KIND, container.to_row())
 
 
 async def _reconcile_sandbox(node: Node, sandbox: sandboxes.Sandbox, seen: Record | None) -> None:
-    if sandbox.phase is not sandboxes.Phase.READY or not sandbox.pause_pid:
+    if sandbox.phase is not sandboxes.Phase.READY:
         return
-    if seen is None or seen.state == "exited":
-        sandbox.phase = sandboxes.Phase.STOPPED
-        node.records.put(sandboxes.KIND, sandbox.to_row())
+    gone = [kind for kind, path in sandbox.namespaces.items() if not is_pinned(path)]
+    ended = bool(sandbox.pause_pid) and (seen is None or seen.state == "exited")
+    if not gone and not ended:
+        return
+    what = f"its namespaces are gone: {', '.join(gone)}" if gone else "its pause process has ended"
+    logger.warning("pod is not ready, %s", what, extra=fields(**of_sandbox(sandbox)))
+    sandbox.phase = sandboxes.Phase.STOPPED
+    node.records.put(sandboxes.KIND, sandbox.to_row())
 
 
 def _undo_unfinished(node: Node) -> dict[str, Work]:
@@ -170,8 +180,9 @@ def _undo_unfinished(node: Node) -> dict[str, Work]:
 async def _undo_sandbox(node: Node, sandbox: sandboxes.Sandbox) -> None:
     """One whose undo fails is listed as not ready from then on, for the kubelet to remove."""
     undo = Operation("undo RunPodSandbox", sandbox.id)
+    told = of_id(node, sandbox.id)
     if await undo_sandbox(node, sandbox, undo) is None:
-        logger.info("%s %s done", undo.verb, undo.subject[:12])
+        logger.info("%s done", undo.verb, extra=fields(**told))
 
 
 async def _unknown(node: Node) -> dict[str, Work]:

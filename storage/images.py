@@ -14,14 +14,15 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from api.errors import PodwrightError
 from api.ids import ImageId
 from host.files import remove_tree, sync_filesystem
+from host.private import Tree, claim
 from host.reserve import Reserve
 from storage.catalogue import Catalogue, Image, LayersVanished, NewImage
 from storage.database import Database
@@ -32,9 +33,9 @@ from storage.policy import Policy
 from storage.reference import Reference
 from storage.registry.auth import Credentials, default_paths
 from storage.registry.options import ClientOptions
-from storage.registry.registries_conf import Registries
+from storage.registry.registries_conf import BadRegistriesConf, Registries
 from storage.unpack.faults import Limits
-from storage.unpacker import LayerSource, Unpacker
+from storage.unpacker import House, LayerSource, Unpacker
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +74,13 @@ class Options:
 class Images:
     """The store; make it with ``open`` and end it with ``close``."""
 
-    def __init__(self, root: Path, options: Options, database: Database, lock: int) -> None:
+    def __init__(
+        self, root: Path, options: Options, database: Database, lock: int, house: House | None = None
+    ) -> None:
         self.root = root
         self.options = options
         self.database = database
-        unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s)
+        unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s, house=house)
         self.layers = Layers(root, database, unpacker, options.parallel_layers)
         self.catalogue = Catalogue(database, options.pinned_images)
         # What an earlier life left and cannot be removed, with the reason.
@@ -92,32 +95,32 @@ class Images:
         cls,
         root: Path,
         options: Options | None = None,
-        reserve: Reserve | None = None,
+        house: House | None = None,
         *,
+        reserve: Reserve | None = None,
         repair: bool = False,
     ) -> Self:
-        """Open the store below ``root``, making it if need be; what frees may spend ``reserve``.
-
-        With ``repair``, which is the daemon's, a damaged catalogue is set aside.
+        """Open the store below ``root``, making it if need be; ``house`` is for Unpacker, and what frees may
+        spend ``reserve``. With ``repair``, which is the daemon's, a damaged catalogue is set aside.
 
         Raises:
             CatalogueTooNew, CatalogueBroken: naming the file and the way out.
         """
         options = options or Options()
-        store = await asyncio.to_thread(cls._open, root, options, reserve, repair)
-        try:
-            store._registries = await store.load_registries()
-        except (PodwrightError, OSError) as error:
-            store.registries_problem = error  # each pull reads them again, and says so
+        database = partial(Database, root / "catalogue.db", reserve, repair=repair)
+        store = await asyncio.to_thread(cls._open, root, options, database, house)
+        await store._try_registries()
         return store
 
     @classmethod
-    def _open(cls, root: Path, options: Options, reserve: Reserve | None, repair: bool) -> Self:
-        root.mkdir(mode=0o711, parents=True, exist_ok=True)
+    def _open(
+        cls, root: Path, options: Options, database: Callable[[], Database], house: House | None
+    ) -> Self:
+        claim(Tree(root, crowded=("containers", "layers", "ingest")))
         lock = os.open(root / "open.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             alone = _try_exclusive(lock)
-            store = cls(root, options, Database(root / "catalogue.db", reserve, repair=repair), lock)
+            store = cls(root, options, database(), lock, house)
             if alone:
                 store.leftovers = store.layers.sweep()
             fcntl.flock(lock, fcntl.LOCK_SH)
@@ -174,6 +177,20 @@ class Images:
             insecure=self.options.insecure_registries,
         )
 
+    async def _try_registries(self) -> None:
+        """Take registries.conf as it is now; one that cannot be used is said here, and fails every pull."""
+        try:
+            self._take_registries(await self.load_registries())
+        except BadRegistriesConf as error:
+            log.warning("no image can be pulled until this is mended: %s", error)
+            self.registries_problem = error
+
+    def _take_registries(self, registries: Registries) -> None:
+        for remark in registries.remarks:
+            if remark not in self._registries.remarks:  # once, not at every pull
+                log.warning("%s", remark)
+        self._registries = registries
+
     # -- changing --------------------------------------------------------------------------------
 
     async def pull(
@@ -190,15 +207,16 @@ class Images:
         goes away does not end it. ``auth_files`` and ``policy_file`` stand in for the configured ones.
 
         Raises:
-            InvalidReference, AmbiguousShortName, RegistryBlocked, RejectedByPolicy, SignaturesUnsupported,
-            RegistryError, DigestMismatch, BadManifest, NotAnImage, NoMatchingPlatform, LayerError
+            InvalidReference, BadRegistriesConf, AmbiguousShortName, RegistryBlocked, RejectedByPolicy,
+            SignaturesUnsupported, RegistryError, DigestMismatch, BadManifest, NotAnImage, NoMatchingPlatform,
+            LayerError
         """
         key = (reference, credentials)
         task = self._pulls.get(key)
         if task is None:
             from storage.pull import Pull  # aiohttp is large, and many daemons never pull
 
-            self._registries = registries = await self.load_registries()
+            self._take_registries(registries := await self.load_registries())
             policy = await asyncio.to_thread(Policy.load, policy_file or self.options.policy_file)
             task = self._pulls.get(key)  # another caller may have come first
             if task is None:

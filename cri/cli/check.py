@@ -11,10 +11,11 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, daemon, kernel, options, places, programs
+from cri.cli.examine import cgroups, daemon, files, kernel, options, places, programs
 from cri.cli.examine.findings import Finding, Level, verdict, warning
 from cri.cli.ops import daemon_info
 from host.cgroups import Hierarchy
+from host.environment import of_helpers
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
 
 VERSION_TIMEOUT_S = 10
@@ -53,6 +54,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from daemon.troubles(lambda: daemon_info(str(config.api.listen)))
     yield from places.disk(config)
     yield from options.options(config, os.uname().machine)
+    yield from files.files(config)
 
 
 def systemd_version() -> str:
@@ -81,7 +83,13 @@ def first_line_of_version(path: str) -> str:
     """
     try:
         done = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=True
+            [path, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=VERSION_TIMEOUT_S,
+            check=True,
+            env=of_helpers(os.environ),
+            umask=0o022,
         )
     except subprocess.SubprocessError as error:
         raise OSError(str(error)) from error

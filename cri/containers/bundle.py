@@ -1,7 +1,7 @@
 """A container's bundle: everything gathered for spec generation, and config.json written.
 
 <runroot>/containers/<id>/config.json   the runtime-spec document; its root.path is the mounted overlay
-                         accounts/passwd, group  only when the image's lack the container's user or group
+                         files/passwd, group  only when the image's lack the container's user or group
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
-from cri import apparmor, spec_file, translate
+from cri import apparmor, reach, spec_file, translate
 from cri.containers import declared_volumes, devices, image_volumes, mounts, prepared_mounts
 from cri.containers.record import Container
 from cri.defaults import with_localhost_profile
@@ -34,9 +34,9 @@ from oci.generate.inputs import (
 from oci.generate.labels import mount_label_of, process_label_of
 from storage.catalogue import Image
 
-ACCOUNTS = "accounts"
+FILES = "files"
 # What a container may add to its passwd and group.
-_ACCOUNTS_ROOM = 64 << 10
+_FILES_ROOM = 64 << 10
 
 
 class TargetNotRunning(FailedPrecondition):
@@ -61,6 +61,8 @@ def write(
     """
     directory = node.paths.container(container.id)
     directory.mkdir(mode=0o700)
+    if sandbox.has_user_namespace:
+        rootfs = reach.attach(node.paths, container.id, rootfs, sandbox.root_ids[1])
     security = translate.container_security(container.config.linux)
     who, account_files = _identity(directory, rootfs, security, image, sandbox.root_ids)
     described = _input(node, container, sandbox, image, rootfs, security, who, account_files)
@@ -86,13 +88,18 @@ def _identity(
         for name, content, line in (("passwd", passwd, who.passwd_line), ("group", group, who.group_line))
         if line and content
     }
-    return who, _write_accounts(directory / ACCOUNTS, contents, owner) if contents else {}
+    made = _write_files(directory / FILES, contents, owner) if contents else {}
+    made["containerenv"] = directory / "containerenv"  # mounted read-only: it needs no place of its own
+    made["containerenv"].touch()
+    os.chown(made["containerenv"], *owner)
+    made["containerenv"].chmod(0o444)  # the umask must not decide who may read it
+    return who, made
 
 
-def _write_accounts(place: Path, contents: Mapping[str, bytes], owner: tuple[int, int]) -> Mapping[str, Path]:
+def _write_files(place: Path, contents: Mapping[str, bytes], owner: tuple[int, int]) -> dict[str, Path]:
     """The files on a tmpfs of their own: the container may write to them, and must not fill our disk."""
     place.mkdir(mode=0o711)
-    size = sum(map(len, contents.values())) + _ACCOUNTS_ROOM
+    size = sum(map(len, contents.values())) + _FILES_ROOM
     flags = mounts_of_host.MS_NOSUID | mounts_of_host.MS_NODEV | mounts_of_host.MS_NOEXEC
     mounts_of_host.mount_tmpfs(place, f"mode=0711,size={size},nr_inodes=16", flags)
     for name, content in contents.items():
@@ -105,7 +112,7 @@ def _write_accounts(place: Path, contents: Mapping[str, bytes], owner: tuple[int
 
 def remove(directory: Path) -> None:
     """Remove a bundle, whole or in part; one that is gone is fine."""
-    mounts_of_host.umount_if_mounted(directory / ACCOUNTS)
+    mounts_of_host.umount_if_mounted(directory / FILES)
     remove_tree(directory)
 
 
@@ -148,6 +155,7 @@ def _input(
         defaults=with_localhost_profile(node.defaults.of(container.handler), security),
         passwd_file=account_files.get("passwd"),
         group_file=account_files.get("group"),
+        containerenv_file=account_files.get("containerenv"),
     )
 
 
@@ -162,7 +170,13 @@ def _with_mounts(
     volumes = image_volumes.mount_all(node, container, images)
     must_exist = node.config.runtime.absent_mount_sources_to_reject
     resolved = mounts.resolve(container.config.mounts, must_exist, volumes)
-    declared = declared_volumes.prepare(node, container, described.image.volumes, described.rootfs)
+    declared = declared_volumes.prepare(
+        node,
+        container,
+        described.image.volumes,
+        described.rootfs,
+        (described.identity.uid, described.identity.gid),
+    )
     return replace(
         described,
         mounts=prepared_mounts.prepare(node, container, sandbox, resolved),

@@ -15,6 +15,7 @@ from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from host import mounts
 from host.files import remove_tree
+from host.private import public_directory
 
 SHM_SIZE_BYTES = 64 * 1024 * 1024
 # Of the tmpfs with a pod's files. No container reaches its root, where more could be made.
@@ -57,7 +58,7 @@ def make(
 ) -> None:
     """Make the sandbox's directory with its files, which belong to ``owner``, the uid and gid on the node of
     the pod's root, and can grow to ``size_bytes`` together; blocks for a few file operations."""
-    directory.mkdir(mode=0o711, parents=True)
+    directory.mkdir(mode=0o700, parents=True)
     files = directory / "files"
     files.mkdir(mode=0o711)
     private = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
@@ -73,7 +74,7 @@ def make(
         uid, gid = owner
         mounts.mount_tmpfs(shm, f"mode=1777,size={SHM_SIZE_BYTES},uid={uid},gid={gid}", private)
     if config.log_directory:
-        Path(config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
+        public_directory(Path(config.log_directory))
 
 
 def _write(path: Path, text: str, owner: tuple[int, int]) -> None:

@@ -84,11 +84,14 @@ class Monitor:
         start: bool = True,
         timeout_s: float = launch.TIMEOUT_S,
         house: House = _as_it_is,
+        scratch_apart: bool = False,
     ) -> Self:
         """Connect to the monitor of ``directory``, starting one if there is none and ``start`` allows it.
 
         ``timeout_s`` bounds the start, and each request that runs no command of a runtime. ``house`` gets
         the pid of each monitor that is met, before that is asked for anything.
+
+        With ``scratch_apart`` files of runtime commands lie on a tmpfs of their own, until ``shutdown``.
 
         The calling process becomes a subreaper, so that containers whose monitor dies come to it.
 
@@ -97,7 +100,7 @@ class Monitor:
         """
         monitor = cls(directory, timeout_s, house)
         become_subreaper()
-        if start:
+        if scratch_apart:
             monitor._scratch.mount()
         await monitor._establish(start=start)
         monitor._connected.set()
