@@ -3,6 +3,7 @@
 import grpc
 
 from api import errors
+from api.text import printable
 
 _STATUS: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
     (errors.InvalidArgument, grpc.StatusCode.INVALID_ARGUMENT),
@@ -23,6 +24,11 @@ _STATUS: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
 _KUBELET_WORDS = ("RegistryUnavailable", "SignatureValidationFailed")
 
 
+# Details travel in HTTP/2 trailers, of which clients take 8 KiB or 16.
+_MESSAGE_CHARACTERS = 3000
+_NOTES_CHARACTERS = 1500
+
+
 def status_of(error: BaseException) -> grpc.StatusCode:
     """The status code that stands for ``error``; what nobody foresaw is INTERNAL."""
     if str(error).startswith(_KUBELET_WORDS):
@@ -34,9 +40,14 @@ def status_of(error: BaseException) -> grpc.StatusCode:
 
 
 def message_of(error: BaseException) -> str:
-    """What the client reads: the error's own words, then the steps of a failed operation."""
+    """What the client reads: the error's own words, then the steps of a failed operation.
+
+    The words may quote a registry, an image or a runtime: they are one line, bounded, with nothing in it that
+    acts on a terminal.
+    """
     text = str(error) or type(error).__name__
     if not isinstance(error, errors.PodwrightError):
         text = f"{type(error).__name__}: {text}"
+    text = printable(text, _MESSAGE_CHARACTERS)
     notes = getattr(error, "__notes__", [])
-    return f"{text} [{'; '.join(notes)}]" if notes else text
+    return f"{text} [{printable('; '.join(notes), _NOTES_CHARACTERS)}]" if notes else text

@@ -1,9 +1,16 @@
-"""The daemon's own log, one line a message: ``time level logger message`` or a JSON object."""
+"""The daemon's own log, one line a message: ``time level logger message`` or a JSON object.
+
+Messages quote registries, images, plugins, runtimes and pods: what would act in them is escaped here, for all
+of them (api/text.py). No message begins a second line, and the lines of a traceback are indented, so what
+stands at the beginning of a line was written by the daemon.
+"""
 
 import json
 import logging
 import sys
 import time
+
+from api.text import printable
 
 _LEVELS = {
     "trace": logging.DEBUG,
@@ -22,12 +29,18 @@ def _stamp(created: float) -> str:
     return f"{whole}.{int(created * 1000) % 1000:03}Z"
 
 
+def _indented(trace: str) -> str:
+    """A traceback, whose last words may be a stranger's, with every line behind a margin."""
+    return "\n".join(f"    {printable(line)}" for line in trace.split("\n"))
+
+
 class TextFormatter(logging.Formatter):
     """Readable by people, one line but for a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{_stamp(record.created)} {record.levelname:<7} {record.name}: {record.getMessage()}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        message = printable(record.getMessage())
+        text = f"{_stamp(record.created)} {record.levelname:<7} {record.name}: {message}"
+        return f"{text}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else text
 
 
 class JsonFormatter(logging.Formatter):
@@ -38,10 +51,10 @@ class JsonFormatter(logging.Formatter):
             "time": _stamp(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": printable(record.getMessage()),
         }
         if record.exc_info:
-            entry["trace"] = self.formatException(record.exc_info)
+            entry["trace"] = _indented(self.formatException(record.exc_info))
         return json.dumps(entry)
 
 

@@ -148,11 +148,11 @@ def _oci_image(
     archive: Archive, descriptor: Descriptor, names: tuple[str, ...], platform: Platform, source: str
 ) -> ArchivedImage:
     data = _blob(archive, descriptor, MANIFEST_LIMIT)
-    document = parse_manifest(data, descriptor.media_type)
+    document = parse_manifest(data)
     if isinstance(document, Index):
         chosen = choose(document, platform)
         data = _blob(archive, chosen, MANIFEST_LIMIT)
-        document = parse_manifest(data, chosen.media_type)
+        document = parse_manifest(data)
     if not isinstance(document, Manifest):
         raise BadArchive(f"{source}: an index inside an index")
     config = _blob(archive, document.config, CONFIG_LIMIT)

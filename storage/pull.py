@@ -64,7 +64,7 @@ class Pull:
 
     async def _pull_from(self, source: PullSource, reference: Reference) -> Image:
         credentials = await self._credentials_for(source, reference)
-        async with Client(source, credentials, self._client_options) as client:
+        async with Client(source, credentials, self._client_options, self._registries.is_insecure) as client:
             served = await client.manifest(reference)
             chosen, manifest = await self._choose(client, served)
             config = await client.small_blob(manifest.config, CONFIG_LIMIT)
@@ -78,11 +78,11 @@ class Pull:
 
     async def _choose(self, client: Client, served: Served) -> tuple[Served, Manifest]:
         """The manifest for this machine, through one level of index."""
-        document = parse_manifest(served.data, served.media_type)
+        document = parse_manifest(served.data)
         if isinstance(document, Manifest):
             return served, document
         chosen = await client.manifest(choose(document, self._images.options.platform).digest)
-        document = parse_manifest(chosen.data, chosen.media_type)
+        document = parse_manifest(chosen.data)
         if isinstance(document, Index):
             raise BadManifest("an index inside an index")
         return chosen, document

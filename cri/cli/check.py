@@ -13,6 +13,7 @@ from conf.schema import Config
 from cri.cli.arguments import load_configuration
 from cri.cli.examine import cgroups, kernel, options, places, programs
 from cri.cli.examine.findings import Finding, Level, verdict, warning
+from cri.cli.output import say
 from host.cgroups import Hierarchy
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
 
@@ -24,8 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_configuration(arguments)
     findings = [*(warning("configuration", text) for text in loaded.warnings), *examine(loaded.config)]
     for finding in findings:
-        print(finding)
-    print(verdict(findings))
+        say(str(finding))
+    say(verdict(findings))
     return int(any(finding.level is Level.FAILS for finding in findings))
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from api.errors import NotFound
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
+from cri.cli.output import say
 from cri.image_options import image_options
+from cri.logs import set_up
 from storage.catalogue import Image
 from storage.images import Images
 
@@ -27,6 +29,7 @@ class NoSuchImage(NotFound):
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one action and print its outcome."""
+    set_up("warning", "text")
     asyncio.run(_run(arguments, load_configuration(arguments).config))
     return 0
 
@@ -38,12 +41,12 @@ async def _run(arguments: argparse.Namespace, config: Config) -> None:
             case "import":
                 with _archive(arguments.file) as file:
                     for image in await store.import_archive(file, arguments.name):
-                        print(_line(image))
+                        say(_line(image))
             case "list":
                 for image in store.list():
-                    print(_line(image))
+                    say(_line(image))
             case "pull":
-                print(_line(await store.pull(arguments.image)))
+                say(_line(await store.pull(arguments.image)))
             case "remove":
                 if store.find(arguments.image) is None:
                     raise NoSuchImage(f"no image {arguments.image!r} in {config.root}")
