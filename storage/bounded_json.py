@@ -1,8 +1,8 @@
 """JSON of strangers: bounded before it is parsed, and read in one way only.
 
 A value of two bytes in a document is an object of fifty and a pointer in memory, so a bound on bytes is none
-on memory: values and depth are counted in the bytes. What readers may understand in two ways is refused, since
-a digest shall have one meaning: a name twice in an object, NaN, another encoding than UTF-8.
+on memory: values and depth are counted in the bytes. What readers may understand in two ways is refused,
+since a digest shall have one meaning: a name twice in an object, NaN, another encoding than UTF-8.
 """
 
 import json

@@ -6,9 +6,9 @@ config.
 
 A digest has one meaning: the bytes alone say whether they are a manifest or an index, whatever type a
 registry serves them with, and bytes that could be both are neither (CVE-2021-41190). Names are matched as the
-peers match them, without regard to case, and a field that stands there in two spellings is refused. Text that
-is kept is UTF-8 without zero bytes, numbers fit into 63 bits, and what is kept of a config is bounded in count
-and size.
+peers match them, without regard to case, and a field that stands there in two spellings is refused. Text
+that is kept is UTF-8 without zero bytes, numbers fit into 63 bits, and what is kept of a config is bounded in
+count and size.
 """
 
 import platform as host_platform
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.errors import InvalidArgument, NotFound, Unimplemented
-from api.text import printable
 from storage.bounded_json import BadJson, bounded_json
 from storage.digest import Digest
 
@@ -161,7 +160,7 @@ def parse_manifest(data: bytes) -> Index | Manifest:
     if index:
         return _index(document)
     if "config" not in document or "layers" not in document:
-        shown = printable(kind, 100)
+        shown = kind[:100]
         raise BadManifest(f"manifest of type {shown!r} has neither manifests nor config and layers")
     return _manifest(document)
 
@@ -176,7 +175,7 @@ def _index(document: Mapping[str, Any]) -> Index:
 def _manifest(document: Mapping[str, Any]) -> Manifest:
     config = _descriptor(document["config"])
     if config.media_type not in _CONFIG_TYPES:
-        shown = printable(config.media_type, 100)
+        shown = config.media_type[:100]
         raise NotAnImage(f"the manifest's config is {shown!r}: an artifact, not a container image")
     layers = tuple(_descriptor(layer) for layer in _list(document, "layers"))
     if len(layers) > LAYERS_LIMIT:
@@ -197,7 +196,7 @@ def choose(index: Index, wanted: Platform) -> Descriptor:
             ranked.append((rank, -position, descriptor))
     if not ranked:
         offers = ", ".join(sorted({str(offered) for _, offered in index.entries if offered})) or "none"
-        raise NoMatchingPlatform(f"no image for {wanted} in the index; it offers {printable(offers, 500)}")
+        raise NoMatchingPlatform(f"no image for {wanted} in the index; it offers {offers[:500]}")
     return max(ranked, key=lambda entry: entry[:2])[2]
 
 
@@ -268,10 +267,10 @@ def _texts(config: ImageConfig) -> Iterable[str]:
 def _user(text: str) -> str:
     """``user[:group]``; who that is, if anybody, is found out when a container is made."""
     if len(text) > _USER_CHARACTERS or not (text.isprintable() or not text):
-        raise BadManifest(f"User is {printable(text, 100)!r}")
+        raise BadManifest(f"User is {text[:100]!r}")
     for part in text.split(":"):
         if part.isascii() and part.isdecimal() and (len(part) > 10 or int(part) > _LARGEST_ID):
-            raise BadManifest(f"User is {printable(text, 100)!r}: an id is at most {_LARGEST_ID}")
+            raise BadManifest(f"User is {text[:100]!r}: an id is at most {_LARGEST_ID}")
     return text
 
 
@@ -318,7 +317,7 @@ def _descriptor(value: object) -> Descriptor:
     fields = _known(value, _DESCRIPTOR_FIELDS)
     size = fields.get("size")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _LARGEST:
-        raise BadManifest(f"descriptor has the size {printable(str(size), 40)}")
+        raise BadManifest(f"descriptor has the size {str(size)[:40]}")
     return Descriptor(_string(fields, "mediaType"), Digest.parse(_string(fields, "digest")), size)
 
 
@@ -327,7 +326,7 @@ def _clean(text: object, what: str) -> str:
         raise BadManifest(f"{what} is {type(text).__name__}, not a string")
     # The halves of surrogate pairs, which JSON can write and UTF-8 cannot.
     if "\0" in text or not (text.isascii() or text.encode(errors="ignore").decode() == text):
-        raise BadManifest(f"{what} is {printable(text, 100)!r}: a zero byte, or no UTF-8")
+        raise BadManifest(f"{what} is {text[:100]!r}: a zero byte, or no UTF-8")
     return text
 
 

@@ -1,7 +1,7 @@
 """Requests to one registry and to whom it points: redirects, tokens, retries and refusals.
 
-``Conversation.get`` gives a good answer or raises a RegistryError. storage/registry/origins.py says who may be
-asked and given what; it is kept here. Redirects are followed here and not by aiohttp, which would take
+``Conversation.get`` gives a good answer or raises a RegistryError. storage/registry/origins.py says who may
+be asked and given what; it is kept here. Redirects are followed here and not by aiohttp, which would take
 credentials out of a URL and pass them on.
 """
 
@@ -169,11 +169,9 @@ class Conversation:
         """GET with redirects. The token goes to the registry's own origin, and no more once that was left:
         who is elsewhere shall not choose what is asked in its name."""
         target, own = url, True
+        authorized = {**headers, "Authorization": self._authorization} if self._authorization else headers
         for _ in range(_REDIRECTS + 1):
-            sent = (
-                {**headers, "Authorization": self._authorization} if own and self._authorization else headers
-            )
-            reply = await self._ask("GET", target, own=own, headers=sent)
+            reply = await self._ask("GET", target, own=own, headers=authorized if own else headers)
             following = await self._redirect(reply, target, "redirect")
             if following is None:
                 return reply

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from yarl import URL
 
 from storage.bounded_json import BadJson, bounded_json

@@ -1,7 +1,7 @@
 """Whom a pull may ask, how, and what each may be given.
 
-An origin is scheme, host and port. The one in the image's name (or its place in registries.conf) is the pull's
-own; every other is named by somebody: a redirect, a token realm. What holds for them:
+An origin is scheme, host and port. The one in the image's name (or its place in registries.conf) is the
+pull's own; every other is named by somebody: a redirect, a token realm. What holds for them:
 
     verified TLS          everywhere, but at hosts that registries.conf or insecure_registries list: being
                           listed belongs to a host, not to whatever such a host points to
@@ -22,7 +22,6 @@ from typing import Self
 from yarl import URL
 
 from api.errors import InvalidArgument, PermissionDenied
-from api.text import printable
 
 _SHOWN_CHARACTERS = 200
 
@@ -69,16 +68,16 @@ def parse_url(text: str, base: URL | None = None) -> URL:
         if url.scheme in ("http", "https") and url.host and url.port:
             return url.with_user(None).with_fragment(None)
     except (ValueError, TypeError) as error:  # bad ports, brackets and IDNA are all ValueErrors
-        raise BadUrl(f"{_shown(text)} is no URL: {printable(str(error), 100)}") from error
+        raise BadUrl(f"{_shown(text)} is no URL: {str(error)[:100]}") from error
     raise BadUrl(f"{_shown(text)} is no URL of https")
 
 
 def _shown(text: str) -> str:
-    return repr(printable(text, _SHOWN_CHARACTERS))
+    return repr(text[:_SHOWN_CHARACTERS])
 
 
 class Trust:
-    """Answers for one pull: ``own`` is host[:port] of its registry, ``listed`` tells hosts that are insecure."""
+    """Answers for one pull: ``own`` is its registry's host[:port], ``listed`` knows insecure hosts."""
 
     def __init__(self, own: str, insecure: bool, listed: Callable[[str], bool]) -> None:
         self._own = own

@@ -44,7 +44,7 @@ def manifest(**changes: object) -> bytes:
 
 @pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST, None])
 def test_both_kinds_of_manifest_are_read(media_type: str | None) -> None:
-    parsed = parse_manifest(manifest(mediaType=media_type), OCI_MANIFEST)
+    parsed = parse_manifest(manifest(mediaType=media_type))
     assert parsed == Manifest(Descriptor(OCI_CONFIG, DIGEST, 7), (Descriptor("layer", Digest("22" * 32), 7),))
 
 
