@@ -2,8 +2,8 @@
 
 What comes from a registry, an image, a plugin, a runtime or a pod's author may hold line feeds that forge a
 second line, escape sequences that steer a terminal, or characters that turn its writing round. ``printable``
-is the one place that knows them; the log's formatters, cri/grpc_errors.py and cri/cli/output.py call it. (What
-is quoted by ``repr`` is harmless too.)
+is the one place that knows them; the log's formatters, cri/grpc_errors.py and cri/cli/output.py call it.
+What is quoted by ``repr`` is harmless too.
 """
 
 import re

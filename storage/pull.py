@@ -71,7 +71,7 @@ class Pull:
             return await self._images.add(
                 config,
                 chosen.data,
-                _layer_sources(client, manifest, config),
+                _layer_sources(client, manifest, config, source.host),
                 tags=[reference] if reference.digest is None else [],
                 digests=[_by_digest(reference, digest) for digest in (served.digest, chosen.digest)],
             )
@@ -94,12 +94,12 @@ class Pull:
         return await asyncio.to_thread(lookup, self._auth_files, source.host, source.repository)
 
 
-def _layer_sources(client: Client, manifest: Manifest, config: bytes) -> list[LayerSource]:
+def _layer_sources(client: Client, manifest: Manifest, config: bytes, owner: str) -> list[LayerSource]:
     diff_ids = parse_config(config).diff_ids
     if len(diff_ids) != len(manifest.layers):
         raise BadManifest(f"the manifest has {len(manifest.layers)} layers, its config {len(diff_ids)}")
     return [
-        LayerSource(diff_id, layer.digest, layer.size, partial(client.blob, layer))
+        LayerSource(diff_id, layer.digest, layer.size, partial(client.blob, layer), owner)
         for diff_id, layer in zip(diff_ids, manifest.layers, strict=True)
     ]
 

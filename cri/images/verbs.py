@@ -5,13 +5,17 @@ import binascii
 import json
 from collections.abc import AsyncIterator
 
-from api.errors import InvalidArgument
+from api.errors import FailedPrecondition, InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
 from storage.catalogue import Image
 from storage.overlay import ImageNotFound
 from storage.registry.auth import Credentials
+
+
+class ImageDamaged(FailedPrecondition):
+    """The image is here but cannot be read."""
 
 
 class BadAuthConfig(InvalidArgument):
@@ -23,14 +27,14 @@ def user_fields(user: str) -> tuple[pb.Int64Value | None, str]:
     name = user.partition(":")[0]
     if not name:
         return pb.Int64Value(value=0), ""
-    if name.isdecimal():
+    if name.isascii() and name.isdecimal():
         return pb.Int64Value(value=int(name)), ""
     return None, name
 
 
 def message(image: Image) -> pb.Image:
     """The one message for an image, whatever reference it was asked by."""
-    uid, username = user_fields(image.user)
+    uid, username = (None, "") if image.fault else user_fields(image.user)
     return pb.Image(
         id=image.id,
         repo_tags=image.repo_tags,
@@ -66,10 +70,13 @@ def get(node: Node, reference: str) -> Image:
 
     Raises:
         ImageNotFound: it must be pulled first.
+        ImageDamaged: it must be removed, and pulled again.
     """
     image = node.images.find(reference)
     if image is None:
         raise ImageNotFound(f"image {reference!r} is not on this node: pull it first")
+    if image.fault:
+        raise ImageDamaged(f"image {image.id} cannot be used: {image.fault}; remove it and pull it again")
     return image
 
 
