@@ -28,6 +28,9 @@ def bounded_json(data: bytes, what: str, *, values: int) -> Any:
     Raises:
         BadJson: as said above.
     """
+    # Every value or name takes two quotation marks, escaped ones apart; there may be a name for each value.
+    if data.count(b'"') - data.count(b'\\"') > 4 * values:
+        raise BadJson(f"{what} of more than {values} values")
     structure = data
     if data.count(b",") + data.count(b"[") + data.count(b"{") >= min(values, DEPTH_LIMIT):
         structure = _STRING.sub(b"", data)  # they may hold any number of commas and brackets

@@ -22,8 +22,8 @@ from storage.bounded_json import BadJson, bounded_json
 from storage.digest import Digest
 
 MANIFEST_LIMIT = 4 << 20
-CONFIG_LIMIT = 8 << 20
-VALUES_LIMIT = 100_000  # of one document
+CONFIG_LIMIT = 4 << 20  # as containers/image has it
+VALUES_LIMIT = 50_000  # of one document
 ITEMS_LIMIT = 4096  # of one list or object that is kept
 KEPT_CHARACTERS = 2 << 20  # of a config's texts together; the daemon holds them as long as the image is there
 INDEX_LIMIT = 1000
