@@ -89,8 +89,10 @@ class Pull:
 
     async def _credentials_for(self, source: PullSource, reference: Reference) -> Credentials | None:
         """The request's are for the registry in the reference; auth files go by where that really is."""
-        if self._credentials and not source.is_mirror and source.host == reference.registry:
-            return self._credentials
+        given = self._credentials
+        if given and not source.is_mirror and source.host == reference.registry:
+            # A pod's author names the image, and not always the registry that these are for.
+            return given if given.are_for(reference.registry) else None
         return await asyncio.to_thread(lookup, self._auth_files, source.host, source.repository)
 
 

@@ -3,11 +3,12 @@
 import argparse
 import asyncio
 import contextlib
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from api.errors import NotFound
 from conf.schema import Config
@@ -17,10 +18,13 @@ from cri.image_options import image_options
 from cri.logs import set_up
 from storage.catalogue import Image
 from storage.images import Images
+from storage.scratch import write_bounded
+from storage.unpack.faults import Limits
 
 STANDARD_INPUT = Path("-")
 # On a disk: /tmp is often a tmpfs, too small for an image.
 COPY_DIRECTORY = Path("/var/tmp")
+COPY_BYTES = 1 << 20
 
 
 class NoSuchImage(NotFound):
@@ -62,7 +66,8 @@ def _archive(file: Path) -> Iterator[Path]:
         yield file
         return
     with tempfile.NamedTemporaryFile(dir=COPY_DIRECTORY, prefix="podwright-import-") as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy)
+        chunks = iter(partial(sys.stdin.buffer.read, COPY_BYTES), b"")
+        write_bounded(chunks, cast(BinaryIO, copy), Limits(), what="standard input")
         copy.flush()
         yield Path(copy.name)
 

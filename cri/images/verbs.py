@@ -51,6 +51,7 @@ def credentials(auth: pb.AuthConfig) -> Credentials | None:
 
     Raises:
         BadAuthConfig: ``auth`` is set and malformed.
+        BadCredentials: they cannot be sent.
     """
     username, password = auth.username, auth.password
     if auth.auth and not username:
@@ -62,7 +63,8 @@ def credentials(auth: pb.AuthConfig) -> Credentials | None:
             raise BadAuthConfig("auth.auth is not base64 of user:password")
     if not (username or auth.identity_token or auth.registry_token):
         return None
-    return Credentials(username, password, auth.identity_token, auth.registry_token)
+    found = Credentials(username, password, auth.identity_token, auth.registry_token, auth.server_address)
+    return found.check("auth")
 
 
 def get(node: Node, reference: str) -> Image:

@@ -6,8 +6,8 @@ Keys of "auths" are a registry or a registry with a path, and the longest that c
 
 import base64
 import binascii
-import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +15,21 @@ from typing import Any
 
 from api.errors import InvalidArgument, Unimplemented
 from host.files import read_bounded
+from storage.bounded_json import BadJson, bounded_json
 
 _FILE_LIMIT = 1 << 20
+_VALUES = 50_000
 _HUB_LEGACY_KEYS = ("index.docker.io", "docker.io")
+_HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+_TOKEN = re.compile(r"[\x21-\x7e]*")  # what may stand in a header
 
 
 class BadAuthFile(InvalidArgument):
     """A file with credentials cannot be read as such."""
+
+
+class BadCredentials(InvalidArgument):
+    """Credentials hold what no registry can be sent."""
 
 
 class CredentialHelperUnsupported(Unimplemented):
@@ -30,12 +38,37 @@ class CredentialHelperUnsupported(Unimplemented):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a registry may ask for; secrets are kept out of ``repr``."""
+    """What a registry may ask for; secrets are kept out of ``repr``.
+
+    ``server`` is the registry that whoever gave them says they are for, "" when nothing was said.
+    """
 
     username: str = ""
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
     registry_token: str = field(default="", repr=False)
+    server: str = ""
+
+    def check(self, source: str) -> "Credentials":
+        """These, when they can be sent.
+
+        Raises:
+            BadCredentials: naming ``source``, and not what is in them.
+        """
+        texts = (self.username, self.password, self.identity_token)
+        if not _TOKEN.fullmatch(self.registry_token) or any("\0" in text for text in texts):
+            raise BadCredentials(f"{source}: credentials have characters that cannot be sent")
+        try:
+            "".join(texts).encode()
+        except UnicodeEncodeError as error:
+            raise BadCredentials(f"{source}: credentials are no UTF-8") from error
+        return self
+
+    def are_for(self, registry: str) -> bool:
+        """Whether they may go to ``registry``, by what was said of them."""
+        said = self.server.partition("://")[2] or self.server
+        host = said.partition("/")[0]
+        return not host or host == registry or {host, registry} <= _HUB_NAMES
 
     def __bool__(self) -> bool:
         return bool(self.username or self.identity_token or self.registry_token)
@@ -83,9 +116,9 @@ def lookup(paths: list[Path], registry: str, repository: str) -> Credentials | N
 def find(data: bytes, registry: str, repository: str, source: str) -> Credentials | None:
     """The credentials in one auth file's content; ``source`` names it in errors."""
     try:
-        document = json.loads(data or b"{}")
-    except ValueError as error:
-        raise BadAuthFile(f"{source}: not JSON: {error}") from error
+        document = bounded_json(data or b"{}", source, values=_VALUES)
+    except BadJson as error:
+        raise BadAuthFile(str(error)) from error
     if not isinstance(document, dict):
         raise BadAuthFile(f"{source}: not a JSON object")
     auths = _normalised(_object(document, "auths", source))
@@ -144,7 +177,7 @@ def _credentials(entry: object, key: str, source: str) -> Credentials | None:
     found = Credentials(
         username, password, str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
     )
-    return found or None
+    return found.check(f"{source}: {key}") if found else None
 
 
 def decode_auth(text: str, source: str) -> tuple[str, str]:

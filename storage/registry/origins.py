@@ -67,7 +67,7 @@ def parse_url(text: str, base: URL | None = None) -> URL:
             url = base.join(url)
         if url.scheme in ("http", "https") and url.host and url.port:
             return url.with_user(None).with_fragment(None)
-    except (ValueError, TypeError) as error:  # bad ports, brackets and IDNA are all ValueErrors
+    except (ValueError, TypeError, IndexError) as error:  # of ports, brackets, IDNA; yarl has one of each
         raise BadUrl(f"{_shown(text)} is no URL: {str(error)[:100]}") from error
     raise BadUrl(f"{_shown(text)} is no URL of https")
 

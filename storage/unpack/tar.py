@@ -139,6 +139,18 @@ def parse_number(field: bytes) -> int:
         raise LayerFault(Kind.CORRUPT, f"bad number {digits!r} in a header") from error
 
 
+def is_header(block: bytes) -> bool:
+    """Whether this is a header block: its checksum says so."""
+    try:
+        return len(block) == BLOCK and parse_number(block[148:156]) == _checksum(block)
+    except LayerFault:
+        return False
+
+
+def _checksum(header: bytes) -> int:
+    return sum(header) - sum(header[148:156]) + 8 * ord(" ")
+
+
 def parse_pax(data: bytes, limit: int = 4096) -> dict[bytes, bytes]:
     """The records of a pax header, ``LENGTH KEY=VALUE\\n`` each; the length counts itself.
 
@@ -275,8 +287,7 @@ class Reader:
         self._headers += 1
         if self._headers > self._limits.entries * _HEADERS_PER_ENTRY:
             raise LayerFault(Kind.TOO_LARGE, f"more than {self._headers - 1} headers")
-        checksum = header[148:156]
-        if parse_number(checksum) != sum(header) - sum(checksum) + 8 * ord(" "):
+        if parse_number(header[148:156]) != _checksum(header):
             after = f" after {self._name.decode(errors='replace')!r}" if self._name else ""
             raise LayerFault(Kind.CORRUPT, f"bad header checksum{after}")
         return header
@@ -314,8 +325,10 @@ class Reader:
         if not (0 <= uid <= _LARGEST_ID and 0 <= gid <= _LARGEST_ID):
             raise LayerFault(Kind.CORRUPT, f"owner {uid}:{gid} is none that a file can have", shown)
         link = records.get(b"linkpath") or long_link or header[157:257].split(b"\0", 1)[0]
-        if b"\0" in link or len(link) > self._limits.name_bytes:
-            raise LayerFault(Kind.HOSTILE, f"a link to {link[:200]!r}: zero byte, or too long", shown)
+        if b"\0" in link:
+            raise LayerFault(Kind.HOSTILE, f"zero byte in a link to {link[:200]!r}", shown)
+        if len(link) > self._limits.name_bytes:
+            raise LayerFault(Kind.CORRUPT, f"a link of {len(link)} bytes", shown)
         if flag == 0 and name.endswith(b"/"):
             kind = Type.DIRECTORY  # how tar said it before there was a type for it
         mtime = records.get(b"mtime")

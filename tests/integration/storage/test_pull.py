@@ -17,7 +17,7 @@ from api.errors import NotFound
 from storage.digest import DigestMismatch
 from storage.images import Images
 from storage.registry.auth import Credentials
-from storage.registry.errors import ManifestUnknown, RegistryUnavailable, Unauthorized
+from storage.registry.errors import ManifestUnknown, RegistryUnavailable, Unauthorized, UnexpectedAnswer
 from storage.unpack.faults import Limits
 from storage.unpacker import CorruptLayer, HostileLayer, LayerTooLarge, TruncatedLayer, UnpackFailed
 from tests.integration.storage.conftest import OpenStore, contents
@@ -209,7 +209,6 @@ HOSTILE = {
     "hard link outside": [Member("a", kind=tarfile.LNKTYPE, link="../../../../etc/passwd")],
     "whiteout of the parent": [Member(".wh...")],
     "whiteout of itself": [Member("d/.wh..")],
-    "overlay attribute": [Member("a", b"x", pax={"SCHILY.xattr.trusted.overlay.redirect": "/etc"})],
 }
 
 
@@ -227,6 +226,25 @@ async def test_a_hostile_layer_is_refused_by_name_and_leaves_nothing(
             await store.pull(f"registry.test/{repository}:v1")
         assert caught.value.entry == HOSTILE[name][0].name
         assert contents(store) == before
+
+
+async def test_attributes_of_overlayfs_itself_are_passed_over(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    """Images that were committed from an overlay have them, and the peers pull those."""
+    names = (
+        "trusted.overlay.redirect",
+        "trusted.overlay.opaque",
+        "user.overlay.origin",
+        "user.overlay.impure",
+    )
+    pax = {f"SCHILY.xattr.{name}": "y" for name in names}
+    members = [Member("d", kind=tarfile.DIRTYPE, pax=pax), Member("d/f", b"x", pax=pax)]
+    registry.push("team/overlay", "v1", build_image([tar_bytes(members)]))
+    async with open_store(registry.host) as store:
+        image = await store.pull("registry.test/team/overlay:v1")
+        tree = store.layers.tree(image.layers[0])
+        assert [os.listxattr(tree / name) for name in ("d", "d/f")] == [[], []]
 
 
 async def test_absolute_names_are_below_the_root_of_the_layer(
@@ -520,8 +538,14 @@ async def test_a_token_is_fetched_and_not_sent_to_where_a_redirect_leads(open_st
     seen: list[str] = []
     runner = await token_registry(image, seen)
     try:
-        host = f"127.0.0.1:{runner.addresses[0][1]}"
+        port = runner.addresses[0][1]
+        host, elsewhere = f"127.0.0.1:{port}", f"localhost:{port}"
         async with open_store(host) as store:
+            # Being listed as insecure is the registry's alone, not that of where it points.
+            with pytest.raises(UnexpectedAnswer, match=f"{elsewhere}, which is not https"):
+                await store.pull(f"{host}/a/b", Credentials("user", "pass"))
+        seen.clear()
+        async with open_store(host, insecure=[elsewhere]) as store:
             pulled = await store.pull(f"{host}/a/b", Credentials("user", "pass"))
             assert pulled.id == sha256(image.config)
     finally:
