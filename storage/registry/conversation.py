@@ -58,7 +58,7 @@ _TOKEN_ANSWER_LIMIT = 1 << 20
 _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _MOVED = frozenset({301, 302, 303, 307, 308})
-_SECONDS = re.compile(r"[0-9]{1,9}")
+_SECONDS = re.compile(r"[0-9]{1,18}")
 
 
 class Reply:

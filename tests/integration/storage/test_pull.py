@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import stat
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -19,7 +20,14 @@ from storage.images import Images
 from storage.registry.auth import Credentials
 from storage.registry.errors import ManifestUnknown, RegistryUnavailable, Unauthorized, UnexpectedAnswer
 from storage.unpack.faults import Limits
-from storage.unpacker import CorruptLayer, HostileLayer, LayerTooLarge, TruncatedLayer, UnpackFailed
+from storage.unpacker import (
+    CorruptLayer,
+    HostileLayer,
+    LayerTooLarge,
+    StorageFull,
+    TruncatedLayer,
+    UnpackFailed,
+)
 from tests.integration.storage.conftest import OpenStore, contents
 from tests.integration.storage.support import (
     OCI_INDEX,
@@ -210,6 +218,123 @@ HOSTILE = {
     "whiteout of the parent": [Member(".wh...")],
     "whiteout of itself": [Member("d/.wh..")],
 }
+
+
+# What is in order by itself and cannot be made: the fault is the entry's, never ours.
+ODD: dict[str, list[Member]] = {
+    "link with a zero byte": [Member("a", kind=tarfile.SYMTYPE, pax={"linkpath": "x\0y"})],
+    "hard link with a zero byte": [Member("a", kind=tarfile.LNKTYPE, pax={"linkpath": "x\0y"})],
+    "name with a zero byte": [Member("a", b"x", pax={"path": "x\0y"})],
+    "attribute with a zero byte": [Member("a", b"x", pax={"SCHILY.xattr.user.a\0": "y"})],
+    "attribute without a name": [Member("a", b"x", pax={"SCHILY.xattr.user.": "y"})],
+    "attribute of no namespace": [Member("a", b"x", pax={"SCHILY.xattr.colour\udcff": "y"})],
+    "owner beyond 32 bits": [Member("a", b"x", pax={"uid": str(1 << 32)})],
+    "owner beyond 64 bits": [Member("a", b"x", pax={"gid": str(10**19)})],
+    "time beyond 64 bits": [Member("a", b"x", pax={"mtime": "1" * 20})],
+    "component too long": [Member("n" * 300, b"x")],
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_an_entry_that_cannot_be_made_is_named_and_leaves_nothing(
+    name: str, registry: Registry, open_store: OpenStore
+) -> None:
+    image = build_image([tar_bytes([Member("first", b"1"), *ODD[name]])], label=name)
+    repository = f"odd/{name.replace(' ', '-')}"
+    registry.push(repository, "v1", image)
+    async with open_store(registry.host) as store:
+        before = contents(store)
+        with pytest.raises((CorruptLayer, HostileLayer)) as caught:
+            await store.pull(f"registry.test/{repository}:v1")
+        assert caught.value.entry
+        assert contents(store) == before
+
+
+async def test_a_directory_that_becomes_a_loop_of_links_has_no_time_to_be_set(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    members = [
+        Member("d", kind=tarfile.DIRTYPE),
+        Member("e", kind=tarfile.DIRTYPE),
+        Member("e/f", kind=tarfile.DIRTYPE),
+        Member("d", kind=tarfile.SYMTYPE, link="d"),
+        Member("e", kind=tarfile.SYMTYPE, link="d"),
+        Member("z", b"x"),
+    ]
+    registry.push("odd/loop", "v1", build_image([tar_bytes(members)]))
+    async with open_store(registry.host) as store:
+        image = await store.pull("registry.test/odd/loop:v1")
+        tree = store.layers.tree(image.layers[0])
+        assert {path.name: path.is_symlink() for path in tree.iterdir()} == {"d": True, "e": True, "z": False}
+
+
+async def test_a_layer_leaves_the_disk_its_reserve(registry: Registry, open_store: OpenStore) -> None:
+    data = bytes(80 << 20)
+    registry.push("team/reserve", "v1", build_image([tar_bytes([Member("zeros", data)])]))
+    async with open_store(registry.host, limits=Limits(reserve_bytes=1 << 60)) as store:
+        assert (await store.pull("registry.test/team/reserve:v1")).size_bytes > len(data)
+        await store.remove("registry.test/team/reserve:v1")
+        tiny = store.root / "ingest"
+        mount = ["mount", "-t", "tmpfs", "-o", "size=81m", "reserve", str(tiny)]
+        await asyncio.to_thread(subprocess.run, mount, check=True)
+        try:
+            before = contents(store)
+            with pytest.raises(StorageFull, match="kept free"):
+                await store.pull("registry.test/team/reserve:v1")
+            assert contents(store) == before
+        finally:
+            await asyncio.to_thread(subprocess.run, ["umount", str(tiny)], check=True)
+
+
+async def test_a_slow_registry_holds_up_its_own_layers_only(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    """Every place of the slow one is taken, by layers of which a byte comes now and then."""
+    registry.push("team/honest", "v1", build_image([tar_bytes([Member("h", b"h")])]))
+    layers = [tar_bytes([Member(f"slow{index}", b"x")]) for index in range(3)]
+    images = [build_image([layers[index]], label=f"slow{index}") for index in range(3)]
+    asked = 0
+
+    async def settle(_: aiohttp.web.Request) -> aiohttp.web.Response:
+        return aiohttp.web.Response()
+
+    async def slow(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        nonlocal asked
+        reference = request.path.rpartition("/")[2]
+        if "/manifests/" in request.path:
+            return aiohttp.web.Response(body=images[int(reference)].manifest)
+        for image in images:
+            if reference == sha256(image.config):
+                return aiohttp.web.Response(body=image.config)
+        asked += 1
+        response = aiohttp.web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"\x1f")
+                await asyncio.sleep(0.01)
+        except ConnectionError:
+            return response
+
+    application = aiohttp.web.Application()
+    application.router.add_get("/v2/", settle)
+    application.router.add_get("/v2/{rest:.+}", slow)
+    runner = aiohttp.web.AppRunner(application)
+    await runner.setup()
+    await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+    host = f"127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        async with open_store(registry.host, insecure=[host], parallel_layers=2, total_layers=3) as store:
+            pulls = [asyncio.create_task(store.pull(f"{host}/a:{index}")) for index in range(3)]
+            while asked < 2:
+                await asyncio.sleep(0.01)
+            await store.pull("registry.test/team/honest:v1")
+            assert asked == 2, "the third waits for a place of its registry"
+            for pull in pulls:
+                pull.cancel()
+            await asyncio.gather(*pulls, return_exceptions=True)
+    finally:
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
