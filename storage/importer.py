@@ -25,6 +25,7 @@ from storage.catalogue import Image
 from storage.digest import Digest, DigestMismatch
 from storage.manifest import (
     CONFIG_LIMIT,
+    INDEX_DEPTH,
     MANIFEST_LIMIT,
     Descriptor,
     Index,
@@ -166,14 +167,14 @@ def _annotations(index: bytes) -> Iterator[tuple[str, ...]]:
 def _oci_image(
     archive: Archive, descriptor: Descriptor, names: tuple[str, ...], platform: Platform, source: str
 ) -> ArchivedImage:
-    data = _blob(archive, descriptor, MANIFEST_LIMIT)
-    document = parse_manifest(data)
-    if isinstance(document, Index):
-        chosen = choose(document, platform)
-        data = _blob(archive, chosen, MANIFEST_LIMIT)
+    for _ in range(INDEX_DEPTH + 1):
+        data = _blob(archive, descriptor, MANIFEST_LIMIT)
         document = parse_manifest(data)
-    if not isinstance(document, Manifest):
-        raise BadArchive(f"{source}: an index inside an index")
+        if isinstance(document, Manifest):
+            break
+        descriptor = choose(document, platform)
+    else:
+        raise BadArchive(f"{source}: more than {INDEX_DEPTH} indexes inside one another")
     config = _blob(archive, document.config, CONFIG_LIMIT)
     diff_ids = parse_config(config).diff_ids
     if len(diff_ids) != len(document.layers):

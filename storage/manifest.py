@@ -50,6 +50,9 @@ _ARM_VARIANT = re.compile(r"v?([0-9]{1,2})")
 _LARGEST = (1 << 63) - 1
 _LARGEST_ID = (1 << 32) - 2  # the last one is "none" to the kernel
 _USER_CHARACTERS = 512
+# What docker push of 2015 and 2016, and some registries, called a config (moby issue 22378).
+_OLD_DOCKER_TYPES = frozenset({"application/octet-stream", "application/json", "text/html"})
+INDEX_DEPTH = 3  # an index may hold an index for a platform; nobody nests deeper
 _CONFIG_TYPES = frozenset({OCI_CONFIG, DOCKER_CONFIG, ""})
 
 
@@ -162,7 +165,7 @@ def parse_manifest(data: bytes) -> Index | Manifest:
     if "config" not in document or "layers" not in document:
         shown = kind[:100]
         raise BadManifest(f"manifest of type {shown!r} has neither manifests nor config and layers")
-    return _manifest(document)
+    return _manifest(document, _OLD_DOCKER_TYPES if kind == DOCKER_MANIFEST else frozenset())
 
 
 def _index(document: Mapping[str, Any]) -> Index:
@@ -172,9 +175,9 @@ def _index(document: Mapping[str, Any]) -> Index:
     return Index(tuple(_index_entry(entry) for entry in entries))
 
 
-def _manifest(document: Mapping[str, Any]) -> Manifest:
+def _manifest(document: Mapping[str, Any], also: frozenset[str]) -> Manifest:
     config = _descriptor(document["config"])
-    if config.media_type not in _CONFIG_TYPES:
+    if config.media_type not in _CONFIG_TYPES | also:
         shown = config.media_type[:100]
         raise NotAnImage(f"the manifest's config is {shown!r}: an artifact, not a container image")
     layers = tuple(_descriptor(layer) for layer in _list(document, "layers"))

@@ -10,8 +10,8 @@ from storage.catalogue import Image
 from storage.digest import Digest
 from storage.manifest import (
     CONFIG_LIMIT,
+    INDEX_DEPTH,
     BadManifest,
-    Index,
     Manifest,
     choose,
     parse_config,
@@ -77,15 +77,13 @@ class Pull:
             )
 
     async def _choose(self, client: Client, served: Served) -> tuple[Served, Manifest]:
-        """The manifest for this machine, through one level of index."""
-        document = parse_manifest(served.data)
-        if isinstance(document, Manifest):
-            return served, document
-        chosen = await client.manifest(choose(document, self._images.options.platform).digest)
-        document = parse_manifest(chosen.data)
-        if isinstance(document, Index):
-            raise BadManifest("an index inside an index")
-        return chosen, document
+        """The manifest for this machine, through a few levels of index."""
+        for _ in range(INDEX_DEPTH + 1):
+            document = parse_manifest(served.data)
+            if isinstance(document, Manifest):
+                return served, document
+            served = await client.manifest(choose(document, self._images.options.platform).digest)
+        raise BadManifest(f"more than {INDEX_DEPTH} indexes inside one another")
 
     async def _credentials_for(self, source: PullSource, reference: Reference) -> Credentials | None:
         """The request's are for the registry in the reference; auth files go by where that really is."""

@@ -262,7 +262,13 @@ class Reader:
             elif flag == _LONG_LINK:
                 long_link = self._extension(size).rstrip(b"\0")
             else:
-                return self._entry(header, self._global | records, long_name, long_link)
+                records = self._global | records
+                name = records.get(b"path") or long_name or _short_name(header)
+                try:
+                    return self._entry(header, records, name, long_link)
+                except LayerFault as fault:
+                    fault.entry = name[:200].decode(errors="replace")
+                    raise
         return None
 
     def _extend_global(self, data: bytes) -> None:
@@ -304,31 +310,27 @@ class Reader:
         self._pass_over(-size % BLOCK)
         return data
 
-    def _entry(
-        self, header: bytes, records: Mapping[bytes, bytes], long_name: bytes, long_link: bytes
-    ) -> Entry:
-        name = records.get(b"path") or long_name or _short_name(header)
-        shown = name[:200].decode(errors="replace")
+    def _entry(self, header: bytes, records: Mapping[bytes, bytes], name: bytes, long_link: bytes) -> Entry:
         if len(name) > self._limits.name_bytes:
-            raise LayerFault(Kind.TOO_LARGE, f"a name of {len(name)} bytes", shown)
+            raise LayerFault(Kind.TOO_LARGE, f"a name of {len(name)} bytes")
         flag = header[156]
         if flag == _GNU_SPARSE or any(key.startswith(b"GNU.sparse.") for key in records):
-            raise LayerFault(Kind.UNSUPPORTED, "sparse files in layers are not supported", shown)
+            raise LayerFault(Kind.UNSUPPORTED, "sparse files in layers are not supported")
         kind = _TYPES.get(flag)
         if kind is None:
-            raise LayerFault(Kind.UNSUPPORTED, f"unknown entry type {chr(flag)!r}", shown)
+            raise LayerFault(Kind.UNSUPPORTED, f"unknown entry type {chr(flag)!r}")
         size = _decimal(records, b"size", parse_number(header[124:136]))
         if not 0 <= size <= _LARGEST:
-            raise LayerFault(Kind.CORRUPT, f"bad size {size}", shown)
+            raise LayerFault(Kind.CORRUPT, f"bad size {size}")
         uid = _decimal(records, b"uid", parse_number(header[108:116]))
         gid = _decimal(records, b"gid", parse_number(header[116:124]))
         if not (0 <= uid <= _LARGEST_ID and 0 <= gid <= _LARGEST_ID):
-            raise LayerFault(Kind.CORRUPT, f"owner {uid}:{gid} is none that a file can have", shown)
+            raise LayerFault(Kind.CORRUPT, f"owner {uid}:{gid} is none that a file can have")
         link = records.get(b"linkpath") or long_link or header[157:257].split(b"\0", 1)[0]
         if b"\0" in link:
-            raise LayerFault(Kind.HOSTILE, f"zero byte in a link to {link[:200]!r}", shown)
+            raise LayerFault(Kind.HOSTILE, f"zero byte in a link to {link[:200]!r}")
         if len(link) > self._limits.name_bytes:
-            raise LayerFault(Kind.CORRUPT, f"a link of {len(link)} bytes", shown)
+            raise LayerFault(Kind.CORRUPT, f"a link of {len(link)} bytes")
         if flag == 0 and name.endswith(b"/"):
             kind = Type.DIRECTORY  # how tar said it before there was a type for it
         mtime = records.get(b"mtime")
@@ -341,7 +343,7 @@ class Reader:
             gid=gid,
             size=size if kind is Type.FILE else 0,  # the others have no content, whatever the field says
             mtime_ns=parse_time(mtime) if mtime else _header_time(header[136:148]),
-            xattrs=_xattrs(records, shown) if records else (),
+            xattrs=_xattrs(records) if records else (),
         )
 
 
@@ -357,13 +359,13 @@ def _header_time(field: bytes) -> int:
     return time_ns if 0 <= time_ns <= _LARGEST else _bounded_time(time_ns)
 
 
-def _xattrs(records: Mapping[bytes, bytes], shown: str) -> tuple[tuple[str, bytes], ...]:
+def _xattrs(records: Mapping[bytes, bytes]) -> tuple[tuple[str, bytes], ...]:
     prefix = b"SCHILY.xattr."
     found = []
     for key, value in records.items():
         if key.startswith(prefix):
             name = key[len(prefix) :]
             if b"\0" in name or not 0 < len(name) <= _XATTR_NAME_BYTES or len(value) > _XATTR_BYTES:
-                raise LayerFault(Kind.HOSTILE, f"attribute {name[:40]!r} is none that a file can have", shown)
+                raise LayerFault(Kind.HOSTILE, f"attribute {name[:40]!r} is none that a file can have")
             found.append((os.fsdecode(name), value))
     return tuple(found)

@@ -43,20 +43,33 @@ _INTEGRITY_XATTRS = frozenset({"security.ima", "security.evm"})
 def split_name(name: bytes) -> tuple[bytes, bytes]:
     """The parent directory ("" for the top) and the last part of a name; ("", "") is the root itself.
 
-    Absolute names are below the root, too: ko and kaniko write them.
+    Absolute names are below the root, too: ko and kaniko write them. A ``..`` takes the part before it away,
+    whatever that is on disk.
 
     Raises:
-        LayerFault: the name has a ``..`` part or passes through a whiteout marker.
+        LayerFault: a ``..`` leads out of the root, or the name passes through a whiteout marker.
     """
     shown = name.decode(errors="replace")
     if b"\0" in name:
         raise LayerFault(Kind.HOSTILE, "zero byte in a path", shown)
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if b".." in parts:
-        raise LayerFault(Kind.HOSTILE, "path leads out of the layer by '..'", shown)
+        parts = _without_parents(parts, shown)
     if any(part.startswith(_WHITEOUT) for part in parts[:-1]):
         raise LayerFault(Kind.HOSTILE, "path below a whiteout marker", shown)
     return b"/".join(parts[:-1]), parts[-1] if parts else b""
+
+
+def _without_parents(parts: list[bytes], shown: str) -> list[bytes]:
+    kept: list[bytes] = []
+    for part in parts:
+        if part != b"..":
+            kept.append(part)
+        elif kept:
+            kept.pop()
+        else:
+            raise LayerFault(Kind.HOSTILE, "path leads out of the layer by '..'", shown)
+    return kept
 
 
 class Tree:

@@ -227,7 +227,6 @@ ODD: dict[str, list[Member]] = {
     "name with a zero byte": [Member("a", b"x", pax={"path": "x\0y"})],
     "attribute with a zero byte": [Member("a", b"x", pax={"SCHILY.xattr.user.a\0": "y"})],
     "attribute without a name": [Member("a", b"x", pax={"SCHILY.xattr.user.": "y"})],
-    "attribute of no namespace": [Member("a", b"x", pax={"SCHILY.xattr.colour\udcff": "y"})],
     "owner beyond 32 bits": [Member("a", b"x", pax={"uid": str(1 << 32)})],
     "owner beyond 64 bits": [Member("a", b"x", pax={"gid": str(10**19)})],
     "time beyond 64 bits": [Member("a", b"x", pax={"mtime": "1" * 20})],
@@ -268,22 +267,22 @@ async def test_a_directory_that_becomes_a_loop_of_links_has_no_time_to_be_set(
         assert {path.name: path.is_symlink() for path in tree.iterdir()} == {"d": True, "e": True, "z": False}
 
 
-async def test_a_layer_leaves_the_disk_its_reserve(registry: Registry, open_store: OpenStore) -> None:
+async def test_a_layer_leaves_the_disk_its_reserve(
+    registry: Registry, open_store: OpenStore, tmp_path: Path
+) -> None:
     data = bytes(80 << 20)
     registry.push("team/reserve", "v1", build_image([tar_bytes([Member("zeros", data)])]))
-    async with open_store(registry.host, limits=Limits(reserve_bytes=1 << 60)) as store:
+    place = tmp_path / "store"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=84m", "reserve", str(place)]
+    await asyncio.to_thread(subprocess.run, mount, check=True)
+    async with open_store(registry.host) as store:
+        before = contents(store)
+        with pytest.raises(StorageFull, match="kept free"):
+            await store.pull("registry.test/team/reserve:v1")
+        assert contents(store) == before
+    async with open_store(registry.host, limits=Limits(reserve_bytes=0)) as store:
         assert (await store.pull("registry.test/team/reserve:v1")).size_bytes > len(data)
-        await store.remove("registry.test/team/reserve:v1")
-        tiny = store.root / "ingest"
-        mount = ["mount", "-t", "tmpfs", "-o", "size=81m", "reserve", str(tiny)]
-        await asyncio.to_thread(subprocess.run, mount, check=True)
-        try:
-            before = contents(store)
-            with pytest.raises(StorageFull, match="kept free"):
-                await store.pull("registry.test/team/reserve:v1")
-            assert contents(store) == before
-        finally:
-            await asyncio.to_thread(subprocess.run, ["umount", str(tiny)], check=True)
 
 
 async def test_a_slow_registry_holds_up_its_own_layers_only(
