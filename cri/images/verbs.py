@@ -1,7 +1,5 @@
 """ImageService (api.proto): the store's images as CRI messages, and pulls."""
 
-import base64
-import binascii
 import json
 from collections.abc import AsyncIterator
 
@@ -11,7 +9,7 @@ from cri.node import Node
 from cri.sandboxes.listing import CHUNK
 from storage.catalogue import Image
 from storage.overlay import ImageNotFound
-from storage.registry.auth import Credentials
+from storage.registry.auth import BadAuthFile, Credentials, decode_auth
 
 
 class ImageDamaged(FailedPrecondition):
@@ -56,11 +54,9 @@ def credentials(auth: pb.AuthConfig) -> Credentials | None:
     username, password = auth.username, auth.password
     if auth.auth and not username:
         try:
-            username, colon, password = base64.b64decode(auth.auth, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            colon = ""
-        if not colon:
-            raise BadAuthConfig("auth.auth is not base64 of user:password")
+            username, password = decode_auth(auth.auth, "auth.auth")
+        except BadAuthFile as error:
+            raise BadAuthConfig("auth.auth is not base64 of user:password") from error
     if not (username or auth.identity_token or auth.registry_token):
         return None
     found = Credentials(username, password, auth.identity_token, auth.registry_token, auth.server_address)

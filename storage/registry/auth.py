@@ -6,6 +6,7 @@ Keys of "auths" are a registry or a registry with a path, and the longest that c
 
 import base64
 import binascii
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,10 @@ from api.errors import InvalidArgument, Unimplemented
 from host.files import read_bounded
 from storage.bounded_json import BadJson, bounded_json
 
+log = logging.getLogger(__name__)
+
 _FILE_LIMIT = 1 << 20
+_LINE_ENDS = str.maketrans("", "", "\r\n")
 _VALUES = 50_000
 _HUB_LEGACY_KEYS = ("index.docker.io", "docker.io")
 _HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
@@ -169,11 +173,17 @@ def _object(document: Mapping[str, Any], key: str, source: str) -> Mapping[str, 
 
 
 def _credentials(entry: object, key: str, source: str) -> Credentials | None:
+    if entry is None:
+        return None
     if not isinstance(entry, dict):
         raise BadAuthFile(f"{source}: the entry of {key} is not an object")
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
-        username, password = decode_auth(str(entry["auth"]), f"{source}: {key}")
+        try:
+            username, password = decode_auth(str(entry["auth"]), f"{source}: {key}")
+        except BadAuthFile as error:
+            log.warning("credentials are left out: %s", error)  # public images can be had without
+            return None
     found = Credentials(
         username, password, str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
     )
@@ -181,10 +191,14 @@ def _credentials(entry: object, key: str, source: str) -> Credentials | None:
 
 
 def decode_auth(text: str, source: str) -> tuple[str, str]:
-    """User and password of an ``auth`` field: base64 of ``user:password``."""
+    """User and password of an ``auth`` field: base64 of ``user:password``, in lines too, as base64(1) writes.
+
+    Raises:
+        BadAuthFile: it is something else.
+    """
     try:
-        decoded = base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+        decoded = base64.b64decode(text.translate(_LINE_ENDS), validate=True).decode()
+    except (binascii.Error, ValueError) as error:
         raise BadAuthFile(f"{source}: auth is not base64 of user:password") from error
     username, colon, password = decoded.partition(":")
     if not colon:

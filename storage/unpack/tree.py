@@ -82,9 +82,10 @@ class Tree:
         self.inodes = 0
         self.skipped_xattrs = 0
         self.skipped_devices = 0
+        self._devices: set[bytes] = set()  # skipped, and so are links to them
         self._parents: OrderedDict[bytes, int] = OrderedDict()
         self._times: dict[bytes, int] = {}
-        self._times_bytes = 0
+        self._kept_bytes = 0
         self._implied: set[bytes] = set()
         self._implied_bytes = 0
         self._unchecked_bytes = _CHECK_BYTES
@@ -141,7 +142,13 @@ class Tree:
         elif entry.type is Type.FIFO:
             self._fifo(parent, name, entry)
         else:
-            self.skipped_devices += 1  # a container gets its /dev from the runtime
+            self._skip_device(directory, name, entry)  # a container gets its /dev from the runtime
+
+    def _skip_device(self, directory: bytes, name: bytes, entry: Entry) -> None:
+        self.skipped_devices += 1
+        path = directory + b"/" + name
+        self._devices.add(path)
+        self._keep_bytes(len(path), entry)
 
     # -- parents -------------------------------------------------------------------------------
 
@@ -245,10 +252,14 @@ class Tree:
 
     def _touch_later(self, path: bytes, entry: Entry) -> None:
         if path not in self._times:
-            self._times_bytes += len(path)
-            if self._times_bytes > self._limits.directory_bytes:
-                raise _too_large(entry, f"names of directories of {self._times_bytes} bytes")
+            self._keep_bytes(len(path), entry)
         self._times[path] = entry.mtime_ns
+
+    def _keep_bytes(self, size: int, entry: Entry) -> None:
+        """Count a name that is kept until the end."""
+        self._kept_bytes += size
+        if self._kept_bytes > self._limits.directory_bytes:
+            raise _too_large(entry, f"names of directories of {self._kept_bytes} bytes")
 
     def _describe_root(self, entry: Entry) -> None:
         self._describe(self.root, entry)
@@ -277,6 +288,9 @@ class Tree:
             raise _hostile(entry, f"hard link to {entry.link!r}: {fault.text}") from fault
         if not target or target.startswith(_WHITEOUT):
             raise _hostile(entry, f"hard link to {entry.link!r}")
+        if target_directory + b"/" + target in self._devices:
+            self._skip_device(directory, name, entry)
+            return
         source = self._open_directory(target_directory) if target_directory else os.dup(self.root)
         try:
             self._link(source, target, directory, name, entry)

@@ -17,6 +17,7 @@ import zstandard
 from api.errors import NotFound
 from storage.digest import DigestMismatch
 from storage.images import Images
+from storage.manifest import BadManifest, this_platform
 from storage.registry.auth import Credentials
 from storage.registry.errors import ManifestUnknown, RegistryUnavailable, Unauthorized, UnexpectedAnswer
 from storage.unpack.faults import Limits
@@ -31,6 +32,7 @@ from storage.unpacker import (
 from tests.integration.storage.conftest import OpenStore, contents
 from tests.integration.storage.support import (
     OCI_INDEX,
+    OCI_MANIFEST,
     BuiltImage,
     Member,
     Registry,
@@ -409,6 +411,41 @@ async def test_device_nodes_of_a_layer_are_not_made(
         assert sorted(str(path.relative_to(tree)) for path in tree.rglob("*")) == ["dev", "file"]
     [told] = [record.getMessage() for record in caplog.records if "device nodes" in record.getMessage()]
     assert told.endswith("count=2")
+
+
+async def test_links_to_device_nodes_are_passed_over_with_them(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    members = [
+        Member("dev/sda", kind=tarfile.BLKTYPE),
+        Member("dev/one", kind=tarfile.LNKTYPE, link="dev/sda"),
+        Member("two", kind=tarfile.LNKTYPE, link="dev/one"),
+        Member("u/v/../w", b"x"),
+    ]
+    registry.push("team/linked-devices", "v1", build_image([tar_bytes(members)]))
+    async with open_store(registry.host) as store:
+        image = await store.pull("registry.test/team/linked-devices:v1")
+        tree = store.layers.tree(image.layers[0])
+        assert sorted(str(path.relative_to(tree)) for path in tree.rglob("*")) == ["u", "u/w"]
+
+
+async def test_an_index_in_an_index_is_followed_a_few_levels(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    image = build_image([tar_bytes([Member("n", b"nested")])])
+    registry.push("team/nested", "v1", image)
+    document, platform = image.manifest, {"os": "linux", "architecture": this_platform().architecture}
+    media_type = OCI_MANIFEST
+    for level in range(1, 6):
+        entry = {**descriptor(media_type, document), "platform": platform}
+        document = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}).encode()
+        media_type = OCI_INDEX
+        registry.put_manifest("team/nested", f"level{level}", document, OCI_INDEX)
+    async with open_store(registry.host) as store:
+        for level in (1, 2, 3):
+            assert (await store.pull(f"registry.test/team/nested:level{level}")).id == sha256(image.config)
+        with pytest.raises(BadManifest, match="inside one another"):
+            await store.pull("registry.test/team/nested:level5")
 
 
 async def test_links_cannot_carry_a_file_out_of_the_layer(

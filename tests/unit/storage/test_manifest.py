@@ -252,3 +252,12 @@ def parse_index(*entries: dict[str, object]) -> tuple[tuple[Descriptor, Platform
     parsed = parse_manifest(json.dumps({"manifests": entries}).encode())
     assert isinstance(parsed, Index)
     return parsed.entries
+
+
+@pytest.mark.parametrize("media_type", ["application/octet-stream", "application/json", "text/html"])
+def test_configs_that_docker_called_otherwise_are_configs_of_dockers_manifests_only(media_type: str) -> None:
+    parsed = parse_manifest(manifest(mediaType=DOCKER_MANIFEST, config=descriptor(media_type)))
+    assert isinstance(parsed, Manifest)
+    for kind in (OCI_MANIFEST, None):
+        with pytest.raises(NotAnImage):
+            parse_manifest(manifest(mediaType=kind, config=descriptor(media_type)))
