@@ -373,6 +373,18 @@ async def test_attributes_of_overlayfs_itself_are_passed_over(
         assert [os.listxattr(tree / name) for name in ("d", "d/f")] == [[], []]
 
 
+async def test_signatures_of_integrity_are_set_where_the_kernel_takes_them_and_never_fail_a_pull(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    """As containers/storage and containerd do; what a kernel that appraises thinks of them is its own affair."""
+    pax = {"SCHILY.xattr.security.ima": "\x01hash", "SCHILY.xattr.security.evm": "\x02x"}
+    members = [Member("f", b"x", pax=pax), Member("d", kind=tarfile.DIRTYPE, pax=pax)]
+    registry.push("team/ima", "v1", build_image([tar_bytes(members)]))
+    async with open_store(registry.host) as store:
+        image = await store.pull("registry.test/team/ima:v1")
+        assert (store.layers.tree(image.layers[0]) / "f").read_bytes() == b"x"
+
+
 async def test_absolute_names_are_below_the_root_of_the_layer(
     registry: Registry, open_store: OpenStore, tmp_path: Path
 ) -> None:
