@@ -376,7 +376,7 @@ async def test_attributes_of_overlayfs_itself_are_passed_over(
 async def test_signatures_of_integrity_are_set_where_the_kernel_takes_them_and_never_fail_a_pull(
     registry: Registry, open_store: OpenStore
 ) -> None:
-    """As containers/storage and containerd do; what a kernel that appraises thinks of them is its own affair."""
+    """As containers/storage and containerd do; what a kernel thinks of them is its own affair."""
     pax = {"SCHILY.xattr.security.ima": "\x01hash", "SCHILY.xattr.security.evm": "\x02x"}
     members = [Member("f", b"x", pax=pax), Member("d", kind=tarfile.DIRTYPE, pax=pax)]
     registry.push("team/ima", "v1", build_image([tar_bytes(members)]))
