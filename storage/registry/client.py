@@ -25,8 +25,10 @@ from storage.registry.registries_conf import PullSource
 
 log = logging.getLogger(__name__)
 
-# What a connection must have brought before its end counts as an accident and not as an attempt.
+# What a connection must have brought before its end counts as an accident and not as an attempt: this, or
+# the thirty-second part of a small blob.
 _PROGRESS_BYTES = 64 << 10
+_PARTS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ class Client:
             except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
                 if position == descriptor.size:
                     return
-                failures = 1 if position - before >= _PROGRESS_BYTES else failures + 1
+                enough = min(_PROGRESS_BYTES, max(1, descriptor.size // _PARTS))
+                failures = 1 if position - before >= enough else failures + 1
                 if failures >= self._options.attempts:
                     raise self._conversation.given_up(error) from error
                 log.info(
