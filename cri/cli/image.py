@@ -16,6 +16,7 @@ from cri.cli.arguments import load_configuration
 from cri.cli.output import say
 from cri.image_options import image_options
 from cri.logs import set_up
+from host.spawn import keep_to_itself
 from storage.catalogue import Image
 from storage.images import Images
 from storage.scratch import write_bounded
@@ -34,6 +35,7 @@ class NoSuchImage(NotFound):
 def run(arguments: argparse.Namespace) -> int:
     """Do one action and print its outcome."""
     set_up("warning", "text")
+    keep_to_itself()
     asyncio.run(_run(arguments, load_configuration(arguments).config))
     return 0
 

@@ -72,8 +72,13 @@ def _make_one(root: int, parent: str, name: str) -> None:
     directory = _open_directory(root, parent)
     try:
         os.mkdir(name, 0o755, dir_fd=directory)
-        owner = os.fstat(root)  # who is root inside: with a user namespace, not we
-        os.chown(name, owner.st_uid, owner.st_gid, dir_fd=directory, follow_symlinks=False)
+        made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            owner = os.fstat(root)  # who is root inside: with a user namespace, not we
+            os.fchown(made, owner.st_uid, owner.st_gid)
+            os.fchmod(made, 0o755)
+        finally:
+            os.close(made)
     finally:
         os.close(directory)
 
