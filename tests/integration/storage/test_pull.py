@@ -276,7 +276,7 @@ async def test_a_layer_leaves_the_disk_its_reserve(
     registry.push("team/reserve", "v1", build_image([tar_bytes([Member("zeros", data)])]))
     place = tmp_path / "store"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=84m", "reserve", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=84m,mode=0700", "reserve", str(place)]
     await asyncio.to_thread(subprocess.run, mount, check=True)
     async with open_store(registry.host) as store:
         before = contents(store)
