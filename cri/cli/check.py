@@ -11,7 +11,7 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, images, kernel, options, places, programs
+from cri.cli.examine import cgroups, files, images, kernel, options, places, programs
 from cri.cli.examine.findings import Finding, Level, verdict, warning
 from cri.cli.output import say
 from host.cgroups import Hierarchy
@@ -54,6 +54,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.disk(config)
     yield from images.images(config.root)
     yield from options.options(config, os.uname().machine)
+    yield from files.files(config)
 
 
 def systemd_version() -> str:

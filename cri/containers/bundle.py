@@ -84,6 +84,10 @@ def _identity(
             made[name].write_bytes(identity.with_line(content, line))
             os.chown(made[name], *owner)
             made[name].chmod(0o644)
+    made["containerenv"] = directory / "containerenv"
+    made["containerenv"].touch()
+    os.chown(made["containerenv"], *owner)
+    made["containerenv"].chmod(0o444)  # the umask must not decide who may read it
     return who, made
 
 
@@ -126,6 +130,7 @@ def _input(
         defaults=with_localhost_profile(node.defaults.of(container.handler), security),
         passwd_file=account_files.get("passwd"),
         group_file=account_files.get("group"),
+        containerenv_file=account_files.get("containerenv"),
     )
 
 
@@ -140,7 +145,13 @@ def _with_mounts(
     volumes = image_volumes.mount_all(node, container, images)
     must_exist = node.config.runtime.absent_mount_sources_to_reject
     resolved = mounts.resolve(container.config.mounts, must_exist, volumes)
-    declared = declared_volumes.prepare(node, container, described.image.volumes, described.rootfs)
+    declared = declared_volumes.prepare(
+        node,
+        container,
+        described.image.volumes,
+        described.rootfs,
+        (described.identity.uid, described.identity.gid),
+    )
     return replace(
         described,
         mounts=prepared_mounts.prepare(node, container, sandbox, resolved),

@@ -1,6 +1,7 @@
 """RemoveContainer: end it, delete it in the runtime, give back its files."""
 
 import asyncio
+import logging
 
 from api.runtime.v1 import api_pb2 as pb
 from cri import reach
@@ -9,9 +10,13 @@ from cri.containers.publish import publish
 from cri.containers.record import KIND, Container
 from cri.containers.stop import stop
 from cri.forget import forget
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
+from cri.subject import of_container
 from host.files import remove_tree
+
+logger = logging.getLogger(__name__)
 
 
 async def remove_container(node: Node, request: pb.RemoveContainerRequest) -> pb.RemoveContainerResponse:
@@ -34,6 +39,8 @@ async def _remove(node: Node, operation: Operation, container: Container) -> Non
         await stop(node, container, 0)
     await release(node, container, operation)
     publish(node, container, pb.CONTAINER_DELETED_EVENT)
+    told = fields(**of_container(node, container), ms=operation.milliseconds())
+    logger.info("container removed", extra=told)
 
 
 async def release(node: Node, container: Container, operation: Operation) -> None:

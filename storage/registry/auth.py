@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api.errors import InvalidArgument, Unimplemented
+from api.errors import InvalidArgument, PodwrightError, Unimplemented
 from host.files import read_bounded
 from storage.bounded_json import BadJson, bounded_json
 
@@ -173,17 +173,22 @@ def _object(document: Mapping[str, Any], key: str, source: str) -> Mapping[str, 
 
 
 def _credentials(entry: object, key: str, source: str) -> Credentials | None:
-    if entry is None:
+    """What an entry says; one that cannot be read says nothing, since public images can be had without."""
+    if entry is not None and not isinstance(entry, dict):
+        raise BadAuthFile(f"{source}: the entry of {key} is not an object")
+    try:
+        return _read(entry or {}, key, source)
+    except BadAuthFile as error:
+        log.warning("credentials are left out: %s", error)
         return None
+
+
+def _read(entry: object, key: str, source: str) -> Credentials | None:
     if not isinstance(entry, dict):
         raise BadAuthFile(f"{source}: the entry of {key} is not an object")
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
-        try:
-            username, password = decode_auth(str(entry["auth"]), f"{source}: {key}")
-        except BadAuthFile as error:
-            log.warning("credentials are left out: %s", error)  # public images can be had without
-            return None
+        username, password = decode_auth(str(entry["auth"]), f"{source}: {key}")
     found = Credentials(
         username, password, str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
     )
@@ -204,3 +209,25 @@ def decode_auth(text: str, source: str) -> tuple[str, str]:
     if not colon:
         raise BadAuthFile(f"{source}: auth is not base64 of user:password")
     return username, password.rstrip("\0")
+
+
+def examine(path: Path) -> list[str]:
+    """What is wrong with a file of credentials, a line each, for any registry; blocking."""
+    try:
+        data = read_bounded(path, _FILE_LIMIT)
+        find(data, "", "", str(path))
+    except OSError as error:
+        return [f"{path}: {error.strerror}"]
+    except PodwrightError as error:
+        return [str(error)]
+    document = bounded_json(data or b"{}", str(path), values=_VALUES)
+    troubles = [
+        f"{path}: {key} uses the credential helper {helper!r}, which is not asked"
+        for key, helper in _object(document, "credHelpers", str(path)).items()
+    ]
+    for key, entry in _object(document, "auths", str(path)).items():
+        try:
+            _read({} if entry is None else entry, key, str(path))
+        except InvalidArgument as error:
+            troubles.append(str(error))
+    return troubles

@@ -56,7 +56,7 @@ _MESSAGE_LIMIT = 64 << 10
 _MESSAGE_TIMEOUT_S = 10.0
 _TOKEN_ANSWER_LIMIT = 1 << 20
 _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
-_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_RETRIED = frozenset({408, 500, 502, 503, 504})
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _SECONDS = re.compile(r"[0-9]{1,18}")
 
@@ -66,6 +66,7 @@ class Reply:
 
     def __init__(self, response: aiohttp.ClientResponse, url: URL, *, own: bool, pace: Pace) -> None:
         self.response = response
+        self.url = url
         self.origin = Origin.of(url)
         self.own = own
         self._pace = pace
@@ -347,9 +348,10 @@ class Conversation:
         if reply.status in (401, 403):
             return Unauthorized("access denied", answer)
         if reply.status == 404:
-            return ManifestUnknown("not found", answer)
+            what = what_was_asked(reply.url) if reply.own else "what was asked"
+            return ManifestUnknown(f"{what} not found", answer)
         if reply.status == 429:
-            return TooManyRequests("too many requests", answer)
+            return TooManyRequests(_rate_limited(reply.headers.get("Retry-After", "")), answer)
         if reply.status >= 500:
             return RegistryUnavailable("server error", answer)
         return UnexpectedAnswer("unexpected answer", answer)
@@ -375,6 +377,17 @@ class Conversation:
     def answer(self, status: int = 0, message: str = "") -> Answer:
         """Where an error comes from."""
         return Answer(self._source.host, self._source.repository, status, message)
+
+
+def what_was_asked(url: URL) -> str:
+    """``manifest 1.2`` or ``blob sha256:…`` of a request's path (distribution-spec, "Endpoints")."""
+    kind, _, name = url.path.rpartition("/")
+    return f"{kind.rpartition('/')[2].removesuffix('s')} {name}" if name else url.path
+
+
+def _rate_limited(retry_after: str) -> str:
+    when = f" for {int(retry_after)} s" if _SECONDS.fullmatch(retry_after) else ""
+    return f"the registry takes no more requests{when} (pull with credentials, or from a mirror)"
 
 
 def _challenges(response: aiohttp.ClientResponse) -> list[Challenge]:

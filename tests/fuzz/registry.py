@@ -228,7 +228,7 @@ def _conversation() -> bytes:
     return b"\n==\n".join(
         [
             b"200\n\n{}", challenge, b'200\nX:y\n\n{"token":"t"}', moved, b"200\n\n" + _json(found),
-            b"429\nRetry-After:1", moved, b"200\n\n" + small,
+            b"503\nRetry-After:1", moved, b"200\n\n" + small,
         ]
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from storage.catalogue import Image
 from storage.images import Images, Options, PullTookTooLong
 from storage.pull import Pull
 from storage.reference import Reference
+from storage.registry.registries_conf import BadRegistriesConf, RegistryBlocked
 
 
 def test_the_store_loads_no_http_library_until_a_pull() -> None:
@@ -110,4 +111,33 @@ async def test_a_pull_has_a_deadline_however_many_wait(
     results = await asyncio.gather(*(store.pull("q.io/a") for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [PullTookTooLong] * 3
     assert (held.begun, held.undone) == (1, 1)
+    await store.close()
+
+
+@pytest.mark.parametrize("text", ["x = [", "registries = 1", "[[registry]]\ninsecure = true"])
+async def test_a_registries_conf_that_cannot_be_used_fails_pulls_and_nothing_else(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "registries.conf"
+    file.write_text(text)
+    options = Options(registries_conf=file, policy_file=tmp_path / "none", auth_files=[])
+    store = await Images.open(tmp_path / "store", options)
+    assert f"no image can be pulled until this is mended: {file}" in caplog.text
+    assert store.list() == []
+    with pytest.raises(BadRegistriesConf, match=str(file)):
+        await store.pull("127.0.0.1:1/a:1")
+    await store.close()
+
+
+async def test_what_was_passed_over_in_registries_conf_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "registries.conf"
+    file.write_text('new = 1\n[[registry]]\nlocation = "a.test"\nblocked = true\n')
+    options = Options(registries_conf=file, policy_file=tmp_path / "none", auth_files=[])
+    store = await Images.open(tmp_path / "store", options)
+    for _ in range(2):
+        with pytest.raises(RegistryBlocked):
+            await store.pull("a.test/a:1")
+    assert caplog.text.count("unknown key 'new'") == 1
     await store.close()

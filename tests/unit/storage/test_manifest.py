@@ -23,6 +23,7 @@ from storage.manifest import (
     choose,
     parse_config,
     parse_manifest,
+    require_platform,
     this_platform,
 )
 
@@ -261,3 +262,24 @@ def test_configs_that_docker_called_otherwise_are_configs_of_dockers_manifests_o
     for kind in (OCI_MANIFEST, None):
         with pytest.raises(NotAnImage):
             parse_manifest(manifest(mediaType=kind, config=descriptor(media_type)))
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted", "runs"),
+    [
+        ("linux/amd64", "linux/amd64", True),
+        ("linux/386", "linux/amd64", True),
+        ("linux/arm", "linux/arm64", True),
+        ("linux/arm64", "linux/amd64", False),
+        ("linux/amd64", "linux/arm64", False),
+        ("windows/amd64", "linux/amd64", False),
+        ("/", "linux/amd64", True),  # an image that does not say
+    ],
+)
+def test_an_image_of_another_architecture_is_refused(offered: str, wanted: str, runs: bool) -> None:
+    platforms = Platform(*offered.split("/")), Platform(*wanted.split("/"))
+    if runs:
+        require_platform(*platforms)
+    else:
+        with pytest.raises(NoMatchingPlatform, match=f"for {offered}, and this node is {wanted}"):
+            require_platform(*platforms)

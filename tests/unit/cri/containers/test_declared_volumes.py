@@ -46,3 +46,12 @@ def test_nothing_is_made_outside_or_in_place_of_something_else(
     with pytest.raises(BadContainer, match="image volume"):
         make_directory(rootfs, path)
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_what_is_made_belongs_to_the_containers_user_and_what_is_there_to_its_owner(rootfs: Path) -> None:
+    inside = rootfs.stat()
+    found = make_directory(rootfs, "/new/one", (0, 0))
+    assert (found.st_uid, found.st_gid) == (inside.st_uid, inside.st_gid)
+    before = (rootfs / "there").stat()
+    found = make_directory(rootfs, "/there", (5, 6))
+    assert (found.st_uid, found.st_gid) == (before.st_uid, before.st_gid)
