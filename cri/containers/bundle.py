@@ -77,7 +77,7 @@ def _identity(
     who = identity.resolve(security, image.user, passwd, group)
     made = {}
     for name, content, line in (("passwd", passwd, who.passwd_line), ("group", group, who.group_line)):
-        if line and content:
+        if line and 0 < len(content) <= identity.FILE_LIMIT:  # a longer one stays whole instead
             made[name] = directory / name
             made[name].write_bytes(identity.with_line(content, line))
             os.chown(made[name], *owner)
@@ -96,6 +96,7 @@ def _input(
     account_files: Mapping[str, Path],
 ) -> ContainerInput:
     config = container.config
+    runtime, defaults = node.config.runtime, node.defaults.of(container.handler)
     return ContainerInput(
         id=container.id,
         sandbox=_sandbox_view(node, sandbox, config),
@@ -116,12 +117,14 @@ def _input(
         args=tuple(config.args),
         working_dir=config.working_dir,
         env=translate.environment(config.envs),
-        devices=devices.requested(config, sandbox.config.annotations, node.config.runtime.allowed_devices),
+        devices=devices.requested(
+            config, sandbox.config.annotations, runtime.allowed_devices, defaults.allowed_annotations
+        ),
         annotations=dict(config.annotations),
         tty=config.tty,
         security=security,
         resources=translate.resources(config.linux.resources) if config.linux.HasField("resources") else None,
-        defaults=with_localhost_profile(node.defaults.of(container.handler), security),
+        defaults=with_localhost_profile(defaults, security),
         passwd_file=account_files.get("passwd"),
         group_file=account_files.get("group"),
     )

@@ -22,15 +22,22 @@ class DeviceNotAllowed(InvalidArgument):
 
 
 def requested(
-    config: pb.ContainerConfig, pod_annotations: Mapping[str, str], allowed: Sequence[Path]
+    config: pb.ContainerConfig,
+    pod_annotations: Mapping[str, str],
+    allowed: Sequence[Path],
+    allowed_annotations: Sequence[str],
 ) -> tuple[inputs.Device, ...]:
     """The devices of a container: by annotation of its pod, as far as ``allowed``, then those of the request.
+
+    As in CRI-O the annotation counts only if the handler's ``allowed_annotations`` name it, by either name.
 
     Raises:
         DeviceNotAllowed: see there; the message names the annotation.
     """
-    by_annotation = _annotated(pod_annotations, config.metadata.name, allowed)
-    return (*by_annotation, *(translate.device(device) for device in config.devices))
+    by_request = tuple(translate.device(device) for device in config.devices)
+    if not any(name.startswith(tuple(allowed_annotations)) for name in ANNOTATIONS):
+        return by_request
+    return (*_annotated(pod_annotations, config.metadata.name, allowed), *by_request)
 
 
 def _annotated(

@@ -9,6 +9,7 @@ from api.errors import InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
+from oci.generate.identity import image_uid, split_user
 from storage.catalogue import Image
 from storage.overlay import ImageNotFound
 from storage.registry.auth import Credentials
@@ -19,13 +20,12 @@ class BadAuthConfig(InvalidArgument):
 
 
 def user_fields(user: str) -> tuple[pb.Int64Value | None, str]:
-    """Split an image's ``user[:group]`` into the uid or the name; root where it says nothing."""
-    name = user.partition(":")[0]
-    if not name:
-        return pb.Int64Value(value=0), ""
-    if name.isdecimal():
-        return pb.Int64Value(value=int(name)), ""
-    return None, name
+    """Split an image's ``user[:group]`` into the uid or the name; root where it says nothing.
+
+    By this the kubelet decides about runAsNonRoot: it is what a container runs as (oci.generate.identity).
+    """
+    uid = image_uid(user)
+    return (None, split_user(user)[0]) if uid is None else (pb.Int64Value(value=uid), "")
 
 
 def message(image: Image) -> pb.Image:
