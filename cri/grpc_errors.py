@@ -1,5 +1,9 @@
 """The one place where error categories become gRPC statuses (grpc/doc/statuscodes.md)."""
 
+import errno
+import string
+from collections.abc import Mapping
+
 import grpc
 
 from api import errors
@@ -18,6 +22,22 @@ _STATUS: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
     (TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED),
 )
 
+# What the kernel says to a step that nobody has judged before: whose fault it is.
+_ERRNO: Mapping[int, grpc.StatusCode] = {
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR), grpc.StatusCode.INVALID_ARGUMENT),
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EFBIG),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ),
+    **dict.fromkeys(
+        (errno.EROFS, errno.EACCES, errno.EPERM, errno.EBUSY), grpc.StatusCode.FAILED_PRECONDITION
+    ),
+}
+
+# A status travels in the headers of HTTP/2, percent-encoded; with 8 KiB of them clients give up the call.
+_DETAILS_LIMIT = 6_000
+_PLAIN = frozenset(string.printable) - frozenset("%\t\n\r\x0b\x0c")
+
 # Messages that the kubelet recognises by their first word only when the code is UNKNOWN
 # (k8s.io/cri-api/pkg/errors).
 _KUBELET_WORDS = ("RegistryUnavailable", "SignatureValidationFailed")
@@ -30,6 +50,8 @@ def status_of(error: BaseException) -> grpc.StatusCode:
     for category, code in _STATUS:
         if isinstance(error, category):
             return code
+    if isinstance(error, OSError) and error.errno in _ERRNO:
+        return _ERRNO[error.errno]
     return grpc.StatusCode.INTERNAL
 
 
@@ -39,4 +61,15 @@ def message_of(error: BaseException) -> str:
     if not isinstance(error, errors.PodwrightError):
         text = f"{type(error).__name__}: {text}"
     notes = getattr(error, "__notes__", [])
-    return f"{text} [{'; '.join(notes)}]" if notes else text
+    return _sendable(f"{text} [{'; '.join(notes)}]" if notes else text)
+
+
+def _sendable(text: str) -> str:
+    """What a status can carry: encodable, and cut where it would grow too long on its way."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    room = _DETAILS_LIMIT
+    for place, character in enumerate(text):
+        room -= 1 if character in _PLAIN else 3 * len(character.encode())
+        if room < 0:
+            return f"{text[:place]}…"
+    return text

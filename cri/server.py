@@ -7,6 +7,7 @@ was slow, one at debug level for the others.
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 import grpc
@@ -16,6 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from api.errors import PodwrightError
 from api.runtime.v1 import api_pb2 as pb
+from cri import door
 from cri.containers import create, exec_sync, publish, reopen_log, start, streams, update
 from cri.containers import listing as container_listing
 from cri.containers import remove as container_remove
@@ -116,7 +118,7 @@ class Calls:
         make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
         return make(
             call,
-            request_deserializer=GetMessageClass(method.input_type).FromString,
+            request_deserializer=partial(door.decode, GetMessageClass(method.input_type)),
             response_serializer=GetMessageClass(method.output_type).SerializeToString,
         )
 
@@ -131,6 +133,7 @@ class Calls:
         async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
             begun = time.monotonic()
             try:
+                door.check(request)
                 response = await verb(self._node, request)
             except Exception as error:
                 self._log_failure(name, begun, error)
@@ -146,6 +149,7 @@ class Calls:
         ) -> AsyncIterator[Message]:
             begun = time.monotonic()
             try:
+                door.check(request)
                 async for response in verb(self._node, request):
                     yield response
             except Exception as error:
@@ -164,7 +168,8 @@ class Calls:
         code = status_of(error)
         # A NOT_FOUND is everyday news: clients ask for what they just removed.
         level = logging.DEBUG if code is grpc.StatusCode.NOT_FOUND else logging.ERROR
-        trace = None if isinstance(error, PodwrightError) else error
+        foreseen = isinstance(error, PodwrightError) or code is not grpc.StatusCode.INTERNAL
+        trace = None if foreseen else error
         took = time.monotonic() - begun
         if self._observer is not None:
             self._observer.called(name, took, code.name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
 from cri import apparmor, spec_file, translate
-from cri.containers import declared_volumes, devices, image_volumes, mounts, prepared_mounts
+from cri.containers import declared_volumes, devices, image_volumes, mount_targets, mounts, prepared_mounts
 from cri.containers.record import Container
 from cri.defaults import with_localhost_profile
 from cri.node import Node
@@ -142,6 +142,7 @@ def _with_mounts(
     must_exist = node.config.runtime.absent_mount_sources_to_reject
     resolved = mounts.resolve(container.config.mounts, must_exist, volumes)
     declared = declared_volumes.prepare(node, container, described.image.volumes, described.rootfs)
+    mount_targets.check((*resolved, *declared), described.rootfs)
     return replace(
         described,
         mounts=prepared_mounts.prepare(node, container, sandbox, resolved),

@@ -35,6 +35,10 @@ class ContainerExists(AlreadyExists):
     """A container of this name is there and was started."""
 
 
+class BadLogPath(InvalidArgument):
+    """The log would not lie in its pod's directory."""
+
+
 class PodNotPrivileged(InvalidArgument):
     """A container asks for more than its pod is for."""
 
@@ -143,7 +147,19 @@ def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> Path 
     if not config.log_path:
         return None
     directory = sandbox.config.log_directory
-    return (Path(directory) if directory else node.config.log_dir / sandbox.id) / config.log_path
+    return (Path(directory) if directory else node.config.log_dir / sandbox.id) / below(config.log_path)
+
+
+def below(log_path: str) -> str:
+    """A log's path as one below the pod's directory, whatever it begins with.
+
+    Raises:
+        BadLogPath: it leads out of there.
+    """
+    parts = [part for part in log_path.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts:
+        raise BadLogPath(f"log_path {log_path!r} is not a path below the pod's log_directory")
+    return "/".join(parts)
 
 
 async def _make(
@@ -162,6 +178,7 @@ async def _make(
         )
         if container.log_path is not None:
             container.log_path.parent.mkdir(parents=True, exist_ok=True)
+    sandbox.require_ready(NEED)  # else its namespaces are gone
     with operation.step("runtime create"):
         created = await node.monitor.create(_request(node, container, sandbox))
     container.pid = created.pid

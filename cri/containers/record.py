@@ -65,6 +65,8 @@ class Container:
     # While it is being stopped: when SIGKILL is due (monotonic clock), and a bell for when that changes.
     stop_deadline: float | None = None
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    # Set when nobody wants it any more: what still makes it, in a thread perhaps, gives up.
+    abandoned: bool = False
     _item: pb.Container | None = None
 
     def to_row(self) -> Row:

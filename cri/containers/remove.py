@@ -5,12 +5,15 @@ import asyncio
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers import prepared_mounts
 from cri.containers.publish import publish
-from cri.containers.record import KIND, Container
+from cri.containers.record import KIND, Container, Phase
 from cri.containers.stop import stop
 from cri.forget import forget
 from cri.node import Node
 from cri.operations import Operation
 from host.files import remove_tree
+
+# For a creation that was told to give up; one that hangs, on a volume perhaps, is not waited for longer.
+_PATIENCE_S = 10.0
 
 
 async def remove_container(node: Node, request: pb.RemoveContainerRequest) -> pb.RemoveContainerResponse:
@@ -31,6 +34,10 @@ async def remove_and_wait(node: Node, container: Container) -> None:
 async def _remove(node: Node, operation: Operation, container: Container) -> None:
     with operation.step("stop"):
         await stop(node, container, 0)
+    if container.phase is Phase.CREATING:
+        container.abandoned = True
+        with operation.step("creation end"):
+            await node.operations.ended("CreateContainer", container.name, _PATIENCE_S)
     await release(node, container, operation)
     publish(node, container, pb.CONTAINER_DELETED_EVENT)
 
