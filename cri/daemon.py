@@ -34,6 +34,7 @@ from cri.listener import listen
 from cri.node import Node
 from cri.operations import Operations
 from cri.paths import Paths
+from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.reload import Reread, watch
 from cri.restore import restore
@@ -124,6 +125,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             filters=Filters(),
             streaming=streaming_server(config.api, lambda: node),
             volume_threads=DetachedThreads("volumes", _VOLUME_THREADS),
+            quarantine=Quarantine(),
         )
         await node.handlers.probe()
         security.say_limitations(node.host.capabilities)

@@ -130,8 +130,6 @@ def _text(field: str, value: str | bytes, place: str, *, secret: bool) -> None:
     if size > limit:
         raise BadText(f"{place}{words}: {size} bytes, more than {limit}")
     if isinstance(value, bytes):
-        if b"\0" in value:
-            raise BadText(f"{place}{words} contains a NUL byte")
         return
     if field in _PATHS and any(len(part.encode()) > NAME_LIMIT for part in value.split("/")):
         raise BadText(f"{place}{words}: a part is longer than {NAME_LIMIT} bytes")

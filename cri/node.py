@@ -11,6 +11,7 @@ from cri.events import Events
 from cri.handlers import Handlers
 from cri.operations import Operations
 from cri.paths import Paths
+from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.sandboxes.record import Sandbox
 from cri.store import Store
@@ -52,3 +53,5 @@ class Node:
     streaming: StreamingServer
     # For what touches the file systems of volumes, which may hang for ever.
     volume_threads: DetachedThreads
+    # What cannot be read or shown.
+    quarantine: Quarantine

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, kernel, options, places, programs
+from cri.cli.examine import cgroups, kernel, options, places, programs, records
 from cri.cli.examine.findings import Finding, Level, verdict, warning
 from host.cgroups import Hierarchy
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
@@ -50,6 +50,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.filesystems(config, parse_mountinfo(mountinfo))
     yield from places.listener(config.api.listen)
     yield from places.disk(config)
+    yield from records.records(config.runroot)
     yield from options.options(config, os.uname().machine)
 
 

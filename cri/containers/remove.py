@@ -1,7 +1,9 @@
 """RemoveContainer: end it, delete it in the runtime, give back its files."""
 
 import asyncio
+from collections.abc import Sequence
 
+from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers import prepared_mounts
 from cri.containers.publish import publish
@@ -21,7 +23,24 @@ async def remove_container(node: Node, request: pb.RemoveContainerRequest) -> pb
     container = node.containers.find(request.container_id)
     if container is not None:
         await remove_and_wait(node, container)
+    elif (unreadable := node.quarantine.find(KIND, request.container_id)) is not None:
+        await remove_and_wait(node, _stand_in(node, unreadable))
     return pb.RemoveContainerResponse()
+
+
+def _stand_in(node: Node, identifier: str) -> Container:
+    """For one whose record cannot be read: its id is all that a release cannot do without."""
+    return Container(
+        id=ContainerId(identifier),
+        name=identifier,
+        sandbox_id=SandboxId(""),
+        config=pb.ContainerConfig(),
+        handler=node.handlers.default,
+        image_id=ImageId(""),
+        image_ref="",
+        created_ns=0,
+        phase=Phase.EXITED,
+    )
 
 
 async def remove_and_wait(node: Node, container: Container) -> None:
@@ -42,13 +61,19 @@ async def _remove(node: Node, operation: Operation, container: Container) -> Non
     publish(node, container, pb.CONTAINER_DELETED_EVENT)
 
 
+def _handlers(node: Node, container: Container) -> Sequence[str]:
+    """Its own; of one whose record cannot be read, any may be."""
+    return [container.handler] if container.sandbox_id else node.handlers.names()
+
+
 async def release(node: Node, container: Container, operation: Operation) -> None:
     """Give back what a container holds. Every step may be repeated: this is also the undo of
     CreateContainer and the repair after a crash."""
     bundle = node.paths.container(container.id)
     if (bundle / "config.json").exists():  # else the runtime never heard of it
         with operation.step("runtime delete"):
-            await node.handlers.get(container.handler).delete(container.id, force=True)
+            for handler in _handlers(node, container):
+                await node.handlers.get(handler).delete(container.id, force=True)
             if container.cgroup_path:
                 await node.cgroup_driver.remove(container.cgroup_path)
     with operation.step("file system release"):
@@ -59,3 +84,4 @@ async def release(node: Node, container: Container, operation: Operation) -> Non
         await forget(node, container.id)
     node.records.delete(KIND, container.id)
     node.containers.discard(container)
+    node.quarantine.discard(KIND, container.id)
