@@ -45,6 +45,7 @@ _REFUSALS = (
     "operation not supported",
     "cannot be mounted because it is inside /proc",
     "invalid",
+    "too low",
 )
 
 
