@@ -30,7 +30,7 @@ def load_profile(path: Path) -> Mapping[str, object]:
     try:
         # A request may name anything: what is no file is not waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-        with open(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise BadSeccompProfile(f"seccomp profile {path} is not a file")
             content = file.read(SIZE_LIMIT + 1)

@@ -25,6 +25,7 @@ from cri import apparmor, exits, watchdog
 from cri.boot import forget_other_boots
 from cri.cgroups import monitor_scope
 from cri.cgroups.choose import choose
+from cri.containers.accounts import Accounts
 from cri.containers.record import Container
 from cri.defaults import handler_defaults
 from cri.events import Events
@@ -126,6 +127,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             streaming=streaming_server(config.api, lambda: node),
             volume_threads=DetachedThreads("volumes", _VOLUME_THREADS),
             quarantine=Quarantine(),
+            accounts=Accounts(),
         )
         await node.handlers.probe()
         security.say_limitations(node.host.capabilities)

@@ -1,9 +1,9 @@
 """What any request must be before a verb looks at it: text that can be stored, shown and given to the kernel.
 
-It goes by the descriptors of the messages, so that a field which nobody has thought of is held to the strictest
-rule: no control characters but the tab, and no more than one string of an execve(2) may have. Fields that carry
-a program's own words or paths are named here; they lack only what the kernel cannot take, the NUL byte.
-Labels and annotations are the cluster's: they are bounded, and otherwise carried as they are.
+It goes by the descriptors of the messages, so that a field which nobody has thought of is held to the
+strictest rule: no control characters but the tab, and no more than one string of an execve(2) may have.
+Fields that carry a program's own words or paths are named here; they lack only what the kernel cannot take,
+the NUL byte. Labels and annotations are the cluster's: they are bounded, and otherwise carried as they are.
 """
 
 import re

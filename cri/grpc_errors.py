@@ -50,9 +50,8 @@ def status_of(error: BaseException) -> grpc.StatusCode:
     for category, code in _STATUS:
         if isinstance(error, category):
             return code
-    if isinstance(error, OSError) and error.errno in _ERRNO:
-        return _ERRNO[error.errno]
-    return grpc.StatusCode.INTERNAL
+    known = _ERRNO.get(error.errno or 0) if isinstance(error, OSError) else None
+    return known or grpc.StatusCode.INTERNAL
 
 
 def message_of(error: BaseException) -> str:

@@ -22,7 +22,9 @@ def _require(owner: str, **fields: str) -> None:
                 f"{owner}.metadata.{name} is empty: it identifies the object, give it a value"
             )
         if ";" in value:
-            raise BadName(f"{owner}.metadata.{name} {value!r}: a semicolon parts the arguments of CNI plugins")
+            raise BadName(
+                f"{owner}.metadata.{name} {value!r}: a semicolon parts the arguments of CNI plugins"
+            )
 
 
 def sandbox_name(metadata: pb.PodSandboxMetadata) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from cni.network import Network
 from conf.schema import Config
 from cri.cgroups.driver import CgroupDriver
+from cri.containers.accounts import Accounts
 from cri.containers.record import Container
 from cri.defaults import HandlerDefaults
 from cri.events import Events
@@ -55,3 +56,4 @@ class Node:
     volume_threads: DetachedThreads
     # What cannot be read or shown.
     quarantine: Quarantine
+    accounts: Accounts

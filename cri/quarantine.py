@@ -1,7 +1,8 @@
 """Objects whose records cannot be read or shown: left out of every answer, while all others are served.
 
-One odd number or text in one record, whoever wrote it, must not take the lists from the kubelet, or the daemon
-from the node. What is held here is in the log once, in ``podwright check``, and goes when it is removed by its id.
+One odd number or text in one record, whoever wrote it, must not take the lists from the kubelet, or the
+daemon from the node. What is held here is in the log once, in ``podwright check``, and goes when it is
+removed by its id.
 """
 
 import logging

@@ -1,4 +1,5 @@
-"""Records read back from disk, with the proof that they can be shown: what fails here is one object's trouble."""
+"""Records read back from disk, with the proof that they can be shown: what fails here is one object's
+trouble."""
 
 from cri.containers import status as container_status
 from cri.containers.record import Container

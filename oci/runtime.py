@@ -27,6 +27,7 @@ class RuntimeRefused(RuntimeFailed, InvalidArgument):
 # By these words of errno(3), and of Go's, runtimes tell what the kernel or they had against a request.
 _REFUSALS = (
     "no such file or directory",
+    "file exists",
     "not found",
     "not a directory",
     "is a directory",

@@ -4,7 +4,6 @@
                          passwd, group  only when the image's lack the container's user or group
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,6 @@ from cri.sandboxes import cgroup, files
 from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import Sandbox
 from oci import hostview
-from oci.generate import identity
 from oci.generate.container import generate
 from oci.generate.inputs import (
     ContainerInput,
@@ -56,7 +54,7 @@ def write(
     directory = node.paths.container(container.id)
     directory.mkdir(mode=0o700)
     security = translate.container_security(container.config.linux)
-    who, account_files = _identity(directory, rootfs, security, image, sandbox.root_ids)
+    who, account_files = node.accounts.resolve(rootfs, security, image.user, directory, sandbox.root_ids)
     described = _input(node, container, sandbox, image, rootfs, security, who, account_files)
     described = _with_mounts(node, container, sandbox, described, volume_images)
     document = generate(
@@ -66,23 +64,6 @@ def write(
     devices.add_cdi(document, container.config, node.config.runtime.cdi_spec_dirs)
     spec_file.write(node, container.handler, directory, document)
     return who.uid, who.gid, who.additional_gids
-
-
-def _identity(
-    directory: Path, rootfs: Path, security: SecurityContext, image: Image, owner: tuple[int, int]
-) -> tuple[Identity, Mapping[str, Path]]:
-    """Who the process runs as, and the account files that had to be completed for it."""
-    passwd = hostview.read_in_root(rootfs, "/etc/passwd")
-    group = hostview.read_in_root(rootfs, "/etc/group")
-    who = identity.resolve(security, image.user, passwd, group)
-    made = {}
-    for name, content, line in (("passwd", passwd, who.passwd_line), ("group", group, who.group_line)):
-        if line and 0 < len(content) <= identity.FILE_LIMIT:  # a longer one stays whole instead
-            made[name] = directory / name
-            made[name].write_bytes(identity.with_line(content, line))
-            os.chown(made[name], *owner)
-            made[name].chmod(0o644)
-    return who, made
 
 
 def _input(

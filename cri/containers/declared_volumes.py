@@ -4,9 +4,9 @@ mkdir    a directory in the container's root file system, made where the image h
 bind     a directory of its own outside of the root file system, empty at first, gone with the container
 ignore   nothing
 
-An image is a stranger's: what it may have made is bounded, links in it are followed as inside its root and lead
-nowhere else, each directory is entered by its parent's descriptor, never again by its path, and the work ends
-when nobody wants the container any more.
+An image is a stranger's: what it may have made is bounded, links in it are followed as inside its root and
+lead nowhere else, each directory is entered by its parent's descriptor, never again by its path, and the
+work ends when nobody wants the container any more.
 """
 
 import errno
@@ -24,7 +24,7 @@ from oci.generate.inputs import BadContainer, Mount
 
 # Of one image; directories are counted with those above them, whether they are there or not.
 VOLUMES_LIMIT = 1_000
-DIRECTORIES_LIMIT = 10_000
+DIRECTORIES_LIMIT = 4_096
 _PATH_LIMIT = 4095  # bytes, PATH_MAX without the NUL
 
 

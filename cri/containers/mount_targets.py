@@ -1,7 +1,9 @@
-"""Where a container's mounts really lie: links of its image followed as inside its root, and /proc kept whole.
+"""Where a container's mounts really lie: links of its image followed as inside its root, and /proc kept
+whole.
 
-What lies over /proc decides what a runtime reads and writes there on its way into the container: labels, sysctls,
-OOM scores (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881). runc refuses such mounts; for the other runtimes we do.
+What lies over /proc decides what a runtime reads and writes there on its way into the container: labels,
+sysctls, OOM scores (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881). runc refuses such mounts; for the
+other runtimes we do.
 """
 
 import os

@@ -7,7 +7,6 @@ import signal
 from api.errors import InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 
-
 _SIGNAL = re.compile(r"(?:SIG)?(?:([0-9]{1,4})|([A-Z]+[0-9]?)([+-][0-9]{1,4})?)", re.ASCII | re.IGNORECASE)
 
 

@@ -12,7 +12,6 @@ from cri.node import Node
 from cri.operations import Operation
 from oci.monitor.types import NotLive
 
-
 # A year; the field has numbers for which no timer has room.
 _LONGEST_S = 365 * 24 * 3600
 

@@ -98,8 +98,8 @@ async def _writable_layer(node: Node, container: Container, now: int) -> pb.File
 
 
 async def messages(node: Node, containers: Iterable[Container]) -> list[pb.ContainerStats]:
-    """The same of several; one that is removed meanwhile is left out, as it would be a moment later, and so is
-    one of which no message can be made."""
+    """The same of several; one that is removed meanwhile is left out, as it would be a moment later, and so
+    is one of which no message can be made."""
     found = await asyncio.gather(*(_unless_removed(node, container) for container in containers))
     return [one for one in found if one is not None]
 

@@ -1,9 +1,11 @@
-"""Annotations of the document: keys by which runtimes recognise pods, and of the request's those that may pass.
+"""Annotations of the document: keys by which runtimes recognise pods, and of the request's those that may
+pass.
 
-Runtimes, and what is built on them, are steered by annotations past the CRI: handlers, hooks, hypervisors, cgroup
-writes, systemd units. Each has names of its own, and nobody knows those of the next. So no annotation of a pod
-or container reaches a runtime unless the handler's ``allowed_annotations`` name it; images have no say at all.
-CRI clients and network plugins see all annotations nevertheless: they do not read this document.
+Runtimes, and what is built on them, are steered by annotations past the CRI: handlers, hooks, hypervisors,
+cgroup writes, systemd units. Each has names of its own, and nobody knows those of the next. So no
+annotation of a pod or container reaches a runtime unless the handler's ``allowed_annotations`` name it;
+images have no say at all. CRI clients and network plugins see all annotations nevertheless: they do not
+read this document.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
 """Who a container's process runs as: the CRI's security context over the image's USER (image-spec config.md).
 
-Decimal text is a number, for everybody who asks: create, exec, and ImageStatus, by which the kubelet decides about
-runAsNonRoot. An account or group that is *named* like a number is never looked up by that name, else an image
-could make "1000" mean root. Integers of the CRI never become text.
+Decimal text is a number, for everybody who asks: create, exec, and ImageStatus, by which the kubelet
+decides about runAsNonRoot. An account or group that is *named* like a number is never looked up by that
+name, else an image could make "1000" mean root. Integers of the CRI never become text.
 
 The container's /etc/passwd and /etc/group come as bytes, read by the caller (oci.hostview.read_in_root): they
 are the image's and not to be trusted. Lines that do not parse are passed over, and so is what lies beyond
@@ -10,7 +10,7 @@ FILE_LIMIT bytes or LINES_LIMIT lines; the work grows with their size and no fas
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from oci.generate.inputs import BadContainer, GroupsPolicy, Identity, SecurityContext
@@ -46,7 +46,8 @@ def number_of(text: str) -> int | None:
 
 
 def image_uid(image_user: str) -> int | None:
-    """The uid that an image's USER means by number, root's where it says nothing; None: by a name, or no id."""
+    """The uid that an image's USER means by number, root's where it says nothing; None: by a name, or no
+    id."""
     user, _ = split_user(image_user)
     number = number_of(user or "0")
     return number if number is not None and 0 <= number <= MAX_ID else None
@@ -79,6 +80,20 @@ def resolve(security: SecurityContext, image_user: str, passwd: bytes = b"", gro
 def with_line(content: bytes, line: str) -> bytes:
     """``content`` of passwd or group with ``line`` at its end."""
     return content + (b"" if not content or content.endswith(b"\n") else b"\n") + line.encode()
+
+
+def without_misleading(group: bytes, gids: Iterable[int]) -> bytes:
+    """``group`` without groups that are named like one of ``gids`` and are another: runc looks additional
+    groups up by their decimal text as a name too, and takes a number that it cannot read for 0."""
+    names = {b"%d" % gid for gid in gids}
+    if not any(re.search(rb"^\s*%b\s*(?::|$)" % name, group, re.MULTILINE) for name in names):
+        return group
+    return b"\n".join(line for line in group.split(b"\n") if not _misleads(line, names))
+
+
+def _misleads(line: bytes, names: Collection[bytes]) -> bool:
+    fields = line.strip().split(b":", 3)
+    return fields[0].strip() in names and fields[2:3] != fields[:1]
 
 
 def _wanted(security: SecurityContext, image_user: str) -> tuple[int | str, int | str | None]:
@@ -154,7 +169,9 @@ def _additional(security: SecurityContext, account: Account | None, content: byt
     if account and security.supplemental_groups_policy is GroupsPolicy.MERGE:
         name = account.name
         # Looked for as a part of the text first: most lines need no list of their members.
-        found |= {gid for _, gid, members in _groups(content) if name in members and name in members.split(b",")}
+        found |= {
+            gid for _, gid, members in _groups(content) if name in members and name in members.split(b",")
+        }
     return found
 
 

@@ -12,8 +12,8 @@ from oci.generate.labels import apparmor_profile, process_label
 from oci.generate.resources import oom_score_adj
 
 RLIM_INFINITY = 0xFFFFFFFFFFFFFFFF
-# What execve(2) takes of one string with its NUL (MAX_ARG_STRLEN), and of all with their pointers, however large
-# the limit of the stack is (three quarters of _STK_LIM).
+# What execve(2) takes of one string with its NUL (MAX_ARG_STRLEN), and of all with their pointers, however
+# large the limit of the stack is (three quarters of _STK_LIM).
 WORD_LIMIT = 131_072
 WORDS_LIMIT = 6 << 20
 _POINTER = 8

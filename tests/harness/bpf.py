@@ -7,7 +7,12 @@ ARCHITECTURES = {"x86_64": 0xC000003E, "x86": 0x40000003, "aarch64": 0xC00000B7,
 ALLOW = 0x7FFF0000
 ERRNO = 0x00050000
 
-_JUMPS = {0x10: lambda a, k: a == k, 0x20: lambda a, k: a > k, 0x30: lambda a, k: a >= k, 0x40: lambda a, k: a & k}
+_JUMPS = {
+    0x10: lambda a, k: a == k,
+    0x20: lambda a, k: a > k,
+    0x30: lambda a, k: a >= k,
+    0x40: lambda a, k: a & k,
+}
 
 
 def verdict(program: bytes, architecture: str, number: int, arguments: Sequence[int] = ()) -> int:

@@ -1,7 +1,9 @@
-"""Every text and number of every request, with values that nobody should send: a clear answer, and nothing left.
+"""Every text and number of every request, with values that nobody should send: a clear answer, and nothing
+left.
 
-The requests are made by the descriptors of the messages, so that a new field of the CRI is tried without a word
-here. No answer may be INTERNAL or UNKNOWN, and afterwards the machine is as it was and the daemon answers.
+The requests are made by the descriptors of the messages, so that a new field of the CRI is tried without a
+word here. No answer may be INTERNAL or UNKNOWN, and afterwards the machine is as it was and the daemon
+answers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +40,6 @@ TEXTS = (
 )
 SMALL = 32
 SKIPPED = {"windows"}
-# Where a value that is none is the same for each of the kind.
 FOREVER = ("sleep", "1000000")
 
 
@@ -110,7 +111,7 @@ def _complete(message: Message) -> None:
 def _extremes(message: type[Message], place: Sequence[str]) -> tuple[int, ...]:
     descriptor = message.DESCRIPTOR
     for name in place[:-1]:
-        descriptor = descriptor.fields_by_name[name].message_type
+        descriptor = descriptor.fields_by_name[name].message_type  # type: ignore[assignment]
     field = descriptor.fields_by_name[place[-1]]
     bits = 64 if field.type in (FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_UINT64) else 32
     if field.type in (FieldDescriptor.TYPE_UINT32, FieldDescriptor.TYPE_UINT64):
@@ -128,10 +129,6 @@ def _answer(call: Any, request: Message) -> tuple[grpc.StatusCode, str, Any]:
 def _judge(faults: list[str], what: str, code: grpc.StatusCode, details: str) -> None:
     if code in NEVER:
         faults.append(f"{what}: {code.name} {details[:200]}")
-
-
-def _ids(places: Iterator[tuple[str, ...]]) -> list[str]:
-    return [".".join(place) for place in places]
 
 
 @pytest.mark.parametrize("place", list(_texts(pb.PodSandboxConfig.DESCRIPTOR)), ids=".".join)
@@ -225,6 +222,7 @@ def test_texts_and_numbers_of_the_other_verbs(client: Client, logs: Path, verb: 
     pod = client.run_pod(config)
     container = client.create_container(pod, container_config("main", IMAGE, FOREVER), config)
     client.start_container(container)
+    cases: list[tuple[tuple[str, ...], str | int]]
     cases = [(place, text) for place in _texts(kind.DESCRIPTOR) for text in TEXTS]
     cases += [(place, number) for place in _numbers(kind.DESCRIPTOR) for number in _extremes(kind, place)]
     for place, value in cases:
@@ -236,7 +234,7 @@ def test_texts_and_numbers_of_the_other_verbs(client: Client, logs: Path, verb: 
             if name in kind.DESCRIPTOR.fields_by_name and not removes:
                 setattr(request, name, identifier)
         if "cmd" in kind.DESCRIPTOR.fields_by_name:
-            request.cmd.append("true")  # type: ignore[attr-defined]
+            request.cmd.append("true")
         _put(request, place, value)
         _judge(faults, f"{'.'.join(place)} {value!r}"[: 2 * SMALL], *_answer(call, request)[:2])
     assert client.container(container).state == pb.CONTAINER_RUNNING
@@ -247,7 +245,7 @@ def test_texts_and_numbers_of_the_other_verbs(client: Client, logs: Path, verb: 
 @pytest.mark.parametrize("verb", ["RunPodSandbox", "CreateContainer", "ListContainers", "ExecSync"])
 def test_bytes_that_are_no_message(daemon: Any, client: Client, verb: str) -> None:
     channel = grpc.insecure_channel(daemon.endpoint)
-    call = channel.unary_unary(f"/runtime.v1.RuntimeService/{verb}")
+    call = channel.unary_unary(f"/runtime.v1.RuntimeService/{verb}", bytes, bytes)
     for data in (b"\xff\xff\xff", b"\x0a\x02\xff\xfe", b"\x0a\xff\xff\xff\x7f"):
         with pytest.raises(grpc.RpcError) as caught:
             call(data, timeout=TIMEOUT_S)

@@ -41,7 +41,7 @@ def test_an_odd_row_is_named_and_the_others_are_read(tmp_path: Path, kind: str, 
     spoil(path, kind, "a" * 64, ODD[name])
     records = Records(path)
     parse = showable_sandbox if kind == "sandbox" else showable_container
-    found, unreadable = records.read(kind, parse)  # type: ignore[arg-type, var-annotated]
+    found, unreadable = records.read(kind, parse)
     assert [one.id[0] for one in found] == ["b"]  # type: ignore[attr-defined]
     assert [one.id for one in unreadable] == ["a" * 64]
     findings = [str(finding) for finding in examine(tmp_path)]
@@ -50,7 +50,7 @@ def test_an_odd_row_is_named_and_the_others_are_read(tmp_path: Path, kind: str, 
     assert findings[0].endswith("a" * 64)
     findings[0].encode()
     records.delete(kind, unreadable[0].id)
-    assert records.read(kind, parse)[1] == []  # type: ignore[arg-type]
+    assert records.read(kind, parse)[1] == []
     records.close()
     assert [str(finding)[:2] for finding in examine(tmp_path)] == ["ok"]
 

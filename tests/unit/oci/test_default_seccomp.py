@@ -26,7 +26,8 @@ Ask = Callable[..., int]
 
 @pytest.fixture(scope="module")
 def ask() -> Ask:
-    """The verdict on a system call of a container with the usual capabilities; 0 is allowed, else the errno."""
+    """The verdict on a system call of a container with the usual capabilities; 0 is allowed, else the
+    errno."""
     profile = convert(default_profile(), {"CAP_CHOWN", "CAP_SETUID"}, "x86_64", "default")
     document: dict[str, Any] = {"linux": {"seccomp": profile}}
     Filters().annotate(document)

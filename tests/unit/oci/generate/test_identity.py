@@ -2,13 +2,15 @@ from typing import Any
 
 import pytest
 
-from oci.generate.identity import FILE_LIMIT, LINES_LIMIT, image_uid, resolve, with_line
+from oci.generate.identity import FILE_LIMIT, LINES_LIMIT, image_uid, resolve, with_line, without_misleading
 from oci.generate.inputs import BadContainer, GroupsPolicy, SecurityContext
 
 PASSWD = (
     b"root:x:0:0:root:/root:/bin/sh\nalice:x:1000:100::/home/alice:/bin/sh\n# note\nbroken\n77:x:7:7::/:/x\n"
 )
-GROUP = b"root:x:0:\nusers:x:100:\nfriends:x:50000:bob,alice\nbroken:x:many:\n2000:x:0:\n0x:x:5:77,malice,alic\n"
+GROUP = (
+    b"root:x:0:\nusers:x:100:\nfriends:x:50000:bob,alice\nbroken:x:many:\n2000:x:0:\n0x:x:5:77,malice,alic\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,22 @@ def test_what_is_named_like_a_number_is_nobody(fields: dict[str, Any], image_use
 
 @pytest.mark.parametrize(
     "image_user",
-    ["", "root", "1000", "+5", "007", "-1", "--5", " 5", "\uff15", "0:0", ":5", "4294967295", "9" * 30, "1000:x"],
+    [
+        "",
+        "root",
+        "1000",
+        "+5",
+        "007",
+        "-1",
+        "--5",
+        " 5",
+        "\uff15",
+        "0:0",
+        ":5",
+        "4294967295",
+        "9" * 30,
+        "1000:x",
+    ],
 )
 def test_who_asks_for_the_image_hears_what_its_containers_run_as(image_user: str) -> None:
     """What ImageStatus tells of a number is what runs, and of everything else it tells no number."""
@@ -173,7 +190,30 @@ def test_account_files_are_bounded_by_bytes_and_lines() -> None:
 def test_files_of_the_largest_size_are_read_to_their_end() -> None:
     names = b",".join(b"%x" % number for number in range(400_000))
     group = b"a:x:9:" + names + b",alice\nb:x:10:malice,alices\n"
-    passwd = b"".join(b"%x:x:5:5::/:/x\n" % number for number in range(LINES_LIMIT - 1)) + b"alice:x:7:7::/:\n"
-    assert len(group) < FILE_LIMIT and len(passwd) < FILE_LIMIT
+    passwd = (
+        b"".join(b"%x:x:5:5::/:/x\n" % number for number in range(LINES_LIMIT - 1)) + b"alice:x:7:7::/:\n"
+    )
+    assert len(group) < FILE_LIMIT
+    assert len(passwd) < FILE_LIMIT
     found = resolve(SecurityContext(), "alice", passwd, group)
     assert (found.uid, found.additional_gids) == (7, (7, 9))
+
+
+@pytest.mark.parametrize(
+    ("group", "left"),
+    [
+        (b"a:x:1:\n2000:x:0:\nb:x:2:", b"a:x:1:\nb:x:2:"),
+        (b"2000:x:2000:me\n", b"2000:x:2000:me\n"),
+        (b" 2000 :x:0:\n", b""),
+        (b"2000\nc:x:3:\n", b"c:x:3:\n"),
+        (b"2000:\n2000::\n2000:x:zero:\n2000:x:-0\n", b""),
+        (
+            b"02000:x:0:\n20000:x:0:\nx2000:x:0:\n#2000:x:0:\n",
+            b"02000:x:0:\n20000:x:0:\nx2000:x:0:\n#2000:x:0:\n",
+        ),
+        (b"", b""),
+    ],
+)
+def test_no_group_is_named_like_another_that_the_process_has(group: bytes, left: bytes) -> None:
+    assert without_misleading(group, (5, 2000)) == left
+    assert without_misleading(group, ()) == group
