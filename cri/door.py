@@ -6,9 +6,10 @@ Fields that carry a program's own words or paths are named here; they lack only 
 the NUL byte. Labels and annotations are the cluster's: they are bounded, and otherwise carried as they are.
 """
 
+import functools
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -24,8 +25,9 @@ IDENTIFIER_LIMIT = 1_024
 MAP_LIMIT = 1 << 20
 ITEMS_LIMIT = 4_096
 
-_WORDS = frozenset({"command", "args", "cmd", "value", "username", "password", "auth"})
-_TOKENS = frozenset({"identity_token", "registry_token"})
+_WORDS = frozenset(
+    {"command", "args", "cmd", "value", "username", "password", "auth", "identity_token", "registry_token"}
+)
 _PATHS = frozenset(
     {
         "container_path",
@@ -85,65 +87,106 @@ def check(request: Message | Undecodable) -> None:
     _message(request, "")
 
 
+class _Kind(NamedTuple):
+    """What must be known of a field, looked up once."""
+
+    name: str
+    is_map: bool
+    is_message: bool
+    is_text: bool
+    is_repeated: bool
+    items_limit: int | None
+    limit: int
+    is_path: bool
+    is_free: bool
+    is_secret: bool
+
+
+@functools.cache
+def _kind(field: FieldDescriptor) -> _Kind:
+    name, message = field.name, field.message_type
+    owner = field.containing_type
+    is_path = name in _PATHS
+    return _Kind(
+        name=name,
+        is_map=message is not None and message.GetOptions().map_entry,
+        is_message=field.type == FieldDescriptor.TYPE_MESSAGE,
+        is_text=field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES),
+        is_repeated=field.is_repeated,
+        items_limit=_ITEMS.get(name, ITEMS_LIMIT),
+        limit=PATH_LIMIT if is_path else IDENTIFIER_LIMIT if name in _IDENTIFIERS else TEXT_LIMIT,
+        is_path=is_path,
+        is_free=is_path or name in _WORDS,
+        is_secret=owner is not None and owner.name in _SECRET,
+    )
+
+
+# Of names and values of maps.
+_STRICT = _Kind("", False, False, True, False, None, TEXT_LIMIT, False, False, False)
+
+
 def _message(message: Message, where: str) -> None:
     for field, value in message.ListFields():
-        name = f"{where}{field.name}"
-        if field.message_type is not None and field.message_type.GetOptions().map_entry:
-            _map(field, value, name)
-        elif field.type == FieldDescriptor.TYPE_MESSAGE:
-            for number, item in _items(field, value, name):
-                _message(item, f"{number}.")
-        elif field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES):
-            secret = message.DESCRIPTOR.name in _SECRET
-            for place, item in _items(field, value, name):
-                _text(field.name, item, place, secret=secret)
-        elif field.is_repeated:
-            _items(field, value, name)
+        kind = _kind(field)
+        if kind.is_map:
+            _map(kind, value, where + kind.name)
+        elif not kind.is_repeated:
+            _value(kind, value, where, None)
+        else:
+            if kind.items_limit is not None and len(value) > kind.items_limit:
+                raise TooManyItems(f"{where}{kind.name} has {len(value)} items, more than {kind.items_limit}")
+            if kind.is_text or kind.is_message:
+                for number, item in enumerate(value):
+                    _value(kind, item, where, number)
 
 
-def _items(field: FieldDescriptor, value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The values with their places."""
-    if not field.is_repeated:
-        return iter([(name, value)])
-    limit = _ITEMS.get(field.name, ITEMS_LIMIT)
-    if limit is not None and len(value) > limit:
-        raise TooManyItems(f"{name} has {len(value)} items, more than {limit}")
-    return ((f"{name}[{number}]", item) for number, item in enumerate(value))
+def _value(kind: _Kind, value: Any, where: str, number: int | None) -> None:
+    if kind.is_text:
+        if not _is_plain(kind, value):
+            _text(kind, value, _place(kind, where, number))
+    elif kind.is_message:
+        _message(value, f"{_place(kind, where, number)}.")
 
 
-def _map(field: FieldDescriptor, entries: Mapping[str, str], name: str) -> None:
+def _place(kind: _Kind, where: str, number: int | None) -> str:
+    return f"{where}{kind.name}" if number is None else f"{where}{kind.name}[{number}]"
+
+
+def _map(kind: _Kind, entries: Mapping[str, str], name: str) -> None:
     if len(entries) > ITEMS_LIMIT:
         raise TooManyItems(f"{name} has {len(entries)} entries, more than {ITEMS_LIMIT}")
     size = sum(len(key) + len(value) for key, value in entries.items())
     if size > MAP_LIMIT:
         raise BadText(f"{name} has {size} characters, more than {MAP_LIMIT}")
-    if field.name not in _CARRIED:
+    if kind.name not in _CARRIED:
         for key, value in entries.items():
-            _text("", key, f"{name}: a name", secret=False)
-            _text("", value, f"{name}: {shown(key)}", secret=False)
+            _text(_STRICT, key, f"{name}: a name")
+            _text(_STRICT, value, f"{name}: {shown(key)}")
 
 
-def _text(field: str, value: str | bytes, place: str, *, secret: bool) -> None:
+def _is_plain(kind: _Kind, value: str | bytes) -> bool:
+    """Whether a short look shows that all is well, as it nearly always does: four bytes are a character's
+    most."""
+    return (
+        isinstance(value, str)
+        and len(value) * 4 <= (NAME_LIMIT if kind.is_path else kind.limit)
+        and value.isprintable()
+    )
+
+
+def _text(kind: _Kind, value: str | bytes, place: str) -> None:
     size = len(value if isinstance(value, bytes) else value.encode())
-    words = "" if secret else f" {shown(value)}"
-    limit = _limit(field)
-    if size > limit:
-        raise BadText(f"{place}{words}: {size} bytes, more than {limit}")
+    words = "" if kind.is_secret else f" {shown(value)}"
+    if size > kind.limit:
+        raise BadText(f"{place}{words}: {size} bytes, more than {kind.limit}")
     if isinstance(value, bytes):
         return
-    if field in _PATHS and any(len(part.encode()) > NAME_LIMIT for part in value.split("/")):
+    if kind.is_path and any(len(part.encode()) > NAME_LIMIT for part in value.split("/")):
         raise BadText(f"{place}{words}: a part is longer than {NAME_LIMIT} bytes")
     if "\0" in value:
         raise BadText(f"{place}{words} contains a NUL byte")
-    free = field in _PATHS or field in _WORDS or field in _TOKENS
-    if not free and (found := _CONTROL.search(value)):
+    if not kind.is_free and (found := _CONTROL.search(value)):
         raise BadText(f"{place}{words} contains the control character {found.group()!r}")
-
-
-def _limit(field: str) -> int:
-    if field in _PATHS:
-        return PATH_LIMIT
-    return IDENTIFIER_LIMIT if field in _IDENTIFIERS else TEXT_LIMIT
 
 
 def shown(value: str | bytes, limit: int = 80) -> str:
