@@ -11,6 +11,7 @@ from cri import translate
 from oci import hostview
 from oci.cdi import apply, registry
 from oci.generate import inputs
+from oci.generate.annotations import allowed as honoured
 
 # CRI-O's names for the same, the newer first. With "/NAME" behind it, for the container of that name.
 ANNOTATIONS = ("devices.crio.io", "io.kubernetes.cri-o.Devices")
@@ -35,7 +36,7 @@ def requested(
         DeviceNotAllowed: see there; the message names the annotation.
     """
     by_request = tuple(translate.device(device) for device in config.devices)
-    if not any(name.startswith(tuple(allowed_annotations)) for name in ANNOTATIONS):
+    if not honoured(dict.fromkeys(ANNOTATIONS, ""), allowed_annotations):
         return by_request
     return (*_annotated(pod_annotations, config.metadata.name, allowed), *by_request)
 

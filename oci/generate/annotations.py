@@ -65,4 +65,5 @@ def scope_annotations(cgroups_path: str) -> dict[str, str]:
 
 def allowed(annotations: Mapping[str, str], prefixes: Sequence[str]) -> dict[str, str]:
     """Those whose names begin with one of ``prefixes``, letter by letter; other spellings are other names."""
-    return {name: value for name, value in annotations.items() if name.startswith(tuple(prefixes))}
+    beginnings = tuple(filter(None, prefixes))  # the empty one would be that of all
+    return {name: value for name, value in annotations.items() if name.startswith(beginnings)}

@@ -11,13 +11,13 @@ from oci.generate.seccomp import convert
 from oci.precompiled import ANNOTATION, Filters
 from tests.harness.bpf import ALLOW, ERRNO, verdict
 
-# By architecture: socket, socketpair, clone3, io_uring_setup, unshare, keyctl; socketcall.
+# By architecture.
 NUMBERS = {
-    "x86_64": {"socket": 41, "socketpair": 53, "unshare": 272, "keyctl": 250, "ptrace": 101},
+    "x86_64": {"socket": 41, "socketpair": 53, "unshare": 272, "keyctl": 250, "ptrace": 101, "kcmp": 312},
     "x86": {"socket": 359, "socketpair": 360, "unshare": 310, "keyctl": 288, "ptrace": 26, "socketcall": 102},
 }
 # Numbers that all architectures share.
-SHARED = {"clone3": 435, "io_uring_setup": 425, "process_madvise": 440}
+SHARED = {"clone3": 435, "io_uring_setup": 425, "process_madvise": 440, "pidfd_getfd": 438}
 AF_ALG, AF_NFC, AF_VSOCK, AF_MCTP = 38, 39, 40, 45
 EPERM, ENOSYS = 1, 38
 
@@ -65,4 +65,6 @@ def test_calls_that_pass_by_filters_or_widen_rights(ask: Ask) -> None:
     assert ask("x86_64", "clone3", 0, 88) == ENOSYS  # libraries fall back to clone
     assert ask("x86_64", "unshare", 0x10000000) == EPERM
     assert ask("x86_64", "keyctl", 0) == EPERM
-    assert ask("x86_64", "process_madvise", 3) == 0
+    for name in ("process_madvise", "pidfd_getfd", "kcmp"):
+        assert ask("x86_64", name, 3) == EPERM
+    assert ask("x86_64", "ptrace", 0) == 0  # as far as the kernel lets one process trace another

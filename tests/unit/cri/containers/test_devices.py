@@ -27,7 +27,7 @@ def test_devices_of_the_annotation_come_before_the_requests(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["devices.crio.io", "io.kubernetes.cri-o.Devices", "devices.crio.io/web"])
-@pytest.mark.parametrize("honoured", [(), ("io.containers.trace-syscall",), ("devices.crio.io/db",)])
+@pytest.mark.parametrize("honoured", [(), ("io.containers.trace-syscall",), ("devices.crio.io/db",), ("",)])
 def test_the_annotation_counts_only_for_handlers_that_honour_it(key: str, honoured: tuple[str, ...]) -> None:
     """As in CRI-O it is passed over else, also where it names what nobody may have."""
     found = requested(_config(), {key: "/dev/fuse, /dev/mem"}, ALLOWED, honoured)
