@@ -60,6 +60,7 @@ def write(
     document = generate(
         described, node.host, node.handlers.view(container.handler), hostview.observe(described)
     )
+    mount_targets.check_working_directory(document["process"]["cwd"], rootfs)
     apparmor.require_loaded(document, described.defaults.apparmor_profile)
     devices.add_cdi(document, container.config, node.config.runtime.cdi_spec_dirs)
     spec_file.write(node, container.handler, directory, document)

@@ -7,6 +7,7 @@ other runtimes we do.
 """
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,6 +31,8 @@ _HARMLESS = frozenset(
         "sys/crypto/fips_enabled",
     )
 )
+# /proc/self/fd, /proc/1/task/1/fd, and what lies below.
+_DESCRIPTORS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:fd|fdinfo|map_files)(?:/|$)")
 _LINKS_LIMIT = 40  # as the kernel has it
 
 
@@ -45,6 +48,22 @@ def check(mounts: Iterable[Mount], rootfs: Path) -> None:
             _check(mount, resolved(root, mount.container_path))
     finally:
         os.close(root)
+
+
+def check_working_directory(path: str, rootfs: Path) -> None:
+    """Refuse one that lies among the descriptors of whoever looks: on its way into the container that is the
+    runtime, and a directory of the node that it has open would be the container's (CVE-2024-21626). Blocking.
+
+    Raises:
+        BadMount: see there.
+    """
+    root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        place = resolved(root, path)
+    finally:
+        os.close(root)
+    if _DESCRIPTORS.match(place):
+        raise BadMount(f"working_dir: {path} is {place}: among the descriptors of a process")
 
 
 def _check(mount: Mount, place: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cri.containers.mount_targets import check, resolved
+from cri.containers.mount_targets import check, check_working_directory, resolved
 from cri.containers.mounts import BadMount
 from oci.generate.inputs import Mount
 
@@ -88,3 +88,16 @@ def test_what_runc_lets_pass_may_lie_there(rootfs: Path) -> None:
         ],
         rootfs,
     )
+
+
+@pytest.mark.parametrize("path", ["/proc/self/fd/7", "/proc/1/fd", "/q/fd/9", "/proc/self/task/1/fd/3/x"])
+def test_nobody_works_among_descriptors(rootfs: Path, path: str) -> None:
+    with pytest.raises(BadMount, match="working_dir"):
+        check_working_directory(path, rootfs)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/there", "/missing", "/proc/self", "/proc/fd", "/fd/proc", "/home/fd"]
+)
+def test_other_directories_will_do(rootfs: Path, path: str) -> None:
+    check_working_directory(path, rootfs)
