@@ -20,6 +20,7 @@ from typing import Self
 
 from api.ids import ImageId
 from host.files import sync_filesystem
+from host.private import Tree, claim
 from storage.catalogue import Catalogue, Image, LayersVanished, NewImage
 from storage.database import Database
 from storage.digest import Digest, chain_ids
@@ -31,7 +32,7 @@ from storage.registry.auth import Credentials, default_paths
 from storage.registry.options import ClientOptions
 from storage.registry.registries_conf import Registries
 from storage.unpack.faults import Limits
-from storage.unpacker import LayerSource, Unpacker
+from storage.unpacker import House, LayerSource, Unpacker
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +71,13 @@ class Options:
 class Images:
     """The store; make it with ``open`` and end it with ``close``."""
 
-    def __init__(self, root: Path, options: Options, database: Database, lock: int) -> None:
+    def __init__(
+        self, root: Path, options: Options, database: Database, lock: int, house: House | None = None
+    ) -> None:
         self.root = root
         self.options = options
         self.database = database
-        unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s)
+        unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s, house=house)
         self.layers = Layers(root, database, unpacker, options.parallel_layers)
         self.catalogue = Catalogue(database, options.pinned_images)
         self._lock = lock
@@ -82,24 +85,24 @@ class Images:
         self._registries = Registries()
 
     @classmethod
-    async def open(cls, root: Path, options: Options | None = None) -> Self:
-        """Open the store below ``root``, making it if need be.
+    async def open(cls, root: Path, options: Options | None = None, house: House | None = None) -> Self:
+        """Open the store below ``root``, making it if need be; ``house`` is for Unpacker.
 
         Raises:
             CatalogueTooNew, CatalogueBroken: naming the file and the way out.
         """
         options = options or Options()
-        store = await asyncio.to_thread(cls._open, root, options)
+        store = await asyncio.to_thread(cls._open, root, options, house)
         store._registries = await store.load_registries()
         return store
 
     @classmethod
-    def _open(cls, root: Path, options: Options) -> Self:
-        root.mkdir(mode=0o711, parents=True, exist_ok=True)
+    def _open(cls, root: Path, options: Options, house: House | None) -> Self:
+        claim(Tree(root, crowded=("containers", "layers", "ingest")))
         lock = os.open(root / "open.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             alone = _try_exclusive(lock)
-            store = cls(root, options, Database(root / "catalogue.db"), lock)
+            store = cls(root, options, Database(root / "catalogue.db"), lock, house)
             if alone:
                 store.layers.sweep()
             fcntl.flock(lock, fcntl.LOCK_SH)

@@ -7,6 +7,7 @@ import os
 
 from cri.cli.arguments import load_configuration
 from cri.logs import set_up
+from host.spawn import keep_to_itself
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -17,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
         logging.getLogger(__name__).warning(warning)
     # gRPC reads this when it is imported: the daemon never forks, so it need not prepare for it.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-    os.umask(0o022)
+    keep_to_itself()
     from cri.daemon import serve
 
     asyncio.run(serve(loaded.config, lambda: load_configuration(arguments)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
-from cri import apparmor, spec_file, translate
+from cri import apparmor, reach, spec_file, translate
 from cri.containers import declared_volumes, devices, image_volumes, mount_targets, mounts, prepared_mounts
 from cri.containers.record import Container
 from cri.defaults import with_localhost_profile
@@ -53,6 +53,8 @@ def write(
     """
     directory = node.paths.container(container.id)
     directory.mkdir(mode=0o700)
+    if sandbox.has_user_namespace:
+        rootfs = reach.attach(node.paths, container.id, rootfs, sandbox.root_ids[1])
     security = translate.container_security(container.config.linux)
     who, account_files = node.accounts.resolve(rootfs, security, image.user, directory, sandbox.root_ids)
     described = _input(node, container, sandbox, image, rootfs, security, who, account_files)

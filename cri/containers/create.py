@@ -10,6 +10,7 @@ from pathlib import Path
 from api.errors import AlreadyExists, InvalidArgument
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
+from cri import reach
 from cri.containers import bundle, image_volumes, prepared_mounts, stdio
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
@@ -22,6 +23,7 @@ from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Sandbox
+from host.private import public_directory
 from oci.monitor.types import CreateContainer
 from storage.catalogue import Image
 
@@ -177,7 +179,7 @@ async def _make(
             partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
         )
         if container.log_path is not None:
-            container.log_path.parent.mkdir(parents=True, exist_ok=True)
+            public_directory(container.log_path.parent)
     sandbox.require_ready(NEED)  # else its namespaces are gone
     with operation.step("runtime create"):
         created = await node.monitor.create(_request(node, container, sandbox))
@@ -187,7 +189,13 @@ async def _make(
     )
     with operation.step("limits"):
         await node.cgroup_driver.keep(container.cgroup_path, limits)
-    await asyncio.to_thread(prepared_mounts.release, node, container.id)
+    await asyncio.to_thread(_put_aids_away, node, container.id)
+
+
+def _put_aids_away(node: Node, identifier: ContainerId) -> None:
+    """What only the creation needs."""
+    prepared_mounts.release(node, identifier)
+    reach.detach(node.paths, identifier)
 
 
 def _request(node: Node, container: Container, sandbox: Sandbox) -> CreateContainer:

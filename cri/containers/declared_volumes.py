@@ -115,12 +115,13 @@ def _made(root: int, path: str, parts: Sequence[str]) -> os.stat_result:
             owner = os.fstat(root)  # who is root inside: with a user namespace, not we
             for name in parts[depth:]:
                 os.mkdir(name, 0o755, dir_fd=directory)
-                os.chown(name, owner.st_uid, owner.st_gid, dir_fd=directory, follow_symlinks=False)
                 below = os.open(
-                    name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory
+                    name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory
                 )
                 os.close(directory)
                 directory = below
+                os.fchown(directory, owner.st_uid, owner.st_gid)
+                os.fchmod(directory, 0o755)  # the umask must not decide who may enter it
             return os.fstat(directory)
         finally:
             os.close(directory)

@@ -7,6 +7,7 @@ from pathlib import Path
 from api.errors import InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 from cri import translate
+from host.private import public_directory
 from oci.generate import inputs
 
 
@@ -49,7 +50,7 @@ def _source(index: int, mount: pb.Mount, must_exist: Sequence[Path]) -> str:
                 "and absent_mount_sources_to_reject names it"
             )
         try:
-            source.mkdir(parents=True, exist_ok=True)
+            public_directory(source)
         except OSError as error:
             raise BadMount(f"{field}.host_path {mount.host_path} cannot be made: {error.strerror}") from error
     return str(source)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
+from cri import reach
 from cri.containers import prepared_mounts
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
@@ -78,6 +79,7 @@ async def release(node: Node, container: Container, operation: Operation) -> Non
                 await node.cgroup_driver.remove(container.cgroup_path)
     with operation.step("file system release"):
         await asyncio.to_thread(prepared_mounts.release, node, container.id)
+        await asyncio.to_thread(reach.remove, node.paths, container.id)
         await node.rootfs.remove(container.id)
         await asyncio.to_thread(remove_tree, bundle)
     with operation.step("monitor forget"):

@@ -1,3 +1,4 @@
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +34,12 @@ def rootfs(tmp_path: Path) -> Path:
 
 
 def test_a_missing_directory_is_made_with_its_parents(rootfs: Path) -> None:
-    found = make_directory(rootfs, "/new/one")
-    assert stat.S_ISDIR(found.st_mode)
+    own = os.umask(0o077)
+    try:
+        found = make_directory(rootfs, "/new/one")
+    finally:
+        os.umask(own)
+    assert [stat.S_IMODE(each.st_mode) for each in (found, (rootfs / "new").stat())] == [0o755, 0o755]
     assert (rootfs / "new/one").is_dir()
 
 
