@@ -65,8 +65,10 @@ class NotAMessage(InvalidArgument):
 class Undecodable:
     """Stands for a request that could not be decoded, so that the caller can be told."""
 
-    def __init__(self, error: str) -> None:
+    def __init__(self, error: str, empty: Message) -> None:
+        """``empty`` is a message of the kind, with nothing in it."""
         self.error = error
+        self.empty = empty
 
 
 def decode(kind: type[Message], data: bytes) -> Message | Undecodable:
@@ -74,7 +76,12 @@ def decode(kind: type[Message], data: bytes) -> Message | Undecodable:
     try:
         return kind.FromString(data)
     except DecodeError as error:
-        return Undecodable(f"the request is no {kind.DESCRIPTOR.name}: {error}")
+        return Undecodable(f"the request is no {kind.DESCRIPTOR.name}: {error}", kind())
+
+
+def readable(request: Message | Undecodable) -> Message:
+    """What can be read of a request: nothing of one that could not be decoded."""
+    return request.empty if isinstance(request, Undecodable) else request
 
 
 def check(request: Message | Undecodable) -> None:

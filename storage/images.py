@@ -30,7 +30,7 @@ from storage.policy import Policy
 from storage.reference import Reference
 from storage.registry.auth import Credentials, default_paths
 from storage.registry.options import ClientOptions
-from storage.registry.registries_conf import Registries
+from storage.registry.registries_conf import BadRegistriesConf, Registries
 from storage.unpack.faults import Limits
 from storage.unpacker import House, LayerSource, Unpacker
 
@@ -93,7 +93,7 @@ class Images:
         """
         options = options or Options()
         store = await asyncio.to_thread(cls._open, root, options, house)
-        store._registries = await store.load_registries()
+        await store._try_registries()
         return store
 
     @classmethod
@@ -150,6 +150,19 @@ class Images:
             insecure=self.options.insecure_registries,
         )
 
+    async def _try_registries(self) -> None:
+        """Take registries.conf as it is now; one that cannot be used is said here, and fails every pull."""
+        try:
+            self._take_registries(await self.load_registries())
+        except BadRegistriesConf as error:
+            log.warning("no image can be pulled until this is mended: %s", error)
+
+    def _take_registries(self, registries: Registries) -> None:
+        for remark in registries.remarks:
+            if remark not in self._registries.remarks:  # once, not at every pull
+                log.warning("%s", remark)
+        self._registries = registries
+
     # -- changing --------------------------------------------------------------------------------
 
     async def pull(
@@ -166,15 +179,16 @@ class Images:
         goes away does not end it. ``auth_files`` and ``policy_file`` stand in for the configured ones.
 
         Raises:
-            InvalidReference, AmbiguousShortName, RegistryBlocked, RejectedByPolicy, SignaturesUnsupported,
-            RegistryError, DigestMismatch, BadManifest, NotAnImage, NoMatchingPlatform, LayerError
+            InvalidReference, BadRegistriesConf, AmbiguousShortName, RegistryBlocked, RejectedByPolicy,
+            SignaturesUnsupported, RegistryError, DigestMismatch, BadManifest, NotAnImage, NoMatchingPlatform,
+            LayerError
         """
         key = (reference, credentials)
         task = self._pulls.get(key)
         if task is None:
             from storage.pull import Pull  # aiohttp is large, and many daemons never pull
 
-            self._registries = registries = await self.load_registries()
+            self._take_registries(registries := await self.load_registries())
             policy = await asyncio.to_thread(Policy.load, policy_file or self.options.policy_file)
             task = self._pulls.get(key)  # another caller may have come first
             if task is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, kernel, options, places, programs, records
+from cri.cli.examine import cgroups, files, kernel, options, places, programs, records
 from cri.cli.examine.findings import Finding, Level, verdict, warning
 from host.cgroups import Hierarchy
 from host.environment import of_helpers
@@ -53,6 +53,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.disk(config)
     yield from records.records(config.runroot)
     yield from options.options(config, os.uname().machine)
+    yield from files.files(config)
 
 
 def systemd_version() -> str:

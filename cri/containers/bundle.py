@@ -4,6 +4,7 @@
                          passwd, group  only when the image's lack the container's user or group
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +57,8 @@ def write(
     if sandbox.has_user_namespace:
         rootfs = reach.attach(node.paths, container.id, rootfs, sandbox.root_ids[1])
     security = translate.container_security(container.config.linux)
-    who, account_files = node.accounts.resolve(rootfs, security, image.user, directory, sandbox.root_ids)
+    who, completed = node.accounts.resolve(rootfs, security, image.user, directory, sandbox.root_ids)
+    account_files = {**completed, "containerenv": _containerenv(directory, sandbox.root_ids)}
     described = _input(node, container, sandbox, image, rootfs, security, who, account_files)
     described = _with_mounts(node, container, sandbox, described, volume_images)
     document = generate(
@@ -67,6 +69,15 @@ def write(
     devices.add_cdi(document, container.config, node.config.runtime.cdi_spec_dirs)
     spec_file.write(node, container.handler, directory, document)
     return who.uid, who.gid, who.additional_gids
+
+
+def _containerenv(directory: Path, owner: tuple[int, int]) -> Path:
+    """The empty file by which programs know that they are in a container."""
+    made = directory / "containerenv"
+    made.touch()
+    os.chown(made, *owner)
+    made.chmod(0o444)  # the umask must not decide who may read it
+    return made
 
 
 def _input(
@@ -111,6 +122,7 @@ def _input(
         defaults=with_localhost_profile(defaults, security),
         passwd_file=account_files.get("passwd"),
         group_file=account_files.get("group"),
+        containerenv_file=account_files.get("containerenv"),
     )
 
 
@@ -125,7 +137,13 @@ def _with_mounts(
     volumes = image_volumes.mount_all(node, container, images)
     must_exist = node.config.runtime.absent_mount_sources_to_reject
     resolved = mounts.resolve(container.config.mounts, must_exist, volumes)
-    declared = declared_volumes.prepare(node, container, described.image.volumes, described.rootfs)
+    declared = declared_volumes.prepare(
+        node,
+        container,
+        described.image.volumes,
+        described.rootfs,
+        (described.identity.uid, described.identity.gid),
+    )
     mount_targets.check((*resolved, *declared), described.rootfs)
     return replace(
         described,

@@ -17,12 +17,15 @@ from cri.containers.record import KIND, Container, Phase
 from cri.containers.remove import release
 from cri.containers.signals import stop_signal
 from cri.containers.update import with_swap
+from cri.grpc_errors import message_of, unforeseen
 from cri.images import verbs as images
+from cri.logs import fields
 from cri.names import container_name
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Sandbox
+from cri.subject import of_container
 from host.private import public_directory
 from oci.monitor.types import CreateContainer
 from storage.catalogue import Image
@@ -110,6 +113,8 @@ async def _create(
         await _undo(node, operation, container, error)
         raise
     publish(node, container, pb.CONTAINER_CREATED_EVENT)
+    told = fields(**of_container(node, container), image_id=image.id, ms=operation.milliseconds())
+    logger.info("container created", extra=told)
     return container.id
 
 
@@ -119,8 +124,12 @@ async def _undo(node: Node, operation: Operation, container: Container, cause: B
     try:
         await release(node, container, operation)
     except Exception as error:
-        logger.exception(
-            "the undo of CreateContainer %s failed: %s", container.id[:12], operation.describe_steps()
+        told = fields(**of_container(node, container), steps=operation.describe_steps())
+        logger.error(
+            "the undo of CreateContainer failed: %s",
+            message_of(error),
+            exc_info=unforeseen(error),
+            extra=told,
         )
         cause.add_note(
             f"its undo failed too ({error}): removing sandbox {container.sandbox_id[:12]} repeats it"
@@ -138,18 +147,17 @@ def _record(node: Node, name: str, sandbox: Sandbox, config: pb.ContainerConfig,
         image_id=image.id,
         image_ref=next(iter(image.repo_digests), image.id),
         created_ns=time.time_ns(),
-        log_path=_log_path(node, sandbox, config),
+        log_path=_log_path(node, sandbox, config, identifier),
         cgroup_path=container_cgroup(sandbox, identifier),
         stop_signal=stop_signal(config.stop_signal, image.config.stop_signal),
     )
 
 
-def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> Path | None:
-    """Where the log goes: below the pod's log directory; without ``log_path`` output is dropped."""
-    if not config.log_path:
-        return None
+def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig, identifier: ContainerId) -> Path:
+    """Where the log goes: below the pod's log directory; a request without ``log_path`` has it by its id."""
     directory = sandbox.config.log_directory
-    return (Path(directory) if directory else node.config.log_dir / sandbox.id) / below(config.log_path)
+    name = below(config.log_path) if config.log_path else f"{identifier}.log"
+    return (Path(directory) if directory else node.config.log_dir / sandbox.id) / name
 
 
 def below(log_path: str) -> str:

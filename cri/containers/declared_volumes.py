@@ -1,6 +1,6 @@
 """The VOLUMEs that an image declares (image-spec config.md), as the option ``image_volumes`` has them.
 
-mkdir    a directory in the container's root file system, made where the image has none
+mkdir    a directory in the container's root file system, made for its user where the image has none
 bind     a directory of its own outside of the root file system, empty at first, gone with the container
 ignore   nothing
 
@@ -32,8 +32,16 @@ class Abandoned(FailedPrecondition):
     """The container was removed, or its sandbox stopped, while it was being created."""
 
 
-def prepare(node: Node, container: Container, volumes: Sequence[str], rootfs: Path) -> tuple[Mount, ...]:
+def prepare(
+    node: Node,
+    container: Container,
+    volumes: Sequence[str],
+    rootfs: Path,
+    user: tuple[int, int] = (0, 0),
+) -> tuple[Mount, ...]:
     """Make what the VOLUMEs of a container's image need; the mounts that come of it. Blocking.
+
+    What has to be made belongs to ``user``, the uid and gid of the container's process.
 
     Raises:
         BadContainer: a path is none, there are too many, or the image has something else in its place.
@@ -49,7 +57,7 @@ def prepare(node: Node, container: Container, volumes: Sequence[str], rootfs: Pa
         for number, (volume, parts) in enumerate(wanted):
             if container.abandoned:
                 raise Abandoned(f"container {container.id[:12]} is not wanted any more")
-            owner = _made(root, volume, parts)
+            owner = _made(root, volume, parts, user)
             if how == "bind":
                 source = node.rootfs.image_volumes.directory(container.id, number)
                 os.chown(source, owner.st_uid, owner.st_gid)
@@ -89,14 +97,17 @@ def check_bounds(volumes: Sequence[Sequence[str]]) -> None:
         )
 
 
-def make_directory(rootfs: Path, path: str) -> os.stat_result:
+def make_directory(rootfs: Path, path: str, user: tuple[int, int] = (0, 0)) -> os.stat_result:
     """Have the directory ``path`` inside ``rootfs``, its parents too, mode 0755; what it is then.
+
+    What is missing is made for ``user``, whose ids count from those of the root directory: with a user
+    namespace these are not ours.
 
     Raises:
         BadContainer: a part of the path is something else.
     """
     with _root_of(rootfs) as root:
-        return _made(root, path, parts_of(path))
+        return _made(root, path, parts_of(path), user)
 
 
 @contextmanager
@@ -108,11 +119,11 @@ def _root_of(rootfs: Path) -> Iterator[int]:
         os.close(root)
 
 
-def _made(root: int, path: str, parts: Sequence[str]) -> os.stat_result:
+def _made(root: int, path: str, parts: Sequence[str], user: tuple[int, int]) -> os.stat_result:
     try:
         depth, directory = _deepest(root, parts)
         try:
-            owner = os.fstat(root)  # who is root inside: with a user namespace, not we
+            inside = os.fstat(root)
             for name in parts[depth:]:
                 os.mkdir(name, 0o755, dir_fd=directory)
                 below = os.open(
@@ -120,7 +131,7 @@ def _made(root: int, path: str, parts: Sequence[str]) -> os.stat_result:
                 )
                 os.close(directory)
                 directory = below
-                os.fchown(directory, owner.st_uid, owner.st_gid)
+                os.fchown(directory, inside.st_uid + user[0], inside.st_gid + user[1])
                 os.fchmod(directory, 0o755)  # the umask must not decide who may enter it
             return os.fstat(directory)
         finally:

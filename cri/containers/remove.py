@@ -1,6 +1,7 @@
 """RemoveContainer: end it, delete it in the runtime, give back its files."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from api.ids import ContainerId, ImageId, SandboxId
@@ -11,9 +12,13 @@ from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.stop import stop
 from cri.forget import forget
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
+from cri.subject import of_container
 from host.files import remove_tree
+
+logger = logging.getLogger(__name__)
 
 # For a creation that was told to give up; one that hangs, on a volume perhaps, is not waited for longer.
 _PATIENCE_S = 10.0
@@ -60,6 +65,8 @@ async def _remove(node: Node, operation: Operation, container: Container) -> Non
             await node.operations.ended("CreateContainer", container.name, _PATIENCE_S)
     await release(node, container, operation)
     publish(node, container, pb.CONTAINER_DELETED_EVENT)
+    told = fields(**of_container(node, container), ms=operation.milliseconds())
+    logger.info("container removed", extra=told)
 
 
 def _handlers(node: Node, container: Container) -> Sequence[str]:

@@ -6,12 +6,14 @@ from api.errors import PodwrightError
 from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.remove import remove_and_wait
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import network
 from cri.sandboxes.record import KIND, Phase, Sandbox
 from cri.sandboxes.release import release
 from cri.sandboxes.stop import stop_sandbox
+from cri.subject import of_sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -50,3 +52,4 @@ async def _remove(node: Node, operation: Operation, sandbox: Sandbox) -> None:
         with operation.step(f"remove container {container.config.metadata.name}"):
             await remove_and_wait(node, container)
     await release(node, sandbox, operation)
+    logger.info("pod removed", extra=fields(**of_sandbox(sandbox), ms=operation.milliseconds()))

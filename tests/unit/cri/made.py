@@ -144,6 +144,7 @@ class Machine:
         container = create._record(node, name, sandbox, config, image)
         container.id, container.created_ns = CONTAINER_ID, 1
         container.cgroup_path = container_cgroup(sandbox, CONTAINER_ID)
+        container.log_path = create._log_path(node, sandbox, config, CONTAINER_ID)
         rootfs = self.directory / "rootfs"
         container.user = bundle.write(node, container, sandbox, image, volume_images, rootfs)
         return container

@@ -7,7 +7,7 @@ from host.environment import DEFAULT_PATH, of_helpers
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("api", "conf", "host", "storage", "oci", "cni", "cri")
-# Where it is read, each for itself: the home of credentials, sd_notify, the address of the bus.
+# Where it is read, each for itself: the home of credentials, proxies, sd_notify, the address of the bus.
 READERS = {
     "cni/nat.py",
     "cri/cli/check.py",
@@ -17,6 +17,7 @@ READERS = {
     "host/processes.py",
     "oci/monitor/main.py",
     "storage/registry/auth.py",
+    "storage/registry/http.py",
 }
 STARTERS = {
     "cri/cli/check.py": {"run"},

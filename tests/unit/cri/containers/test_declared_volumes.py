@@ -111,3 +111,12 @@ def test_the_work_ends_when_nobody_wants_the_container(rootfs: Path) -> None:
     with pytest.raises(Abandoned):
         _prepare(rootfs, ["/w"], abandoned=True)
     assert not (rootfs / "w").exists()
+
+
+def test_what_is_made_belongs_to_the_containers_user_and_what_is_there_to_its_owner(rootfs: Path) -> None:
+    inside = rootfs.stat()
+    found = make_directory(rootfs, "/new/one", (0, 0))
+    assert (found.st_uid, found.st_gid) == (inside.st_uid, inside.st_gid)
+    before = (rootfs / "there").stat()
+    found = make_directory(rootfs, "/there", (5, 6))
+    assert (found.st_uid, found.st_gid) == (before.st_uid, before.st_gid)
