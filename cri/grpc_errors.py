@@ -2,10 +2,13 @@
 
 import errno
 import os
+import string
+from collections.abc import Mapping
 
 import grpc
 
 from api import errors
+from api.text import printable
 from cri.operations import Steps
 
 _STATUS: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
@@ -22,8 +25,16 @@ _STATUS: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
     (TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED),
 )
 
-# Bytes of an error's text; percent-encoded on the wire it may take three times as many.
-MESSAGE_LIMIT = 4096
+# What the kernel says of a request to a step that nobody has judged before; what the node lacks is INTERNAL.
+_ERRNO: Mapping[int, grpc.StatusCode] = {
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR), grpc.StatusCode.INVALID_ARGUMENT),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EBUSY), grpc.StatusCode.FAILED_PRECONDITION),
+}
+
+# A status travels in the headers of HTTP/2, percent-encoded; with 8 KiB of them clients give up the call.
+_DETAILS_LIMIT = 6_000
+_PLAIN = frozenset(string.printable) - frozenset("%\t\n\r\x0b\x0c")
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # What a node may lack, and what to do about it.
 _WAY_OUT = {
@@ -41,6 +52,11 @@ _WAY_OUT = {
 _KUBELET_WORDS = ("RegistryUnavailable", "SignatureValidationFailed")
 
 
+# Details travel in HTTP/2 trailers, of which clients take 8 KiB or 16.
+_MESSAGE_CHARACTERS = 3000
+_NOTES_CHARACTERS = 1500
+
+
 def status_of(error: BaseException) -> grpc.StatusCode:
     """The status code that stands for ``error``; what nobody foresaw is INTERNAL."""
     if str(error).startswith(_KUBELET_WORDS):
@@ -50,29 +66,37 @@ def status_of(error: BaseException) -> grpc.StatusCode:
     for category, code in _STATUS:
         if isinstance(error, category):
             return code
-    return grpc.StatusCode.INTERNAL
+    known = _ERRNO.get(error.errno or 0) if isinstance(error, OSError) else None
+    return known or grpc.StatusCode.INTERNAL
 
 
 def message_of(error: BaseException) -> str:
     """What the client reads, and the kubelet shows as an event: the error's own words and what came of it.
 
-    No durations: events with the same text are counted as one.
+    No durations: events with the same text are counted as one. The words may quote a registry, an image or a
+    runtime: they are one line, bounded, with nothing in it that acts on a terminal.
     """
     text = str(error) or type(error).__name__
     if is_of_the_node(error):
         text = _of_the_node(error)
     elif not isinstance(error, errors.PodwrightError):
         text = f"{type(error).__name__}: {text}"
+    text = printable(text, _MESSAGE_CHARACTERS)
     notes = [note for note in _notes(error) if not isinstance(note, Steps)]
-    return _shortened(f"{text} [{'; '.join(notes)}]" if notes else text)
+    if notes:
+        text += f" [{printable('; '.join(notes), _NOTES_CHARACTERS)}]"
+    return _sendable(text)
 
 
-def _shortened(text: str) -> str:
-    """Clients drop a call whose trailing metadata are larger than they expect, 8 KiB as a rule."""
-    if len(text.encode(errors="replace")) <= MESSAGE_LIMIT:
-        return text
-    half = MESSAGE_LIMIT // 8  # of characters, each of four bytes at most
-    return f"{text[: 3 * half // 2]} … {text[-half // 2 :]}"
+def _sendable(text: str) -> str:
+    """What a status can carry: encodable, and cut where it would grow too long on its way."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    room = _DETAILS_LIMIT
+    for place, character in enumerate(text):
+        room -= 1 if character in _PLAIN else 3 * len(character.encode())
+        if room < 0:
+            return f"{text[:place]}…"
+    return text
 
 
 def is_of_the_node(error: BaseException) -> bool:
@@ -82,7 +106,8 @@ def is_of_the_node(error: BaseException) -> bool:
 
 def unforeseen(error: BaseException) -> BaseException | None:
     """The error if its traceback belongs into the log (``exc_info``); None for one that says all itself."""
-    return None if isinstance(error, errors.PodwrightError) or is_of_the_node(error) else error
+    foreseen = isinstance(error, errors.PodwrightError) or is_of_the_node(error)
+    return None if foreseen or status_of(error) is not grpc.StatusCode.INTERNAL else error
 
 
 def _of_the_node(error: BaseException) -> str:

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from cni.network import Network
 from conf.schema import Config
 from cri.cgroups.driver import CgroupDriver
+from cri.containers.accounts import Accounts
 from cri.containers.record import Container
 from cri.defaults import HandlerDefaults
 from cri.events import Events
 from cri.handlers import Handlers
 from cri.operations import Operations
 from cri.paths import Paths
+from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.sandboxes.record import Sandbox
 from cri.space import Space
@@ -54,6 +56,9 @@ class Node:
     streaming: StreamingServer
     # For what touches the file systems of volumes, which may hang for ever.
     volume_threads: DetachedThreads
+    # What cannot be read or shown.
+    quarantine: Quarantine
+    accounts: Accounts
     # Work of the daemon's own: an error in it is listed, and ends nothing.
     background: Supervisor
     space: Space

@@ -15,11 +15,13 @@ another name once all that can be read was taken from it.
 
 import contextlib
 import logging
+import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from api.errors import FailedPrecondition
 from host.files import preallocate
@@ -32,6 +34,8 @@ SCHEMA_VERSION = 1
 _CHECKPOINT_PAGES = 250
 _WAL_BYTES = 2 << 20
 _ROW = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)"
+
+T = TypeVar("T")
 
 
 class RecordsTooNew(FailedPrecondition):
@@ -46,6 +50,47 @@ class Row:
     name: str
     config: bytes
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A row that nothing can be made of."""
+
+    id: str
+    why: str
+
+
+def rows(database: sqlite3.Connection, kind: str) -> Iterator[Row]:
+    """Text is fetched as bytes: sqlite3 would fail over the whole query for one that is no UTF-8."""
+    columns = "CAST(id AS BLOB), CAST(name AS BLOB), CAST(config AS BLOB), CAST(state AS BLOB)"
+    cursor = database.execute(f"SELECT {columns} FROM records WHERE kind = ?", (kind,))
+    for row in cursor.fetchall():
+        identifier, name, config, state = (value or b"" for value in row)
+        yield Row(os.fsdecode(identifier), os.fsdecode(name), config, os.fsdecode(state))
+
+
+def read(
+    database: sqlite3.Connection, kind: str, parse: Callable[[Row], T]
+) -> tuple[list[T], list[Unreadable]]:
+    """See Records.read; for a database that is not ours to write too."""
+    parsed, unreadable = [], []
+    for row in rows(database, kind):
+        try:
+            row.id.encode(), row.name.encode(), row.state.encode()
+            parsed.append(parse(row))
+        except Exception as error:  # a damaged row may raise anything
+            unreadable.append(Unreadable(row.id, f"{type(error).__name__}: {error}"))
+    return parsed, unreadable
+
+
+def require_types(state: Mapping[str, object], **types: type) -> None:
+    """
+    Raises:
+        TypeError: a value is not of the type that is named for its key, or missing.
+    """
+    for name, wanted in types.items():
+        if not isinstance(state.get(name), wanted) or isinstance(state[name], bool) != (wanted is bool):
+            raise TypeError(f"{name} is {state.get(name)!r}, not {wanted.__name__}")
 
 
 class Records:
@@ -147,8 +192,8 @@ class Records:
         self._write(lambda: self._db.execute(statement, (state, kind, identifier)))
 
     def delete(self, kind: str, identifier: str) -> None:
-        statement = "DELETE FROM records WHERE kind = ? AND id = ?"
-        self._write(lambda: self._db.execute(statement, (kind, identifier)))
+        statement = "DELETE FROM records WHERE kind = ? AND id = CAST(? AS TEXT)"
+        self._write(lambda: self._db.execute(statement, (kind, os.fsencode(identifier))))
 
     def _write(self, work: Callable[[], object]) -> None:
         self._persist()
@@ -172,16 +217,20 @@ class Records:
         logger.info("records are kept in %s again", self._path)
 
     def rows(self, kind: str) -> Iterator[Row]:
-        """All records of a kind; a damaged file gives those that can be read."""
-        statement = "SELECT id, name, config, state FROM records WHERE kind = ?"
+        """All of a kind, of a damaged file those that can be read; ids and texts that are no UTF-8 come with
+        surrogates in their place."""
         try:
-            found = self._db.execute(statement, (kind,)).fetchall()
+            found = list(rows(self._db, kind))
         except sqlite3.DatabaseError as error:
             self._db.close()
             self._db = self._salvaged(error)
-            found = self._db.execute(statement, (kind,)).fetchall()
-        for identifier, name, config, state in found:
-            yield Row(identifier, name, config, state)
+            found = list(rows(self._db, kind))
+        yield from found
+
+    def read(self, kind: str, parse: Callable[[Row], T]) -> tuple[list[T], list[Unreadable]]:
+        """What ``parse`` makes of the rows, and the rows of which it makes nothing but errors."""
+        list(self.rows(kind))  # a damaged file is set aside first
+        return read(self._db, kind, parse)
 
     def close(self) -> None:
         self._persist()

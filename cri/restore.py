@@ -29,7 +29,8 @@ from cri.forget import forget
 from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
-from cri.records import Row
+from cri.readback import showable_container, showable_sandbox
+from cri.records import Unreadable
 from cri.sandboxes import record as sandboxes
 from cri.sandboxes.release import undo as undo_sandbox
 from cri.subject import of_id, of_sandbox
@@ -73,26 +74,27 @@ async def _settle(node: Node) -> None:
 
 
 def _read(node: Node) -> None:
-    """Records into memory, in the order of their creation."""
-    for sandbox in _readable(node, sandboxes.KIND, sandboxes.Sandbox.from_row):
+    """Records into memory, in the order of their creation; what cannot be read or shown is set aside."""
+    found, unreadable = node.records.read(sandboxes.KIND, lambda row: _checked(showable_sandbox(row)))
+    for sandbox in sorted(found, key=lambda sandbox: sandbox.created_ns):
         node.sandboxes.add(sandbox)
-    for container in _readable(node, containers.KIND, containers.Container.from_row):
+    for bad in unreadable:
+        _set_aside(node, sandboxes.KIND, bad)
+    read, unreadable = node.records.read(containers.KIND, lambda row: _checked(showable_container(row)))
+    for container in sorted(read, key=lambda container: container.created_ns):
         node.containers.add(container)
+    for bad in unreadable:
+        _set_aside(node, containers.KIND, bad)
 
 
-def _readable(node: Node, kind: str, parse: Callable[[Row], R]) -> list[R]:
-    found = []
-    for row in node.records.rows(kind):
-        try:
-            found.append(_checked(parse(row)))
-        except Exception as error:  # whatever flipped bytes lead to
-            node.unreadable.add(row.id)
-            node.background.note(
-                f"record of {kind} {row.id}",
-                f"cannot be read, {type(error).__name__}: {error}; what it holds is left as it is: "
-                "drain and reboot the node, or end its processes by hand",
-            )
-    return sorted(found, key=lambda record: record.created_ns)
+def _set_aside(node: Node, kind: str, bad: Unreadable) -> None:
+    """Nothing of it is touched until somebody removes it by its id."""
+    node.quarantine.add(kind, bad.id, bad.why)
+    node.unreadable.add(bad.id)
+    node.background.note(
+        f"record of {kind} {bad.id}",
+        f"cannot be read, {bad.why}; what it holds is left as it is: remove it by its id, or reboot the node",
+    )
 
 
 def _checked(record: R) -> R:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, daemon, files, kernel, options, places, programs
+from cri.cli.examine import cgroups, daemon, files, images, kernel, options, places, programs, records
 from cri.cli.examine.findings import Finding, Level, verdict, warning
 from cri.cli.ops import daemon_info
+from cri.cli.output import say
 from host.cgroups import Hierarchy
 from host.environment import of_helpers
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
@@ -26,8 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_configuration(arguments)
     findings = [*(warning("configuration", text) for text in loaded.warnings), *examine(loaded.config)]
     for finding in findings:
-        print(finding)
-    print(verdict(findings))
+        say(str(finding))
+    say(verdict(findings))
     return int(any(finding.level is Level.FAILS for finding in findings))
 
 
@@ -53,6 +54,8 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.listener(config.api.listen)
     yield from daemon.troubles(lambda: daemon_info(str(config.api.listen)))
     yield from places.disk(config)
+    yield from images.images(config.root)
+    yield from records.records(config.runroot)
     yield from options.options(config, os.uname().machine)
     yield from files.files(config)
 
