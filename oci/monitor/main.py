@@ -1,5 +1,7 @@
 """The monitor process: one for a node, one thread, the standard library only.
 
+It touches no file system of logs: its log writers do (oci/monitor/writers.py).
+
     <directory>/monitor.sock   SOCK_SEQPACKET, 0600; speaks oci.monitor.protocol
     <directory>/monitor.lock   held while it lives: there is one monitor for a directory
     <directory>/monitor.log    its complaints (standard error)
@@ -43,6 +45,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     reactor.run()
+    node.close()
 
 
 def _lock(path: str) -> int | None:

@@ -40,7 +40,7 @@ class Answer:
         self.peer.send(encode_reply(self._rid, result), descriptors)
 
     def failed(self, kind: str, message: str) -> None:
-        """Failure of a kind: not_found, not_live or failed."""
+        """Failure of a kind: not_found, not_live, log_refused, log_hung or failed."""
         self.peer.send(encode_error(self._rid, kind, message))
 
 
