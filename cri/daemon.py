@@ -31,6 +31,7 @@ from cri.events import Events
 from cri.handlers import Handlers
 from cri.image_options import image_options
 from cri.listener import listen
+from cri.log_directories import LogDirectories
 from cri.node import Node
 from cri.operations import Operations
 from cri.paths import Paths
@@ -40,6 +41,7 @@ from cri.restore import restore
 from cri.sandboxes.record import Sandbox
 from cri.store import Store
 from cri.stream_backend import streaming_server
+from cri.stuck_logs import StuckLogs
 from host import features, security
 from host.cgroups import Hierarchy
 from host.children import Orphans, zombies
@@ -124,6 +126,8 @@ async def build(config: Config) -> AsyncIterator[Node]:
             filters=Filters(),
             streaming=streaming_server(config.api, lambda: node),
             volume_threads=DetachedThreads("volumes", _VOLUME_THREADS),
+            log_directories=LogDirectories(),
+            stuck_logs=StuckLogs(monitor.stuck_logs),
         )
         await node.handlers.probe()
         security.say_limitations(node.host.capabilities)
@@ -169,6 +173,7 @@ async def serve(config: Config, reread: Reread) -> None:
             watching = [
                 tasks.create_task(_watch_exits(node, tasks, metrics), name="exits"),
                 tasks.create_task(Orphans().watch(), name="orphans"),
+                tasks.create_task(node.stuck_logs.watch(), name="stuck logs"),
                 tasks.create_task(watch(node, hangup, reread), name="reload"),
             ]
             if watch_s := watchdog.patience_s(os.environ, os.getpid()):

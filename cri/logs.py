@@ -5,6 +5,8 @@ import logging
 import sys
 import time
 
+from cri.log_queue import QueueHandler
+
 _LEVELS = {
     "trace": logging.DEBUG,
     "debug": logging.DEBUG,
@@ -47,7 +49,7 @@ class JsonFormatter(logging.Formatter):
 
 def set_up(level: str, form: str) -> None:
     """Log to standard error; ``level`` and ``form`` as in the configuration."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = QueueHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -9,12 +9,14 @@ from cri.containers.record import Container
 from cri.defaults import HandlerDefaults
 from cri.events import Events
 from cri.handlers import Handlers
+from cri.log_directories import LogDirectories
 from cri.operations import Operations
 from cri.paths import Paths
 from cri.records import Records
 from cri.sandboxes.record import Sandbox
 from cri.store import Store
 from cri.streaming.server import StreamingServer
+from cri.stuck_logs import StuckLogs
 from host.cgroups import Hierarchy
 from host.threads import DetachedThreads
 from oci.generate.inputs import HostView
@@ -52,3 +54,5 @@ class Node:
     streaming: StreamingServer
     # For what touches the file systems of volumes, which may hang for ever.
     volume_threads: DetachedThreads
+    log_directories: LogDirectories
+    stuck_logs: StuckLogs

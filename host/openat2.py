@@ -48,7 +48,8 @@ def open_without_links(path: str, flags: int, mode: int = 0) -> int:
         OSError: as open(2).
     """
     try:
-        return openat2(_AT_FDCWD, path, flags | os.O_NOFOLLOW, mode=mode, resolve=RESOLVE_NO_SYMLINKS)
+        # No O_NOFOLLOW beside it: with O_PATH that would open a link itself.
+        return openat2(_AT_FDCWD, path, flags, mode=mode, resolve=RESOLVE_NO_SYMLINKS)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
@@ -67,7 +68,7 @@ def _naming_the_link(path: str) -> LinkOnTheWay:
 
 
 def make_directories_without_links(path: str, mode: int) -> int:
-    """Make what is missing of an absolute path (``mode``, under the umask); give the last, opened by O_PATH.
+    """Make what is missing of an absolute path with ``mode``; give the last directory, opened by O_PATH.
 
     What is there already is left alone, and takes no write to its file system.
 
@@ -86,6 +87,16 @@ def make_directories_without_links(path: str, mode: int) -> int:
     try:
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, mode, dir_fd=above)
+            _set_mode(above, name, mode)
     finally:
         os.close(above)
     return open_without_links(path, flags)
+
+
+def _set_mode(directory: int, name: str, mode: int) -> None:
+    """What mkdir(2) under a umask may not have set."""
+    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.fchmod(made, mode)
+    finally:
+        os.close(made)

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -11,8 +12,9 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, kernel, options, places, programs
+from cri.cli.examine import cgroups, kernel, logs, options, places, programs
 from cri.cli.examine.findings import Finding, Level, verdict, warning
+from cri.cli.ops import NoDaemon, status_info
 from host.cgroups import Hierarchy
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
 
@@ -51,6 +53,16 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.listener(config.api.listen)
     yield from places.disk(config)
     yield from options.options(config, os.uname().machine)
+    yield from logs.stuck(stuck_logs(config))
+
+
+def stuck_logs(config: Config) -> list[str]:
+    """The logs that a running daemon's monitor cannot write; none without a daemon."""
+    try:
+        texts: list[str] = json.loads(status_info(str(config.api.listen)).get("stuckLogs", "[]"))
+    except NoDaemon:
+        return []
+    return texts
 
 
 def systemd_version() -> str:

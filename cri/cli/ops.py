@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 
 from api.errors import Unavailable
 from cri.cli.arguments import load_configuration
@@ -14,23 +15,31 @@ class NoDaemon(Unavailable):
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a line for each running operation, the oldest first.
+    """Print a line for each running operation, the oldest first, and for each log that is stuck.
 
     Raises:
         NoDaemon: no daemon answers.
     """
     listen = load_configuration(arguments).config.api.listen
-    running = _running(str(listen))
+    info = status_info(str(listen))
+    running = json.loads(info["operations"])["running"]
     for operation in running:
         print(
             f"{operation['seconds']:8.1f} s  {operation['verb']} {operation['subject']}: {operation['steps']}"
         )
     if not running:
         print("nothing is running")
+    for text in json.loads(info.get("stuckLogs", "[]")):  # an older daemon says nothing of them
+        print(text)
     return 0
 
 
-def _running(listen: str) -> list[dict[str, object]]:
+def status_info(listen: str) -> Mapping[str, str]:
+    """What the running daemon tells of itself beside its Status.
+
+    Raises:
+        NoDaemon: no daemon answers.
+    """
     import grpc
 
     from api.runtime.v1 import api_pb2 as pb
@@ -39,8 +48,6 @@ def _running(listen: str) -> list[dict[str, object]]:
     with grpc.insecure_channel(f"unix:{listen}") as channel:
         stub = api_pb2_grpc.RuntimeServiceStub(channel)
         try:
-            info = stub.Status(pb.StatusRequest(verbose=True), timeout=TIMEOUT_S).info
+            return stub.Status(pb.StatusRequest(verbose=True), timeout=TIMEOUT_S).info
         except grpc.RpcError as error:
             raise NoDaemon(f"no daemon answers on {listen}: {error.details()}") from error
-    running: list[dict[str, object]] = json.loads(info["operations"])["running"]
-    return running

@@ -10,6 +10,7 @@ from pathlib import Path
 from api.errors import AlreadyExists, InvalidArgument
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
+from cri import log_directories
 from cri.containers import bundle, image_volumes, prepared_mounts, stdio
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
@@ -20,6 +21,7 @@ from cri.images import verbs as images
 from cri.names import container_name
 from cri.node import Node
 from cri.operations import Operation
+from cri.sandboxes import record as sandboxes
 from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Sandbox
 from oci.monitor.types import CreateContainer
@@ -46,7 +48,8 @@ async def create_container(node: Node, request: pb.CreateContainerRequest) -> pb
 
     Raises:
         RecordNotFound: no such sandbox. SandboxNotReady: it is stopped. ImageNotFound: pull it first.
-        BadContainer, BadMount, PodNotPrivileged: a field cannot be honoured.
+        BadContainer, BadMount, PodNotPrivileged, LogPathLeadsOut: a field cannot be honoured.
+        LogDirectoryHangs, LogHung, LogRefused: the log cannot be opened.
         RuntimeFailed: the runtime's own words.
     """
     sandbox = node.sandboxes.get(request.pod_sandbox_id)
@@ -142,8 +145,28 @@ def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> Path 
     """Where the log goes: below the pod's log directory; without ``log_path`` output is dropped."""
     if not config.log_path:
         return None
+    return log_directories.below(_log_directory(node, sandbox), config.log_path)
+
+
+def _log_directory(node: Node, sandbox: Sandbox) -> Path:
     directory = sandbox.config.log_directory
-    return (Path(directory) if directory else node.config.log_dir / sandbox.id) / config.log_path
+    return Path(directory) if directory else node.config.log_dir / sandbox.id
+
+
+async def _settled_log(node: Node, container: Container, sandbox: Sandbox) -> tuple[Path | None, int]:
+    """The path by which the log is opened, and its file system; its directory is made."""
+    if container.log_path is None:
+        return None, 0
+    timeout_s = node.config.runtime.log_timeout_s
+    directory = _log_directory(node, sandbox)
+    if sandbox.log_directory is None:  # an earlier daemon's sandbox, or one without a directory of its own
+        sandbox.log_directory = await node.log_directories.call(
+            directory, partial(log_directories.settle, directory), timeout_s
+        )
+        node.records.put(sandboxes.KIND, sandbox.to_row())
+    settled = log_directories.below(sandbox.log_directory, container.config.log_path)
+    prepare = partial(log_directories.prepare, settled.parent)
+    return settled, await node.log_directories.call(directory, prepare, timeout_s)
 
 
 async def _make(
@@ -160,10 +183,10 @@ async def _make(
         container.user = await node.volume_threads.run(
             partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
         )
-        if container.log_path is not None:
-            container.log_path.parent.mkdir(parents=True, exist_ok=True)
+    with operation.step("log directory"):
+        log = await _settled_log(node, container, sandbox)
     with operation.step("runtime create"):
-        created = await node.monitor.create(_request(node, container, sandbox))
+        created = await node.monitor.create(_request(node, container, sandbox, *log))
     container.pid = created.pid
     limits = with_swap(
         container.config.linux.resources, pb.LinuxContainerResources(), counted=node.host.swap_accounting
@@ -173,14 +196,19 @@ async def _make(
     await asyncio.to_thread(prepared_mounts.release, node, container.id)
 
 
-def _request(node: Node, container: Container, sandbox: Sandbox) -> CreateContainer:
+def _request(
+    node: Node, container: Container, sandbox: Sandbox, log_path: Path | None, log_device: int
+) -> CreateContainer:
     runtime = node.config.runtime
     handler = runtime.runtimes.get(container.handler)
     return CreateContainer(
         id=container.id,
         runtime=node.handlers.get(container.handler),
         bundle=node.paths.container(container.id),
-        log_path=container.log_path,
+        log_path=log_path,
+        log_device=log_device,
+        log_rate=max(0, runtime.log_rate_max),
+        log_timeout_s=runtime.log_timeout_s,
         terminal=container.config.tty,
         stdin=container.config.stdin,
         stdin_once=container.config.stdin_once,

@@ -50,8 +50,6 @@ def make(
         flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
         uid, gid = owner
         mounts.mount_tmpfs(shm, f"mode=1777,size={SHM_SIZE_BYTES},uid={uid},gid={gid}", flags)
-    if config.log_directory:
-        Path(config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
 
 
 def _write(path: Path, text: str, owner: tuple[int, int]) -> None:

@@ -11,8 +11,8 @@ writer has one thread; others wait for room on a disk.
 A successor that finds the nonce knows that the read did not happen; otherwise it cuts the log to the noted
 size and writes the chunk again: nothing lost, nothing twice. It takes the slots over as they are.
 
-There is one writer for a journal at a time: it holds an exclusive lock (flock(2)), which the kernel takes from
-it when it has ended for good. One that was killed while a file system held it may go on writing until then.
+There is one writer for a journal at a time: it holds an exclusive lock (flock(2)), which the kernel takes
+from it when it has ended for good. One that was killed while a file system held it may write until then.
 """
 
 import fcntl

@@ -12,6 +12,8 @@ import stat
 from host.openat2 import open_without_links
 from oci.monitor.journal import Chunk
 
+_MODE = 0o640
+
 
 class LogFile:
     """An open log. Only this process writes it, so its size is counted, not asked for."""
@@ -111,9 +113,12 @@ def _open_regular(path: str) -> int:
     """Open a regular file for appending, new or old; anything else is not even opened."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
     try:
-        return open_without_links(path, flags | os.O_CREAT | os.O_EXCL, 0o640)
+        made = open_without_links(path, flags | os.O_CREAT | os.O_EXCL, _MODE)
     except FileExistsError:
         found = open_without_links(path, os.O_PATH)
+    else:
+        os.fchmod(made, _MODE)  # whatever the umask
+        return made
     try:
         if not stat.S_ISREG(os.fstat(found).st_mode):
             raise OSError(errno.EINVAL, "not a regular file, which a log has to be", path)

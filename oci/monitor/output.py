@@ -241,7 +241,8 @@ class Stream:
 
     def _log_what_is_left(self) -> None:
         """Try to make whole what a writer before may have written in part."""
-        assert self._log is not None and self._left is not None
+        assert self._log is not None
+        assert self._left is not None
         chunk = self._left
         lines = log_lines(self._stamps.render(chunk.time_ns), self._log_name.encode(), chunk.data)
         try:

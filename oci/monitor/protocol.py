@@ -33,8 +33,8 @@ class Hello(NamedTuple):
 
 class Create(NamedTuple):
     """Run ``argv`` (the runtime's create) with fresh pipes or a console; reply: see CommandResult fields plus
-    pid, start_time and ``streams``, the names of the descriptors that come along (pidfd, stdin, journal …). The
-    pipes are given to ``stdio_uid`` and ``stdio_gid``. See Record for what begins with ``log_``."""
+    pid, start_time and ``streams``, the names of the descriptors that come along (pidfd, stdin, journal …).
+    The pipes are given to ``stdio_uid`` and ``stdio_gid``. See Record for what begins with ``log_``."""
 
     id: str
     runtime: str
@@ -166,7 +166,7 @@ class Reaped(NamedTuple):
 
 
 class StuckLogs(NamedTuple):
-    """The logs that their file systems have kept waiting for longer than ``age_s``, at most LIST_PART of them."""
+    """The logs that their file systems have kept waiting for over ``age_s``, at most LIST_PART of them."""
 
     age_s: float
 

@@ -55,8 +55,8 @@ class CreateContainer:
     ``log_path`` (no part of it a symbolic link) None discards output; its directory must exist, and lies on
     the file system ``log_device`` (st_dev): logs of one file system are written by one process, and wait for
     each other. ``log_size_max`` of 0 means no limit, otherwise the log is cut to nothing when the next line
-    would exceed so many bytes; ``log_rate`` bounds the bytes a second, 0 does not. Within ``log_timeout_s`` the
-    file system must open the log; and if it has not taken all output so long after the end of the container,
+    would exceed so many bytes; ``log_rate`` bounds the bytes a second, 0 does not. Within ``log_timeout_s``
+    the file system must open the log; and if it has not taken all output so long after the container's end,
     that is told nevertheless, and the rest is written when that is possible. ``terminal`` must
     equal the process object's. ``stdin_once`` closes stdin when the first attachment ends. ``stdio_owner`` is
     the uid and gid on the node that the pipes are given to, for runtimes cannot do it in a user namespace.
@@ -110,7 +110,7 @@ class ExecFinished:
 
 @dataclass(frozen=True, slots=True)
 class StuckLog:
-    """A log that its file system has not taken since then; ``is_refused`` if it said that there is no room."""
+    """A log that its file system has not taken since then; ``is_refused`` if it said that it has no room."""
 
     id: ContainerId
     path: str

@@ -106,7 +106,7 @@ class Writer:
         self._tell(Add(output.id, list(streams)), list(streams.values()))
 
     def adopt(self, output: Output, streams: Mapping[str, int]) -> None:
-        """Go on with a container of a monitor that died; a log that cannot be opened costs it nothing else."""
+        """Go on with a dead monitor's container, or begin with one that has no log: nobody waits for it."""
         self._outputs[output.id] = output
         self._ask(_opening(output, patient=True), None, _ignore)
         self.add(output, streams)

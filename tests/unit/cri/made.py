@@ -4,6 +4,7 @@ What is the kernel's or another program's is replaced: chown, the tmpfs mount, t
 mount table and the node's devices, the mounting of image volumes. Everything else runs as in the daemon.
 """
 
+import asyncio
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from cri.containers.record import Container, Phase
 from cri.defaults import handler_defaults
 from cri.handlers import Handlers
 from cri.images import verbs as images
+from cri.log_directories import LogDirectories
 from cri.names import container_name, sandbox_name
 from cri.node import Node
 from cri.paths import Paths
@@ -104,6 +106,8 @@ class Machine:
         sandbox.runtime = node.handlers.default
         sandbox.cgroup_parent = node.cgroup_driver.parent(sandbox_config.linux.cgroup_parent)
         run._make_files(node, sandbox)
+        if sandbox_config.log_directory:
+            asyncio.run(run._settle_log_directory(node, sandbox))
         pinned = json.loads((self.directory / "pinned").read_text())
         if pause.needed(node, sandbox):
             pause._write_bundle(node, sandbox, self._pause, node.paths.pause_rootfs, ("/pause",))
@@ -114,7 +118,7 @@ class Machine:
             "pause": indexed(json.loads((self._pause / "config.json").read_text()))
             if self._pause.exists()
             else {},
-            "monitor": asdict(create._request(node, container, sandbox)),
+            "monitor": asdict(create._request(node, container, sandbox, container.log_path, 0)),
             "pinned": pinned,
             "files": self._files(node),
             "cni": asdict(network.request_of(node, sandbox)),
@@ -172,6 +176,7 @@ class Machine:
             "cgroup_driver": FilesDriver(Hierarchy(())),
             "handlers": AbleHandlers({"runc": runtime}, "runc"),
             "host": self.host,
+            "log_directories": LogDirectories(),
             "defaults": handler_defaults(config, "runc"),
         }
         return Node(**parts)
