@@ -130,7 +130,10 @@ class LogWriter:
 
     def _reply(self, rid: int, refusal: Refusal | None) -> None:
         self._sock.setblocking(True)  # the monitor reads
-        send_message(self._sock, encode_reply(rid, refusal))
+        try:
+            send_message(self._sock, encode_reply(rid, refusal))
+        except OSError:
+            os._exit(0)  # it is gone
         self._sock.setblocking(False)
 
     def _open(self, order: Open) -> Refusal | None:

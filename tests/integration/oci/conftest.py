@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -98,6 +98,7 @@ class Workshop:
     ids: list[ContainerId]
     log_rate: int = 0
     log_timeout_s: float = 10.0
+    places: dict[ContainerId, Path] = field(default_factory=dict)  # of logs that lie elsewhere
 
     @property
     def logs(self) -> Path:
@@ -144,8 +145,11 @@ class Workshop:
         stdin_once: bool = False,
         memory: int | None = None,
         log_size_max: int = 0,
+        place: Path | None = None,
     ) -> ContainerId:
         container_id = new_container_id()
+        if place is not None:
+            self.places[container_id] = place
         self.logs.mkdir(exist_ok=True)
         await self.create_from(
             self.bundle(container_id, process(*args, terminal=terminal), memory),
@@ -174,7 +178,7 @@ class Workshop:
                 runtime=self.runtime,
                 bundle=bundle,
                 log_path=self.log_path(container_id),
-                log_device=self.logs.stat().st_dev if self.logs.is_dir() else 0,
+                log_device=self._device(container_id),
                 log_rate=self.log_rate,
                 log_timeout_s=self.log_timeout_s,
                 terminal=terminal,
@@ -191,7 +195,11 @@ class Workshop:
         return container_id
 
     def log_path(self, container_id: ContainerId) -> Path:
-        return self.logs / f"{container_id}.log"
+        return self.places.get(container_id, self.logs) / f"{container_id}.log"
+
+    def _device(self, container_id: ContainerId) -> int:
+        directory = self.log_path(container_id).parent
+        return directory.stat().st_dev if directory.is_dir() else 0
 
     def log_text(self, container_id: ContainerId, stream: str = "stdout") -> bytes:
         """The log as a reader joins it: tags and times taken off, P pieces joined."""
