@@ -31,7 +31,6 @@ from cri.events import Events
 from cri.handlers import Handlers
 from cri.image_options import image_options
 from cri.listener import listen
-from cri.log_directories import LogDirectories
 from cri.node import Node
 from cri.operations import Operations
 from cri.paths import Paths
@@ -126,7 +125,6 @@ async def build(config: Config) -> AsyncIterator[Node]:
             filters=Filters(),
             streaming=streaming_server(config.api, lambda: node),
             volume_threads=DetachedThreads("volumes", _VOLUME_THREADS),
-            log_directories=LogDirectories(),
             stuck_logs=StuckLogs(monitor.stuck_logs),
         )
         await node.handlers.probe()

@@ -9,7 +9,6 @@ from cri.containers.record import Container
 from cri.defaults import HandlerDefaults
 from cri.events import Events
 from cri.handlers import Handlers
-from cri.log_directories import LogDirectories
 from cri.operations import Operations
 from cri.paths import Paths
 from cri.records import Records
@@ -54,5 +53,4 @@ class Node:
     streaming: StreamingServer
     # For what touches the file systems of volumes, which may hang for ever.
     volume_threads: DetachedThreads
-    log_directories: LogDirectories
     stuck_logs: StuckLogs

@@ -10,7 +10,7 @@ from pathlib import Path
 from api.errors import AlreadyExists, InvalidArgument
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
-from cri import log_directories
+from cri import log_paths
 from cri.containers import bundle, image_volumes, prepared_mounts, stdio
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
@@ -49,7 +49,7 @@ async def create_container(node: Node, request: pb.CreateContainerRequest) -> pb
     Raises:
         RecordNotFound: no such sandbox. SandboxNotReady: it is stopped. ImageNotFound: pull it first.
         BadContainer, BadMount, PodNotPrivileged, LogPathLeadsOut: a field cannot be honoured.
-        LogDirectoryHangs, LogHung, LogRefused: the log cannot be opened.
+        LogHung, LogRefused: the log cannot be opened.
         RuntimeFailed: the runtime's own words.
     """
     sandbox = node.sandboxes.get(request.pod_sandbox_id)
@@ -145,7 +145,7 @@ def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> Path 
     """Where the log goes: below the pod's log directory; without ``log_path`` output is dropped."""
     if not config.log_path:
         return None
-    return log_directories.below(_log_directory(node, sandbox), config.log_path)
+    return log_paths.below(_log_directory(node, sandbox), config.log_path)
 
 
 def _log_directory(node: Node, sandbox: Sandbox) -> Path:
@@ -158,15 +158,11 @@ async def _settled_log(node: Node, container: Container, sandbox: Sandbox) -> tu
     if container.log_path is None:
         return None, 0
     timeout_s = node.config.runtime.log_timeout_s
-    directory = _log_directory(node, sandbox)
     if sandbox.log_directory is None:  # an earlier daemon's sandbox, or one without a directory of its own
-        sandbox.log_directory = await node.log_directories.call(
-            directory, partial(log_directories.settle, directory), timeout_s
-        )
+        sandbox.log_directory = await node.monitor.settle_logs(_log_directory(node, sandbox), timeout_s)
         node.records.put(sandboxes.KIND, sandbox.to_row())
-    settled = log_directories.below(sandbox.log_directory, container.config.log_path)
-    prepare = partial(log_directories.prepare, settled.parent)
-    return settled, await node.log_directories.call(directory, prepare, timeout_s)
+    settled = log_paths.below(sandbox.log_directory, container.config.log_path)
+    return settled, await node.monitor.prepare_logs(settled.parent, timeout_s)
 
 
 async def _make(

@@ -59,7 +59,7 @@ class Sandbox:
     runtime: str = ""
     # The cgroup above those of its processes, as cri.cgroups understood the request.
     cgroup_parent: str = ""
-    # The directory of its logs, by a path without links (cri/log_directories.py); None: not settled yet.
+    # The directory of its logs, by a path without links (oci/monitor/places.py); None: not settled yet.
     log_directory: Path | None = None
     # RunPodSandbox failed, and so did the release of what it had made.
     undo_failed: bool = False

@@ -5,13 +5,12 @@ import asyncio
 import logging
 from pathlib import Path
 
-from cri.log_directories import LogDirectoryHangs
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import files, network, pause
 from cri.sandboxes.record import KIND, Phase, Sandbox
-from host.files import remove_tree
 from host.namespaces import unpin
+from oci.monitor.types import LogHung
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +85,6 @@ def _remove_files(node: Node, sandbox: Sandbox) -> None:
 async def _remove_logs(node: Node, directory: Path) -> None:
     """Nobody else knows of these logs; where their file system hangs they stay, and the sandbox goes."""
     try:
-        await node.log_directories.call(
-            directory, lambda: remove_tree(directory), node.config.runtime.log_timeout_s
-        )
-    except LogDirectoryHangs as error:
+        await node.monitor.remove_logs(directory, node.config.runtime.log_timeout_s)
+    except LogHung as error:
         logger.error("logs are left behind: %s", error)

@@ -4,13 +4,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Collection
-from functools import partial
 from pathlib import Path
 
 from api.errors import AlreadyExists
 from api.ids import SandboxId, new_sandbox_id
 from api.runtime.v1 import api_pb2 as pb
-from cri import log_directories
 from cri.names import sandbox_name
 from cri.node import Node
 from cri.operations import Operation
@@ -85,7 +83,9 @@ async def _make(node: Node, operation: Operation, sandbox: Sandbox) -> None:
         await asyncio.to_thread(_make_files, node, sandbox)
     if sandbox.config.log_directory:
         with operation.step("log directory"):
-            await _settle_log_directory(node, sandbox)
+            sandbox.log_directory = await node.monitor.settle_logs(
+                Path(sandbox.config.log_directory), node.config.runtime.log_timeout_s
+            )
     if not sandbox.host_network:
         with operation.step("network"):
             # Noted before the first plugin runs: a crash from here on must detach.
@@ -110,13 +110,6 @@ def _make_files(node: Node, sandbox: Sandbox) -> None:
     else:
         pinned = pin(kinds, place, sysctls=sysctls, hostname=hostname)
     sandbox.namespaces = {kind.value: path for kind, path in pinned.items()}
-
-
-async def _settle_log_directory(node: Node, sandbox: Sandbox) -> None:
-    directory = Path(sandbox.config.log_directory)
-    settle = partial(log_directories.settle, directory)
-    timeout_s = node.config.runtime.log_timeout_s
-    sandbox.log_directory = await node.log_directories.call(directory, settle, timeout_s)
 
 
 def own_namespaces(sandbox: Sandbox) -> list[Kind]:

@@ -325,6 +325,33 @@ class Monitor:
         """
         await self._request(protocol.ReopenLog(container_id))
 
+    async def settle_logs(self, directory: Path, timeout_s: float) -> Path:
+        """Make a pod's log directory; its path without links, for :meth:`prepare_logs` and the logs' paths.
+
+        Raises:
+            LogRefused: it is itself a symbolic link.
+            LogHung: its file system does not answer. MonitorFailed: it cannot be made.
+        """
+        request = protocol.LogPlace("settle", str(directory), timeout_s)
+        return Path(str((await self._request(request)).result["path"]))
+
+    async def prepare_logs(self, directory: Path, timeout_s: float) -> int:
+        """Make the directory of a container's log below a settled one; its file system (st_dev).
+
+        Raises:
+            LogRefused, LogHung, MonitorFailed: see :meth:`settle_logs`.
+        """
+        request = protocol.LogPlace("prepare", str(directory), timeout_s)
+        return _integer((await self._request(request)).result, "device")
+
+    async def remove_logs(self, directory: Path, timeout_s: float) -> None:
+        """Remove a directory with the logs in it; one that is gone is fine.
+
+        Raises:
+            LogHung, MonitorFailed: it could not be.
+        """
+        await self._request(protocol.LogPlace("remove", str(directory), timeout_s))
+
     async def stuck_logs(self, age_s: float) -> list[StuckLog]:
         """The logs that their file systems have kept waiting for longer than ``age_s``, the oldest first."""
         reply = await self._request(protocol.StuckLogs(age_s))

@@ -16,6 +16,7 @@ from oci.monitor.execs import RunningExec
 from oci.monitor.exits import ExitFiles
 from oci.monitor.oom import Counters as OomCounters
 from oci.monitor.peers import Answer, Listener, Peer
+from oci.monitor.places import Places
 from oci.monitor.protocol import Record, Request
 from oci.monitor.reactor import Reactor, complain
 from oci.monitor.writer_words import Refusal
@@ -38,6 +39,7 @@ class Node:
         self._children = Children(reactor)
         self._commands = Commands(reactor, self._children, environment)
         self._writers = Writers(reactor, self._children)
+        self._places = Places(reactor, self._children)
         self._oom_counters = OomCounters(reactor)
         self._exits = ExitFiles(f"{directory}/exits")
         os.makedirs(f"{directory}/scratch", mode=0o700, exist_ok=True)
@@ -63,6 +65,7 @@ class Node:
             protocol.Forget: self._forget,
             protocol.Adopt: self._adopt,
             protocol.Reaped: self._reaped,
+            protocol.LogPlace: self._log_place,
             protocol.StuckLogs: self._stuck_logs,
             protocol.Settle: self._settle,
             protocol.Shutdown: self._shutdown,
@@ -76,6 +79,7 @@ class Node:
 
     def close(self) -> None:
         """The monitor ends: end the log writers first."""
+        self._places.close()
         self._writers.close(_PARTING_S)
 
     def handle(self, answer: Answer, request: Request, descriptors: list[int]) -> None:
@@ -350,6 +354,15 @@ class Node:
         if container is not None:
             container.finish(request.exit_code)
         answer.done({})
+
+    def _log_place(self, answer: Answer, request: protocol.LogPlace, _: list[int]) -> None:
+        def done(result: protocol.Json, refusal: Refusal | None) -> None:
+            if refusal is None:
+                answer.done(result)
+            else:
+                answer.failed(*refusal)
+
+        self._places.call(request.verb, request.directory, request.timeout_s, done)
 
     def _stuck_logs(self, answer: Answer, request: protocol.StuckLogs, _: list[int]) -> None:
         found = self._writers.stuck(request.age_s)[: protocol.LIST_PART]

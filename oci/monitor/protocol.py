@@ -165,6 +165,15 @@ class Reaped(NamedTuple):
     exit_code: int
 
 
+class LogPlace(NamedTuple):
+    """``settle``, ``prepare`` or ``remove`` a log directory (oci/monitor/places.py), which the reply answers
+    with ``path``, ``device`` or nothing; refused after ``timeout_s``."""
+
+    verb: str
+    directory: str
+    timeout_s: float
+
+
 class StuckLogs(NamedTuple):
     """The logs that their file systems have kept waiting for over ``age_s``, at most LIST_PART of them."""
 
@@ -196,6 +205,7 @@ Request = (
     | Forget
     | Adopt
     | Reaped
+    | LogPlace
     | StuckLogs
     | Settle
     | Shutdown
@@ -217,6 +227,7 @@ _REQUESTS: dict[str, type[Request]] = {
     "forget": Forget,
     "adopt": Adopt,
     "reaped": Reaped,
+    "log_place": LogPlace,
     "stuck_logs": StuckLogs,
     "settle": Settle,
     "shutdown": Shutdown,

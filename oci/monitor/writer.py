@@ -5,22 +5,18 @@ on a socket pair, and forks another when it dies. Whatever blocks here, open, wr
 of this file system and nothing else. It ends with the monitor: a successor's writer goes on by the journal.
 """
 
-import gc
 import os
 import select
-import signal
 import socket
 from typing import NoReturn
 
 from host.fds import close_all, receive_message, send_message
 from host.memory import keep_freed_memory
-from host.openat2 import LinkOnTheWay
-from host.process_name import set_name
-from host.spawn import PR_SET_PDEATHSIG, prctl
 from oci.monitor.journal import Journal
 from oci.monitor.logfile import LogFile
 from oci.monitor.output import Sink, Stream
 from oci.monitor.pace import Allowance, Pace
+from oci.monitor.places import refusal_of
 from oci.monitor.reactor import READ, Reactor, complain
 from oci.monitor.writer_words import (
     Add,
@@ -36,7 +32,6 @@ from oci.monitor.writer_words import (
     encode_reply,
 )
 
-NAME = "podwright-logs"
 _NICE = 5  # the weight of a third: whoever floods his log waits before others' execs do
 _MESSAGE_LIMIT = 64 * 1024
 # Others may hold a container's pipe open after its first process (with a shared PID namespace): they are
@@ -142,7 +137,7 @@ class LogWriter:
             try:
                 log = LogFile(order.path, order.size_max, patient=order.patient)
             except OSError as error:
-                return _refusal(error)
+                return refusal_of(error)
         self._outputs[order.id] = _Output(log, order.rate)
         return None
 
@@ -192,19 +187,13 @@ class LogWriter:
             self._reply(output.draining, None)
 
 
-def _refusal(error: OSError) -> Refusal:
-    kind = "log_refused" if isinstance(error, LinkOnTheWay) else "failed"
-    where = f": {error.filename}" if error.filename else ""
-    return Refusal(kind, f"{error.strerror}{where}")
-
-
 def _reopen(output: _Output | None) -> Refusal | None:
     if output is None or output.log is None:
         return None
     try:
         output.log.reopen()
     except OSError as error:
-        return _refusal(error)
+        return refusal_of(error)
     return None
 
 
@@ -219,31 +208,8 @@ def _attach(order: Attach, output: _Output, descriptors: list[int]) -> None:
             sinks.append(stream.add_sink(descriptor))
 
 
-def run(sock: socket.socket, journal: int, what: str) -> NoReturn:
-    """Become the writer that ``what`` names, in a process that was forked from the monitor. Never returns."""
-    status = 1
-    try:
-        gc.freeze()  # objects of the monitor must not close descriptors that are ours by now
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        _close_all_but(0, 1, 2, sock.fileno(), journal)
-        set_name(NAME, f"{NAME}: {what}")
-        os.nice(_NICE)
-        keep_freed_memory(1 << 20)
-        LogWriter(Reactor(), sock, Journal(journal)).run()
-    except BaseException:
-        complain("a log writer ends", trace=True)
-    finally:
-        os._exit(status)
-
-
-def _close_all_but(*kept: int) -> None:
-    """Close every descriptor but these."""
-    low = 0
-    for descriptor in (*sorted(kept), os.sysconf("SC_OPEN_MAX")):
-        if low < descriptor:  # CPython takes an empty range for all there are
-            os.closerange(low, descriptor)
-        low = descriptor + 1
+def run(sock: socket.socket, journal: int) -> NoReturn:
+    """Be a writer, in a process that was forked from the monitor."""
+    os.nice(_NICE)
+    keep_freed_memory(1 << 20)
+    LogWriter(Reactor(), sock, Journal(journal)).run()

@@ -72,6 +72,9 @@ _ORDERS: dict[str, type[Order]] = {
 }
 
 
+HUNG = "log_hung"  # the kind of a refusal that says: no answer in time
+
+
 class Refusal(NamedTuple):
     """Why an order was not obeyed: ``kind`` is one of protocol's error kinds."""
 

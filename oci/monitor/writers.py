@@ -15,8 +15,10 @@ from typing import NamedTuple
 from host.fds import close_all, receive_message, send_message
 from oci.monitor import journal, writer
 from oci.monitor.children import Children
+from oci.monitor.forked import fork
 from oci.monitor.reactor import READ, WRITE, Reactor, Timer, complain
 from oci.monitor.writer_words import (
+    HUNG,
     Add,
     Attach,
     Detach,
@@ -31,7 +33,6 @@ from oci.monitor.writer_words import (
 )
 
 Done = Callable[[Refusal | None], None]
-HUNG = "log_hung"  # the kind of a refusal that says: no answer in time
 _REPLY_BYTES = 8192
 _RESTART_S = 1.0  # between the starts of writers that die at once
 _QUEUE_LIMIT = 4096  # orders for a writer that takes none
@@ -243,17 +244,12 @@ class Writer:
 
     def _start(self) -> None:
         """Fork a writer, and tell it of all outputs and of all that was asked for."""
-        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
         self._started = time.monotonic()
-        pid = os.fork()
-        if pid == 0:
-            what = f"{os.major(self._device)}:{os.minor(self._device)}" if self._device else "no log"
-            writer.run(its, self.journal, what)
-        its.close()
-        self._pid, self._sock = pid, ours
+        what = f"{os.major(self._device)}:{os.minor(self._device)}" if self._device else "no log"
+        pid, sock = fork(what, lambda its: writer.run(its, self.journal), self.journal)
+        self._pid, self._sock = pid, sock
         self._children.watch(pid, self._started, self._ended)
-        self._reactor.watch(ours.fileno(), READ, self._readable)
+        self._reactor.watch(sock.fileno(), READ, self._readable)
 
     def _ended(self, wait_status: int) -> None:
         """The writer has died, and writes nothing any more."""

@@ -65,8 +65,9 @@ class Node:
         return container
 
     def numbers(self, container: str) -> list[int]:
-        log = Path(self.client.container(container).log_path)
-        return [int(line.rsplit(" ", 1)[1]) for line in log.read_text().splitlines()]
+        text = Path(self.client.container(container).log_path).read_text()
+        whole = text[: text.rfind("\n") + 1]  # a line may just be being written
+        return [int(line.rsplit(" ", 1)[1]) for line in whole.splitlines()]
 
     def until(self, container: str, count: int) -> None:
         eventually(lambda: len(self.numbers(container)), lambda now: now >= count, f"{count} lines")

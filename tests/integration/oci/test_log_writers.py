@@ -201,6 +201,30 @@ async def test_killed_while_the_disk_is_frozen(
     assert workshop.log_text(held) == numbers(SOME)
 
 
+async def test_directories_on_a_frozen_disk_hold_up_those_who_want_them_there_alone(
+    workshop: Workshop, disk: Disk, tmp_path: Path
+) -> None:
+    monitor = workshop.monitor
+    disk.freeze()
+    for _ in range(3):  # the first hangs until then; those after it are not let to
+        with pytest.raises(LogHung, match=f"{disk.path}/pod has not answered"):
+            await monitor.prepare_logs(disk.path / "pod", 0.2)
+    helpers = len(log_writers(monitor_pid(workshop.directory)))
+    assert await monitor.prepare_logs(tmp_path / "pod/main", 60) == tmp_path.stat().st_dev
+    assert await monitor.settle_logs(tmp_path / "pod", 60) == tmp_path / "pod"
+    assert len(log_writers(monitor_pid(workshop.directory))) == helpers + 1
+    disk.thaw()
+    async with asyncio.timeout(60):
+        while not (disk.path / "pod").is_dir():
+            await asyncio.sleep(0.01)
+    assert await monitor.prepare_logs(disk.path / "pod", 60) == disk.path.stat().st_dev
+    assert await asyncio.gather(*(monitor.prepare_logs(tmp_path / "pod/two", 60) for _ in range(5)))
+    for helper in log_writers(monitor_pid(workshop.directory)):
+        end(helper)
+    await monitor.remove_logs(tmp_path / "pod", 60)
+    assert not (tmp_path / "pod").exists()
+
+
 # --- full ---------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,6 @@ What is the kernel's or another program's is replaced: chown, the tmpfs mount, t
 mount table and the node's devices, the mounting of image volumes. Everything else runs as in the daemon.
 """
 
-import asyncio
 import json
 import os
 import shutil
@@ -28,7 +27,6 @@ from cri.containers.record import Container, Phase
 from cri.defaults import handler_defaults
 from cri.handlers import Handlers
 from cri.images import verbs as images
-from cri.log_directories import LogDirectories
 from cri.names import container_name, sandbox_name
 from cri.node import Node
 from cri.paths import Paths
@@ -44,6 +42,7 @@ from oci import hostview
 from oci.cli import CliRuntime
 from oci.cli import Kind as RuntimeKind
 from oci.generate.inputs import DeviceNode, HostView, MountPoint, RuntimeView
+from oci.monitor.places import settle
 from storage.catalogue import Image
 from storage.manifest import ImageConfig
 
@@ -107,7 +106,7 @@ class Machine:
         sandbox.cgroup_parent = node.cgroup_driver.parent(sandbox_config.linux.cgroup_parent)
         run._make_files(node, sandbox)
         if sandbox_config.log_directory:
-            asyncio.run(run._settle_log_directory(node, sandbox))
+            settle(sandbox_config.log_directory)
         pinned = json.loads((self.directory / "pinned").read_text())
         if pause.needed(node, sandbox):
             pause._write_bundle(node, sandbox, self._pause, node.paths.pause_rootfs, ("/pause",))
@@ -176,7 +175,6 @@ class Machine:
             "cgroup_driver": FilesDriver(Hierarchy(())),
             "handlers": AbleHandlers({"runc": runtime}, "runc"),
             "host": self.host,
-            "log_directories": LogDirectories(),
             "defaults": handler_defaults(config, "runc"),
         }
         return Node(**parts)

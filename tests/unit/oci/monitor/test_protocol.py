@@ -24,6 +24,7 @@ REQUESTS: list[Request] = [
     protocol.Forget("c"),
     protocol.Adopt({"id": "c"}, ["pidfd"]),
     protocol.Reaped("c", 137),
+    protocol.LogPlace("settle", "/logs", 2.5),
     protocol.StuckLogs(2.5),
     protocol.Settle(),
     protocol.Shutdown(),
