@@ -15,6 +15,7 @@ from tests.harness.daemon import Daemon, Settings
 from tests.harness.disks import Disk
 from tests.harness.disks import disk as a_disk
 from tests.integration.cri.conftest import CGROUP, IMAGE, import_busybox, left_over, pod_config, take_counts
+from tests.integration.oci.conftest import joined
 
 pytestmark = pytest.mark.root
 
@@ -65,9 +66,9 @@ class Node:
         return container
 
     def numbers(self, container: str) -> list[int]:
-        text = Path(self.client.container(container).log_path).read_text()
-        whole = text[: text.rfind("\n") + 1]  # a line may just be being written
-        return [int(line.rsplit(" ", 1)[1]) for line in whole.splitlines()]
+        text = Path(self.client.container(container).log_path).read_bytes()
+        lines = joined(text[: text.rfind(b"\n") + 1])  # more may just be being written
+        return [int(line) for line in lines[: lines.rfind(b"\n") + 1].splitlines()]
 
     def until(self, container: str, count: int) -> None:
         eventually(lambda: len(self.numbers(container)), lambda now: now >= count, f"{count} lines")
