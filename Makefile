@@ -70,6 +70,7 @@ uninstall: ## Remove what make install has put there; state and changed configur
 	@$(PYTHON) -m tools.packaging.install $(LAYOUT) --remove
 
 deb: ## Build a Debian package into dist/: for this Debian, or SUITE=trixie in a chroot (root)
+	@$(if $(SUITE),tools/setup packages,PYTHON='$(PYTHON)' tools/setup packaging)
 	@$(PYTHON) -m tools.packaging.$(if $(SUITE),chroot $(SUITE),deb) dist
 
 install-test: setup ## Check the Debian package with lintian and systemd, install, remove and purge it in a chroot (root)

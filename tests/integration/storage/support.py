@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.harness.registry import registry_program
+
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 GZIP_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -170,7 +172,7 @@ def running_registry(directory: Path, *, htpasswd: bool = False) -> Iterator[Reg
         f"http:\n  addr: 127.0.0.1:{port}\n{auth}"
     )
     process = subprocess.Popen(
-        ["docker-registry", "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [registry_program(), "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     registry = Registry(port, storage, headers)
     try:
