@@ -52,10 +52,13 @@ class Creation:
             writer.open(self._output, self._request.log_timeout_s, self._opened)
 
     def _opened(self, refusal: Refusal | None) -> None:
-        if refusal is None:
-            self._run()
-        else:
+        if refusal is not None:
             self._fail(*refusal)
+        elif self._answer.peer.is_open:
+            self._run()
+        else:  # nobody would hear of the container
+            self._drop_log()
+            self._over()
 
     def _fail(self, kind: str, message: str) -> None:
         self._over()

@@ -22,6 +22,7 @@ import sys
 
 from host.memory import keep_freed_memory
 from host.spawn import PR_SET_DUMPABLE, become_subreaper, prctl
+from oci.monitor.complaints import Complaints
 from oci.monitor.node import Node
 from oci.monitor.reactor import Reactor, complain
 
@@ -36,6 +37,7 @@ def main() -> None:
     lock = _lock(f"{directory}/monitor.lock")
     if lock is None:
         sys.exit(f"a monitor for {directory} is running")
+    sys.stderr = Complaints(sys.stderr.fileno())
     _settle_down()
     reactor = Reactor()
     node = Node(reactor, directory, os.environ)

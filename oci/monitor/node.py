@@ -45,6 +45,7 @@ class Node:
         os.makedirs(f"{directory}/scratch", mode=0o700, exist_ok=True)
         self._live: dict[str, Container] = {}
         self._creating: set[str] = set()
+        self._settling: list[Answer] = []
         self._exited = {record.id: record for record in self._exits.read_all()}
         self._execs: dict[str, RunningExec] = {}
         self._attachments: dict[Peer, list[tuple[str, int]]] = {}
@@ -122,7 +123,15 @@ class Node:
                 container.detach(number)
 
     def _settle(self, answer: Answer, _: protocol.Settle, __: list[int]) -> None:
-        self._commands.when_idle(lambda: answer.done({}))
+        self._settling.append(answer)
+        self._tell_if_settled()
+
+    def _tell_if_settled(self) -> None:
+        """A create runs from its request on, though its log is opened first."""
+        if not self._creating:
+            settling, self._settling = self._settling, []
+            for answer in settling:
+                self._commands.when_idle(partial(answer.done, {}))
 
     def _shutdown(self, answer: Answer, _: protocol.Shutdown, __: list[int]) -> None:
         if not self.idle:
@@ -136,8 +145,12 @@ class Node:
         if request.id in self._live or request.id in self._creating:
             raise OSError(f"container {request.id[:13]} exists already")
         self._creating.add(request.id)
-        over = partial(self._creating.discard, request.id)
+        over = partial(self._create_is_over, request.id)
         Creation(answer, request, self._writers, self._commands, self._made, over).begin()
+
+    def _create_is_over(self, container_id: str) -> None:
+        self._creating.discard(container_id)
+        self._tell_if_settled()
 
     def _made(
         self, record: Record, output: Output, descriptors: Mapping[str, int], since: float

@@ -64,6 +64,11 @@ class Peer:
         sock.setblocking(False)
         reactor.watch(sock.fileno(), READ, self._readable)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer would reach it."""
+        return self._open
+
     def send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
         """Send now or when the peer reads; a closed connection drops it."""
         if not self._open:

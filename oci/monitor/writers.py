@@ -151,6 +151,8 @@ class Writer:
         for asked in self._asked.values():
             if asked.since_ns < oldest_ns:
                 found.setdefault(asked.order.id, (asked.since_ns, False))
+        if not found:
+            return []
         paths = {output.id: output.path for output in self._outputs.values()}
         return [
             Stuck(name, path, since_ns, is_refused)

@@ -57,8 +57,11 @@ class Pods:
         return Pod(pod_id, container)
 
 
-@pytest.fixture
-def served(daemon: Daemon) -> Served:
+@pytest.fixture(scope="module")
+def served(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """Once a container has had a log: its file system's log writer stays."""
+    Pods(daemon.client, tmp_path_factory.mktemp("logs")).run("true")
+    daemon.client.remove_all()
     return Served.by(daemon)
 
 
