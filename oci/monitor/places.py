@@ -103,7 +103,20 @@ class _Call:
         self.directory = directory
         self.done: Done | None = done
         self.timer: Timer | None = None
+        self.again: Callback | None = None
         self.after: list[Callback] = []  # calls for the same directory
+
+    def helper_died(self) -> None:
+        """Do it again, once: every verb may be repeated. Its time begins anew."""
+        if self.again is None or self.done is None:
+            self.end({}, Refusal("failed", f"the process died that was at log directory {self.directory}"))
+            return
+        if self.timer is not None:
+            self.timer.cancel()
+        self.again()
+        after, self.after = self.after, []
+        for callback in after:
+            callback()
 
     def end(self, result: Json, refusal: Refusal | None) -> None:
         """Tell who asked, once."""
@@ -139,7 +152,9 @@ class Places:
         self._idle: list[_Helper] = []
         self._busy: dict[str, _Helper] = {}
 
-    def call(self, verb: str, directory: str, timeout_s: float, done: Done) -> None:
+    def call(
+        self, verb: str, directory: str, timeout_s: float, done: Done, *, is_second: bool = False
+    ) -> None:
         """Do one of ``settle``, ``prepare`` and ``remove``; ``done`` once, with its result or a refusal.
 
         While an earlier call for the directory hangs, or too many others do, it is refused at once.
@@ -160,7 +175,10 @@ class Places:
         self._busy[directory] = helper
         call = helper.call = _Call(directory, done)
         call.timer = self._reactor.later(timeout_s, lambda: call.end({}, hung))
-        send_message(helper.sock, json.dumps([verb, directory]).encode())
+        if not is_second:
+            call.again = lambda: self.call(verb, directory, timeout_s, done, is_second=True)
+        with contextlib.suppress(OSError):  # it is dead: _ended() comes, with another
+            send_message(helper.sock, json.dumps([verb, directory]).encode())
 
     def _start(self) -> _Helper:
         since = time.monotonic()
@@ -202,7 +220,7 @@ class Places:
             self._idle.remove(helper)
         call = self._free(helper)
         if call is not None:
-            call.end({}, Refusal("failed", f"the process died that was at log directory {call.directory}"))
+            call.helper_died()
 
     def _hang_up(self, helper: _Helper) -> None:
         if helper.sock.fileno() >= 0:

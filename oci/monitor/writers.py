@@ -34,7 +34,9 @@ from oci.monitor.writer_words import (
 
 Done = Callable[[Refusal | None], None]
 _REPLY_BYTES = 8192
-_RESTART_S = 1.0  # between the starts of writers that die at once
+_RESTART_S = 1.0  # before the next one is started, when some have died …
+_EARLY_S = 1.0  # … so soon after their start …
+_EARLY_DEATHS = 3  # … in a row
 _QUEUE_LIMIT = 4096  # orders for a writer that takes none
 
 
@@ -86,6 +88,7 @@ class Writer:
         self._sock: socket.socket | None = None
         self._pid = 0  # 0: not needed yet; -1: it died, or could not be started, and another try is to come
         self._started = 0.0
+        self._early_deaths = 0
         self._closed = False
 
     # --- what containers ask for ------------------------------------------------------------------
@@ -258,8 +261,11 @@ class Writer:
         complain(f"log writer {self._pid} of device {self._device} died, wait status {wait_status}")
         self._hang_up()
         self._pid = -1
-        wait_s = max(0.0, self._started + _RESTART_S - time.monotonic())
-        self._reactor.later(wait_s, self._replace)
+        self._early_deaths = self._early_deaths + 1 if time.monotonic() - self._started < _EARLY_S else 0
+        if self._early_deaths < _EARLY_DEATHS:
+            self._replace()
+        else:
+            self._reactor.later(_RESTART_S, self._replace)
 
     def _hang_up(self) -> None:
         if self._sock is not None:

@@ -14,6 +14,7 @@ from tests.harness.client import TIMEOUT_S, Client, container_config, eventually
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.disks import Disk
 from tests.harness.disks import disk as a_disk
+from tests.harness.patience import patient
 from tests.integration.cri.conftest import CGROUP, IMAGE, import_busybox, left_over, pod_config, take_counts
 from tests.integration.oci.conftest import joined
 
@@ -26,7 +27,7 @@ ON_DEMAND = "echo 0; until [ -e /sign/go ]; do sleep 0.02; done; seq 5000; exit 
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
-    made = Daemon(Settings(tables={"crio.runtime": {"log_timeout_s": 1}}))
+    made = Daemon(Settings(tables={"crio.runtime": {"log_timeout_s": int(patient(2))}}))
     import_busybox(made)
     made.start()
     Hierarchy.detect().create(CGROUP)  # as the kubelet does for its pods

@@ -78,6 +78,7 @@ async def until_stuck(workshop: Workshop, container_id: ContainerId) -> None:
 
 async def all_others_go_on(workshop: Workshop, bystander: ContainerId) -> None:
     """Exec, create, start, exit, stop and logs of who has his log elsewhere."""
+    workshop.log_timeout_s = 60  # those that come are in no hurry
     done = await exec_sync(workshop.monitor, bystander, workshop.runtime, process("/bin/echo", "well"))
     assert done.stdout == b"well\n"
     short = await workshop.run("/bin/sh", "-c", "echo bye; exit 9")
@@ -154,6 +155,7 @@ async def test_a_frozen_disk_holds_up_its_own_logs_alone(
     await until_stuck(workshop, held)
     await all_others_go_on(workshop, bystander)
 
+    workshop.log_timeout_s = 0.5
     with pytest.raises(LogHung, match=rf"{disk.path}/.*has not answered"):
         await workshop.create("/bin/true", place=disk.path)
     with pytest.raises(LogHung, match=str(workshop.log_path(held))):

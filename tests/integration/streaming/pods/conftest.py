@@ -59,8 +59,8 @@ class Pods:
 
 @pytest.fixture(scope="module")
 def served(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Served:
-    """Once a container has had a log: its file system's log writer stays."""
-    Pods(daemon.client, tmp_path_factory.mktemp("logs")).run("true")
+    """Once there was a container with a log, and a pause process without: their log writers stay."""
+    Pods(daemon.client, tmp_path_factory.mktemp("logs")).run("true", pid=pb.POD)
     daemon.client.remove_all()
     return Served.by(daemon)
 
