@@ -13,6 +13,7 @@ import json
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -26,7 +27,9 @@ from oci.monitor.writer_words import HUNG, Refusal
 _MODE = 0o755  # as the kubelet makes them: whoever ships logs may read there
 _MESSAGE_BYTES = 64 * 1024
 _SPARE = 1  # helpers that are kept for the next call
-_HELPERS = 64
+_AT_ONCE = 4  # calls that others wait for …
+_PATIENCE_S = 0.1  # … for so long: they may hang
+_HANGING = 64  # more are refused
 
 Json = dict[str, Any]
 Done = Callable[[Json, Refusal | None], None]
@@ -151,9 +154,17 @@ class Places:
         self._children = children
         self._idle: list[_Helper] = []
         self._busy: dict[str, _Helper] = {}
+        self._waiting: deque[tuple[Timer, Callback]] = deque()
 
     def call(
-        self, verb: str, directory: str, timeout_s: float, done: Done, *, is_second: bool = False
+        self,
+        verb: str,
+        directory: str,
+        timeout_s: float,
+        done: Done,
+        is_second: bool = False,
+        *,
+        is_patient: bool = False,
     ) -> None:
         """Do one of ``settle``, ``prepare`` and ``remove``; ``done`` once, with its result or a refusal.
 
@@ -164,8 +175,12 @@ class Places:
         if before is not None and before.call is not None and before.call.done is not None:
             before.call.after.append(lambda: self.call(verb, directory, timeout_s, done))
             return
-        if before is not None or len(self._busy) >= _HELPERS:
+        hanging = sum(one.call is not None and one.call.done is None for one in self._busy.values())
+        if before is not None or hanging >= _HANGING:
             done({}, hung)
+            return
+        if not self._idle and len(self._busy) - hanging >= _AT_ONCE and not is_patient:
+            self._wait(lambda: self.call(verb, directory, timeout_s, done, is_second, is_patient=True))
             return
         try:
             helper = self._idle.pop() if self._idle else self._start()
@@ -179,6 +194,18 @@ class Places:
             call.again = lambda: self.call(verb, directory, timeout_s, done, is_second=True)
         with contextlib.suppress(OSError):  # it is dead: _ended() comes, with another
             send_message(helper.sock, json.dumps([verb, directory]).encode())
+
+    def _wait(self, go_on: Callback) -> None:
+        """Call later: when a helper is free, or when those before take too long."""
+        timer = self._reactor.later(_PATIENCE_S, self._go_on)
+        self._waiting.append((timer, go_on))
+
+    def _go_on(self) -> None:
+        """With the call that has waited longest."""
+        if self._waiting:
+            timer, go_on = self._waiting.popleft()
+            timer.cancel()
+            go_on()
 
     def _start(self) -> _Helper:
         since = time.monotonic()
@@ -206,6 +233,7 @@ class Places:
             self._hang_up(helper)
         if call is not None:
             call.end(result, None if refusal is None else Refusal(*refusal))
+        self._go_on()
 
     def _free(self, helper: _Helper) -> _Call | None:
         call, helper.call = helper.call, None

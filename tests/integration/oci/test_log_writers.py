@@ -221,6 +221,11 @@ async def test_directories_on_a_frozen_disk_hold_up_those_who_want_them_there_al
             await asyncio.sleep(0.01)
     assert await monitor.prepare_logs(disk.path / "pod", 60) == disk.path.stat().st_dev
     assert await asyncio.gather(*(monitor.prepare_logs(tmp_path / "pod/two", 60) for _ in range(5)))
+    many = [tmp_path / f"pods/{number}" for number in range(200)]
+    assert await asyncio.gather(*(monitor.prepare_logs(one, 60) for one in many)) == [
+        tmp_path.stat().st_dev
+    ] * len(many)
+    assert len(list((tmp_path / "pods").iterdir())) == len(many)
     for helper in log_writers(monitor_pid(workshop.directory)):
         end(helper)
     await monitor.remove_logs(tmp_path / "pod", 60)
