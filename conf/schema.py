@@ -34,7 +34,8 @@ class ApiTable:
     )
     stream_address: str = option(
         "127.0.0.1",
-        "Address of the server for exec, attach and port-forward. The kubelet of this node connects to it.",
+        "Address of the server for exec, attach and port-forward. The kubelet of this node connects to it. "
+        "Empty: all addresses.",
     )
     stream_port: Port = option(Port(0), "Port of the streaming server; 0 takes a free one.")
     stream_enable_tls: bool = option(False, "Serve streaming over TLS.")
@@ -256,6 +257,27 @@ class ImageTable:
         "A connection to a registry that brings nothing for this time is begun anew, a few times; "
         "0 means never.",
         unit="s",
+    )
+    pull_minimum_rate: int = option(
+        1024,
+        "Fewest bytes a second that a registry must bring over pull_progress_timeout; slower connections are "
+        "begun anew, a few times. 0: no bound.",
+        unit="bytes",
+        own=True,
+    )
+    pull_deadline: Seconds = option(
+        Seconds(6 * 3600.0),
+        "Time for a whole pull; one that is not done then is undone. 0 means no bound.",
+        unit="s",
+        reload=True,
+        own=True,
+    )
+    pull_abandoned_timeout: Seconds = option(
+        Seconds(120.0),
+        "How long a pull goes on whose callers have all gone, unless one comes back.",
+        unit="s",
+        reload=True,
+        own=True,
     )
     registries_conf: Path = option(
         Path("/etc/containers/registries.conf"), "Mirrors, blocked registries and search list.", reload=True

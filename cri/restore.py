@@ -13,10 +13,14 @@ from cri.containers import record as containers
 from cri.containers.remove import release as release_container
 from cri.containers.stop import kill
 from cri.forget import forget
+from cri.grpc_errors import message_of, unforeseen
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import record as sandboxes
 from cri.sandboxes.release import undo as undo_sandbox
+from cri.subject import of_id, of_sandbox
+from host.namespaces import is_pinned
 from oci.monitor.protocol import Record
 from oci.monitor.types import Exited, MonitorFailed, MonitorUnavailable, NotLive, UnknownContainer
 
@@ -81,15 +85,22 @@ def _reconcile_container(node: Node, container: containers.Container, seen: Reco
     elif seen.state == "running":
         container.phase = containers.Phase.RUNNING
         container.started_ns = container.started_ns or seen.started_at_ns
+    if container.phase is containers.Phase.EXITED:
+        exits.tell(node, container)
     node.records.put(containers.KIND, container.to_row())
 
 
 def _reconcile_sandbox(node: Node, sandbox: sandboxes.Sandbox, seen: Record | None) -> None:
-    if sandbox.phase is not sandboxes.Phase.READY or not sandbox.pause_pid:
+    if sandbox.phase is not sandboxes.Phase.READY:
         return
-    if seen is None or seen.state == "exited":
-        sandbox.phase = sandboxes.Phase.STOPPED
-        node.records.put(sandboxes.KIND, sandbox.to_row())
+    gone = [kind for kind, path in sandbox.namespaces.items() if not is_pinned(path)]
+    ended = bool(sandbox.pause_pid) and (seen is None or seen.state == "exited")
+    if not gone and not ended:
+        return
+    what = f"its namespaces are gone: {', '.join(gone)}" if gone else "its pause process has ended"
+    logger.warning("pod is not ready, %s", what, extra=fields(**of_sandbox(sandbox)))
+    sandbox.phase = sandboxes.Phase.STOPPED
+    node.records.put(sandboxes.KIND, sandbox.to_row())
 
 
 async def _undo_unfinished(node: Node) -> None:
@@ -97,7 +108,7 @@ async def _undo_unfinished(node: Node) -> None:
     for container in node.containers:
         if container.phase is containers.Phase.CREATING:
             undo = Operation("undo CreateContainer", container.id)
-            await _undone(undo, release_container(node, container, undo))
+            await _undone(node, undo, release_container(node, container, undo))
     for sandbox in node.sandboxes:
         if sandbox.phase is sandboxes.Phase.CREATING:
             undo = Operation("undo RunPodSandbox", sandbox.id)
@@ -105,14 +116,19 @@ async def _undo_unfinished(node: Node) -> None:
                 logger.info("%s %s done", undo.verb, undo.subject[:12])
 
 
-async def _undone(operation: Operation, work: Awaitable[None]) -> None:
+async def _undone(node: Node, operation: Operation, work: Awaitable[None]) -> None:
     """One that cannot be undone must not keep the daemon from starting: the next start tries again."""
+    told = of_id(node, operation.subject)
     try:
         await work
-        logger.info("%s %s done", operation.verb, operation.subject[:12])
-    except Exception:
-        logger.exception(
-            "%s %s failed: %s", operation.verb, operation.subject[:12], operation.describe_steps()
+        logger.info("%s done", operation.verb, extra=fields(**told))
+    except Exception as error:
+        logger.error(
+            "%s failed: %s",
+            operation.verb,
+            message_of(error),
+            exc_info=unforeseen(error),
+            extra=fields(**told, steps=operation.describe_steps()),
         )
 
 

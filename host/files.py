@@ -29,7 +29,7 @@ class FileTooLarge(ResourceExhausted):
     """A file holds more bytes than its reader accepts."""
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+def write_atomic(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
     """Replace ``path`` by a file holding ``data``: readers see the old or the new content, never a part.
 
     With ``durable`` the content is on disk before the name is, and the name before this returns.

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, kernel, logs, options, places, programs
+from cri.cli.examine import cgroups, files, images, kernel, logs, options, places, programs
 from cri.cli.examine.findings import Finding, Level, verdict, warning
 from cri.cli.ops import NoDaemon, status_info
+from cri.cli.output import say
 from host.cgroups import Hierarchy
+from host.environment import of_helpers
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
 
 VERSION_TIMEOUT_S = 10
@@ -26,8 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_configuration(arguments)
     findings = [*(warning("configuration", text) for text in loaded.warnings), *examine(loaded.config)]
     for finding in findings:
-        print(finding)
-    print(verdict(findings))
+        say(str(finding))
+    say(verdict(findings))
     return int(any(finding.level is Level.FAILS for finding in findings))
 
 
@@ -52,7 +54,9 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.filesystems(config, parse_mountinfo(mountinfo))
     yield from places.listener(config.api.listen)
     yield from places.disk(config)
+    yield from images.images(config.root)
     yield from options.options(config, os.uname().machine)
+    yield from files.files(config)
     yield from logs.stuck(stuck_logs(config))
 
 
@@ -91,7 +95,13 @@ def first_line_of_version(path: str) -> str:
     """
     try:
         done = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=True
+            [path, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=VERSION_TIMEOUT_S,
+            check=True,
+            env=of_helpers(os.environ),
+            umask=0o022,
         )
     except subprocess.SubprocessError as error:
         raise OSError(str(error)) from error

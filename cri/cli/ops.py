@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from api.errors import Unavailable
 from cri.cli.arguments import load_configuration
+from cri.cli.output import say
 
 TIMEOUT_S = 5.0
 
@@ -24,13 +25,13 @@ def run(arguments: argparse.Namespace) -> int:
     info = status_info(str(listen))
     running = json.loads(info["operations"])["running"]
     for operation in running:
-        print(
+        say(
             f"{operation['seconds']:8.1f} s  {operation['verb']} {operation['subject']}: {operation['steps']}"
         )
     if not running:
-        print("nothing is running")
+        say("nothing is running")
     for text in json.loads(info.get("stuckLogs", "[]")):  # an older daemon says nothing of them
-        print(text)
+        say(text)
     return 0
 
 

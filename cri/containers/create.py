@@ -10,20 +10,23 @@ from pathlib import Path
 from api.errors import AlreadyExists, InvalidArgument
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
-from cri import log_paths
+from cri import log_paths, reach
 from cri.containers import bundle, image_volumes, prepared_mounts, stdio
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.remove import release
 from cri.containers.signals import stop_signal
 from cri.containers.update import with_swap
+from cri.grpc_errors import message_of, unforeseen
 from cri.images import verbs as images
+from cri.logs import fields
 from cri.names import container_name
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import record as sandboxes
 from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Sandbox
+from cri.subject import of_container
 from oci.monitor.types import CreateContainer
 from storage.catalogue import Image
 
@@ -107,6 +110,8 @@ async def _create(
         await _undo(node, operation, container, error)
         raise
     publish(node, container, pb.CONTAINER_CREATED_EVENT)
+    told = fields(**of_container(node, container), image_id=image.id, ms=operation.milliseconds())
+    logger.info("container created", extra=told)
     return container.id
 
 
@@ -116,8 +121,12 @@ async def _undo(node: Node, operation: Operation, container: Container, cause: B
     try:
         await release(node, container, operation)
     except Exception as error:
-        logger.exception(
-            "the undo of CreateContainer %s failed: %s", container.id[:12], operation.describe_steps()
+        told = fields(**of_container(node, container), steps=operation.describe_steps())
+        logger.error(
+            "the undo of CreateContainer failed: %s",
+            message_of(error),
+            exc_info=unforeseen(error),
+            extra=told,
         )
         cause.add_note(
             f"its undo failed too ({error}): removing sandbox {container.sandbox_id[:12]} repeats it"
@@ -135,17 +144,15 @@ def _record(node: Node, name: str, sandbox: Sandbox, config: pb.ContainerConfig,
         image_id=image.id,
         image_ref=next(iter(image.repo_digests), image.id),
         created_ns=time.time_ns(),
-        log_path=_log_path(node, sandbox, config),
+        log_path=_log_path(node, sandbox, config, identifier),
         cgroup_path=container_cgroup(sandbox, identifier),
         stop_signal=stop_signal(config.stop_signal, image.config.stop_signal),
     )
 
 
-def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> Path | None:
-    """Where the log goes: below the pod's log directory; without ``log_path`` output is dropped."""
-    if not config.log_path:
-        return None
-    return log_paths.below(_log_directory(node, sandbox), config.log_path)
+def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig, identifier: ContainerId) -> Path:
+    """Where the log goes: below the pod's log directory; a request without ``log_path`` has it by its id."""
+    return log_paths.below(_log_directory(node, sandbox), config.log_path or f"{identifier}.log")
 
 
 def _log_directory(node: Node, sandbox: Sandbox) -> Path:
@@ -158,10 +165,11 @@ async def _settled_log(node: Node, container: Container, sandbox: Sandbox) -> tu
     if container.log_path is None:
         return None, 0
     timeout_s = node.config.runtime.log_timeout_s
+    directory = _log_directory(node, sandbox)
     if sandbox.log_directory is None:  # an earlier daemon's sandbox, or one without a directory of its own
-        sandbox.log_directory = await node.monitor.settle_logs(_log_directory(node, sandbox), timeout_s)
+        sandbox.log_directory = await node.monitor.settle_logs(directory, timeout_s)
         node.records.put(sandboxes.KIND, sandbox.to_row())
-    settled = log_paths.below(sandbox.log_directory, container.config.log_path)
+    settled = sandbox.log_directory / container.log_path.relative_to(directory)
     return settled, await node.monitor.prepare_logs(settled.parent, timeout_s)
 
 
@@ -189,7 +197,13 @@ async def _make(
     )
     with operation.step("limits"):
         await node.cgroup_driver.keep(container.cgroup_path, limits)
-    await asyncio.to_thread(prepared_mounts.release, node, container.id)
+    await asyncio.to_thread(_put_aids_away, node, container.id)
+
+
+def _put_aids_away(node: Node, identifier: ContainerId) -> None:
+    """What only the creation needs."""
+    prepared_mounts.release(node, identifier)
+    reach.detach(node.paths, identifier)
 
 
 def _request(

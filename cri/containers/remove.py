@@ -1,16 +1,22 @@
 """RemoveContainer: end it, delete it in the runtime, give back its files."""
 
 import asyncio
+import logging
 
 from api.runtime.v1 import api_pb2 as pb
+from cri import reach
 from cri.containers import prepared_mounts
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container
 from cri.containers.stop import stop
 from cri.forget import forget
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
+from cri.subject import of_container
 from host.files import remove_tree
+
+logger = logging.getLogger(__name__)
 
 
 async def remove_container(node: Node, request: pb.RemoveContainerRequest) -> pb.RemoveContainerResponse:
@@ -33,6 +39,8 @@ async def _remove(node: Node, operation: Operation, container: Container) -> Non
         await stop(node, container, 0)
     await release(node, container, operation)
     publish(node, container, pb.CONTAINER_DELETED_EVENT)
+    told = fields(**of_container(node, container), ms=operation.milliseconds())
+    logger.info("container removed", extra=told)
 
 
 async def release(node: Node, container: Container, operation: Operation) -> None:
@@ -46,6 +54,7 @@ async def release(node: Node, container: Container, operation: Operation) -> Non
                 await node.cgroup_driver.remove(container.cgroup_path)
     with operation.step("file system release"):
         await asyncio.to_thread(prepared_mounts.release, node, container.id)
+        await asyncio.to_thread(reach.remove, node.paths, container.id)
         await node.rootfs.remove(container.id)
         await asyncio.to_thread(remove_tree, bundle)
     with operation.step("monitor forget"):

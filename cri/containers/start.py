@@ -9,9 +9,11 @@ from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.status import get_finished
 from cri.containers.stop import kill
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes.record import Phase as SandboxPhase
+from cri.subject import of_container
 from oci.monitor.types import MonitorUnavailable, UnknownContainer
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,8 @@ async def _start(node: Node, operation: Operation, container: Container) -> None
         container.phase = Phase.RUNNING
     node.records.put(KIND, container.to_row())
     publish(node, container, pb.CONTAINER_STARTED_EVENT)
+    told = fields(**of_container(node, container), pid=container.pid, ms=operation.milliseconds())
+    logger.info("container started", extra=told)
 
 
 async def _end(node: Node, container: Container) -> None:

@@ -1,21 +1,33 @@
 """ImageService (api.proto): the store's images as CRI messages, and pulls."""
 
-import base64
-import binascii
 import json
+import logging
+import time
 from collections.abc import AsyncIterator
 
-from api.errors import InvalidArgument
+from api.errors import FailedPrecondition, InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
+from cri.logs import fields
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
 from storage.catalogue import Image
 from storage.overlay import ImageNotFound
-from storage.registry.auth import Credentials
+from storage.registry.auth import BadAuthFile, Credentials, decode_auth
+
+
+class ImageDamaged(FailedPrecondition):
+    """The image is here but cannot be read."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class BadAuthConfig(InvalidArgument):
     """AuthConfig.auth is not base64 of ``user:password``."""
+
+
+class ImageInUse(FailedPrecondition):
+    """A container shows the image as a volume."""
 
 
 def user_fields(user: str) -> tuple[pb.Int64Value | None, str]:
@@ -23,14 +35,14 @@ def user_fields(user: str) -> tuple[pb.Int64Value | None, str]:
     name = user.partition(":")[0]
     if not name:
         return pb.Int64Value(value=0), ""
-    if name.isdecimal():
+    if name.isascii() and name.isdecimal():
         return pb.Int64Value(value=int(name)), ""
     return None, name
 
 
 def message(image: Image) -> pb.Image:
     """The one message for an image, whatever reference it was asked by."""
-    uid, username = user_fields(image.user)
+    uid, username = (None, "") if image.fault else user_fields(image.user)
     return pb.Image(
         id=image.id,
         repo_tags=image.repo_tags,
@@ -47,18 +59,18 @@ def credentials(auth: pb.AuthConfig) -> Credentials | None:
 
     Raises:
         BadAuthConfig: ``auth`` is set and malformed.
+        BadCredentials: they cannot be sent.
     """
     username, password = auth.username, auth.password
     if auth.auth and not username:
         try:
-            username, colon, password = base64.b64decode(auth.auth, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            colon = ""
-        if not colon:
-            raise BadAuthConfig("auth.auth is not base64 of user:password")
+            username, password = decode_auth(auth.auth, "auth.auth")
+        except BadAuthFile as error:
+            raise BadAuthConfig("auth.auth is not base64 of user:password") from error
     if not (username or auth.identity_token or auth.registry_token):
         return None
-    return Credentials(username, password, auth.identity_token, auth.registry_token)
+    found = Credentials(username, password, auth.identity_token, auth.registry_token, auth.server_address)
+    return found.check("auth")
 
 
 def get(node: Node, reference: str) -> Image:
@@ -66,10 +78,13 @@ def get(node: Node, reference: str) -> Image:
 
     Raises:
         ImageNotFound: it must be pulled first.
+        ImageDamaged: it must be removed, and pulled again.
     """
     image = node.images.find(reference)
     if image is None:
         raise ImageNotFound(f"image {reference!r} is not on this node: pull it first")
+    if image.fault:
+        raise ImageDamaged(f"image {image.id} cannot be used: {image.fault}; remove it and pull it again")
     return image
 
 
@@ -128,16 +143,43 @@ async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageRe
     reference = request.image.image
     if not reference:
         raise InvalidArgument("image.image is empty: name the image to pull")
+    begun = time.monotonic()
     image = await node.images.pull(reference, credentials(request.auth))
+    took_ms = round((time.monotonic() - begun) * 1000, 1)
+    told = fields(image=reference, image_id=image.id, size_bytes=image.size_bytes, ms=took_ms)
+    logger.info("image pulled", extra=told)
     return pb.PullImageResponse(image_ref=image.id)
 
 
 async def remove_image(node: Node, request: pb.RemoveImageRequest) -> pb.RemoveImageResponse:
-    """Remove the image with all its names; one that is not there is fine."""
+    """Remove the image with all its names; one that is not there is fine.
+
+    Raises:
+        ImageInUse: a container shows it as a volume.
+    """
     if not request.image.image:
         raise InvalidArgument("image.image is empty: name the image to remove")
+    image = node.images.find(request.image.image)
+    if image is not None:
+        require_unused(node, image)
     await node.images.remove(request.image.image)
+    logger.info("image removed", extra=fields(image=request.image.image))
     return pb.RemoveImageResponse()
+
+
+def require_unused(node: Node, image: Image) -> None:
+    """Refuse while a container shows the image as a volume, as CRI-O does.
+
+    Raises:
+        ImageInUse: naming the container.
+    """
+    names = {image.id, *image.repo_digests}
+    for container in node.containers:
+        if any(mount.image.image_ref in names for mount in container.config.mounts if mount.image.image):
+            raise ImageInUse(
+                f"image {image.id} is in use: container {container.config.metadata.name} "
+                f"({container.id[:12]}) has it as a volume: remove that first"
+            )
 
 
 async def image_fs_info(node: Node, request: pb.ImageFsInfoRequest) -> pb.ImageFsInfoResponse:

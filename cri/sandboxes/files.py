@@ -38,7 +38,7 @@ def make(
 ) -> None:
     """Make the sandbox's directory with its files, which belong to ``owner``, the uid and gid on the node of
     the pod's root; blocks for a few file operations."""
-    directory.mkdir(mode=0o711, parents=True)
+    directory.mkdir(mode=0o700, parents=True)
     text = resolv_conf(config.dns_config)
     if text is None:
         text = HOST_RESOLV_CONF.read_text() if HOST_RESOLV_CONF.exists() else ""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from api.ids import ContainerId
 from api.runtime.v1 import api_pb2 as pb
-from cri import apparmor, spec_file, translate
+from cri import apparmor, reach, spec_file, translate
 from cri.defaults import with_localhost_profile
 from cri.forget import forget
 from cri.node import Node
@@ -44,6 +44,7 @@ async def start(node: Node, sandbox: Sandbox, directory: Path) -> int:
     # Noted first: from here on a crash must end it.
     created = await node.monitor.create(CreateContainer(id=identifier, runtime=runtime, bundle=bundle))
     sandbox.pause_pid = created.pid
+    await asyncio.to_thread(reach.detach, node.paths, sandbox.id)
     await node.monitor.start(identifier, runtime, node.config.runtime.runtime_command_timeout_s)
     return created.pid
 
@@ -53,7 +54,9 @@ async def _program(node: Node, sandbox: Sandbox) -> tuple[Path, tuple[str, ...]]
     reference = node.config.image.pause_image
     if not reference:
         return node.paths.pause_rootfs, (PROGRAM_PATH,)
-    image = node.images.find(reference) or await node.images.pull(reference)
+    image = node.images.find(reference)
+    if image is None or image.fault:
+        image = await node.images.pull(reference)
     rootfs = await node.rootfs.prepare(ContainerId(sandbox.id), image, sandbox.namespaces.get("user"))
     command = tuple(shlex.split(node.config.image.pause_command))
     return rootfs, command or (*image.config.entrypoint, *image.config.cmd)
@@ -63,6 +66,8 @@ def _write_bundle(
     node: Node, sandbox: Sandbox, bundle: Path, rootfs: Path, arguments: tuple[str, ...]
 ) -> None:
     bundle.mkdir(mode=0o700)
+    if sandbox.has_user_namespace:
+        rootfs = reach.attach(node.paths, sandbox.id, rootfs, sandbox.root_ids[1])
     security = translate.sandbox_security_context(sandbox.config.linux.security_context)
     uids, gids = id_mappings(sandbox)
     label = process_label_of(security.selinux)
@@ -95,5 +100,6 @@ async def end(node: Node, sandbox: Sandbox) -> None:
     await node.handlers.get(sandbox.runtime).delete(sandbox.id, force=True)
     await forget(node, identifier)
     await node.cgroup_driver.remove(pause_cgroup(sandbox))
+    await asyncio.to_thread(reach.remove, node.paths, sandbox.id)
     await node.rootfs.remove(identifier)  # the image may have been configured then and not be now
     sandbox.pause_pid = 0

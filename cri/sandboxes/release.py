@@ -5,10 +5,13 @@ import asyncio
 import logging
 from pathlib import Path
 
+from cri.grpc_errors import message_of, unforeseen
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import files, network, pause
 from cri.sandboxes.record import KIND, Phase, Sandbox
+from cri.subject import of_sandbox
 from host.namespaces import unpin
 from oci.monitor.types import LogHung
 
@@ -56,8 +59,9 @@ async def undo(node: Node, sandbox: Sandbox, operation: Operation) -> Exception 
     try:
         await release(node, sandbox, operation)
     except Exception as error:
-        logger.exception(
-            "the undo of RunPodSandbox %s failed: %s", sandbox.id[:12], operation.describe_steps()
+        told = fields(**of_sandbox(sandbox), steps=operation.describe_steps())
+        logger.error(
+            "the undo of RunPodSandbox failed: %s", message_of(error), exc_info=unforeseen(error), extra=told
         )
         sandbox.phase = Phase.STOPPED
         sandbox.undo_failed = True

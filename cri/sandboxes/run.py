@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from api.errors import AlreadyExists
 from api.ids import SandboxId, new_sandbox_id
 from api.runtime.v1 import api_pb2 as pb
+from cri.logs import fields
 from cri.names import sandbox_name
 from cri.node import Node
 from cri.operations import Operation
@@ -16,9 +18,12 @@ from cri.sandboxes import files, network, pause, validate
 from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import KIND, Phase, Sandbox
 from cri.sandboxes.release import release, undo
+from cri.subject import of_sandbox
 from host.namespaces import Kind, SysctlRefused, pin, sysctl_path
 from host.userns import pin_owned
 from oci.generate.namespaces import id_entries
+
+logger = logging.getLogger(__name__)
 
 
 class SandboxExists(AlreadyExists):
@@ -72,6 +77,10 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
                 f"its undo failed too ({failed}): stopping or removing sandbox {sandbox.id[:12]} repeats it"
             )
         raise
+    told = fields(
+        **of_sandbox(sandbox), ips=",".join(sandbox.ips), handler=sandbox.runtime, ms=operation.milliseconds()
+    )
+    logger.info("pod started", extra=told)
     return sandbox.id
 
 

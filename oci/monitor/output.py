@@ -12,7 +12,7 @@ import struct
 import termios
 import time
 
-from oci.monitor.crilog import Stamps, log_lines
+from oci.monitor.crilog import Stamps, end_of_line, log_lines
 from oci.monitor.journal import CHUNK_BYTES, Chunk, Journal, Slot
 from oci.monitor.logfile import LogFile
 from oci.monitor.pace import Allowance, Pace
@@ -117,6 +117,7 @@ class Stream:
         self._left: Chunk | None = None  # by a writer before, to be logged first
         self._retry_s = _LOG_RETRY_S
         self._is_over_rate = False
+        self._within_line = False  # what is in the log of this stream ends with a P piece
         self._draining = False
 
     @property
@@ -157,6 +158,7 @@ class Stream:
         if self._log is None or not chunk.data:
             slot.done()
             return
+        self._within_line = not chunk.data.endswith(b"\n")
         self._left, self._slot = chunk, slot
         self._log_what_is_left()
 
@@ -171,8 +173,14 @@ class Stream:
             self._reactor.unwatch(self.descriptor)
 
     def close(self) -> None:
-        """Stop reading; sinks close when they have all. Idempotent."""
+        """Stop reading; sinks close when they have all. Idempotent.
+
+        While the log has no room for the end of the last line, the stream stays, and its end is read again.
+        """
         if self.ended:
+            return
+        self._end_line()
+        if self.stalled:
             return
         self._reactor.unwatch(self.descriptor)
         os.close(self.descriptor)
@@ -202,6 +210,7 @@ class Stream:
             return False
         self._pace.note(len(data))
         if self._log is not None:
+            self._within_line = not data.endswith(b"\n")
             self._write_log(log_lines(self._stamps.render(now), self._log_name.encode(), data))
         for sink in list(self.sinks):
             sink.write(data)
@@ -229,6 +238,11 @@ class Stream:
         data = slot.read(self.descriptor, length, self._container_id, self._log_name, now, self._log.place())
         self._slot = slot
         return data
+
+    def _end_line(self) -> None:
+        if self._log is not None and self._within_line and not self.stalled:
+            self._within_line = False
+            self._write_log(end_of_line(self._stamps.render(time.time_ns()), self._log_name.encode()))
 
     def _write_log(self, lines: bytes) -> None:
         assert self._log is not None

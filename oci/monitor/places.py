@@ -42,11 +42,19 @@ def settle(directory: str) -> Json:
         LinkOnTheWay: it is itself a symbolic link.
     """
     parent, name = os.path.split(os.path.abspath(directory))
-    if not os.path.isdir(parent):
-        os.makedirs(parent, _MODE, exist_ok=True)
+    _make_above(parent)
     settled = os.path.join(os.path.realpath(parent), name)
     os.close(make_directories_without_links(settled, _MODE))
     return {"path": settled}
+
+
+def _make_above(directory: str) -> None:
+    """Make what is missing above pods' directories; links are followed there."""
+    if not os.path.isdir(directory):
+        _make_above(os.path.dirname(directory))
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory)
+            os.chmod(directory, _MODE)  # whatever the umask
 
 
 def prepare(directory: str) -> Json:

@@ -1,23 +1,29 @@
 """Small parts of HTTP that the registry client needs: bounded bodies, error bodies, proxies, TLS."""
 
-import json
 import os
+import re
 import ssl
-import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+from storage.bounded_json import BadJson, bounded_json
+from storage.registry.proxies import Proxies
+
+HTTPS_PORT = 443
+_VALUES = 10_000
+_HOST = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9._:\[\]-]*")
+# Of OpenSSL (verify(1)): the issuer is missing, or the chain ends with one that nobody vouches for.
+_UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 
 
-async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    """The body, or None when it is longer than ``limit``."""
+async def read_bounded(chunks: AsyncIterator[bytes], limit: int) -> bytes | None:
+    """A body, or None when it is longer than ``limit``."""
     data = bytearray()
-    async for chunk in response.content.iter_any():
+    async for chunk in chunks:
         data += chunk
         if len(data) > limit:
             return None
@@ -26,6 +32,8 @@ async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | 
 
 def in_words(error: Exception) -> str:
     """What failed, for people: aiohttp's own text of a failed connection shows a Python object's address."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return _untrusted(error)
     cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
     if cause is None:
         return str(error) or type(error).__name__
@@ -33,10 +41,21 @@ def in_words(error: Exception) -> str:
     return f"cannot connect: {os.strerror(cause.errno) if plain else cause}"
 
 
+def _untrusted(error: aiohttp.ClientConnectorCertificateError) -> str:
+    why = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+    if getattr(error.certificate_error, "verify_code", 0) not in _UNKNOWN_AUTHORITY:
+        return f"its certificate is not valid: {why}"
+    host = error.host if error.port == HTTPS_PORT else f"{error.host}:{error.port}"
+    return (
+        f"its certificate is of an authority that this node does not know ({why}): "
+        f"put that authority's certificate, PEM, into /etc/containers/certs.d/{host}/ca.crt"
+    )
+
+
 def json_object(data: bytes | None) -> Mapping[str, Any]:
     try:
-        document = json.loads(data or b"")
-    except ValueError:
+        document = bounded_json(data or b"", "answer", values=_VALUES)
+    except BadJson:
         return {}
     return document if isinstance(document, dict) else {}
 
@@ -50,27 +69,42 @@ def error_message(data: bytes) -> str:
     return " ".join(data[:200].decode(errors="replace").split())
 
 
-def proxy_for(target: URL) -> str | None:
-    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY ask for; never one for the loopback."""
-    host = target.host or ""
-    if host in _LOOPBACK or host.startswith("127."):
-        return None
-    proxy = urllib.request.getproxies().get(target.scheme)
-    if not proxy or urllib.request.proxy_bypass(host):
-        return None
-    return proxy
+def proxy_for(target: URL) -> URL | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY ask for; never one for the loopback.
+
+    Raises:
+        BadProxy: the one that is named cannot be used.
+    """
+    return Proxies.read(os.environ).proxy_for(target)
 
 
-def tls_context(host: str, certs_dirs: Iterable[Path], *, verify: bool) -> ssl.SSLContext:
-    """System roots plus what certs.d/<host> has (containers-certs.d(5)); blocking."""
+def tls_context(
+    host: str, certs_dirs: Iterable[Path], *, verify: bool, trusted_for: str = ""
+) -> ssl.SSLContext:
+    """System roots plus what certs.d/<host> has (containers-certs.d(5)); blocking.
+
+    The authorities of ``trusted_for``, the registry that names ``host``, count as well; its client
+    certificates do not, since they are credentials.
+    """
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     for directory in certs_dirs:
-        place = directory / host
-        for authority in sorted(place.glob("*.crt")):
-            context.load_verify_locations(authority)
-        for certificate in sorted(place.glob("*.cert")):
-            context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+        for place in _places(directory, trusted_for, host):
+            for authority in sorted(place.glob("*.crt")):
+                context.load_verify_locations(authority)
+        for place in _places(directory, host):
+            for certificate in sorted(place.glob("*.cert")):
+                context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     return context
+
+
+def has_certificates(host: str, certs_dirs: Iterable[Path]) -> bool:
+    """True when certs.d has a directory for ``host``; blocking."""
+    return any(place.is_dir() for directory in certs_dirs for place in _places(directory, host))
+
+
+def _places(directory: Path, *hosts: str) -> list[Path]:
+    """Directories of hosts; a stranger's "host" that would be another path has none."""
+    return [directory / host for host in dict.fromkeys(hosts) if _HOST.fullmatch(host)]
