@@ -107,7 +107,8 @@ def all_others_go_on(node: Node, pod: tuple[str, pb.PodSandboxConfig], others: s
     client.remove_container(long)
     node.reopen(others)
     node.until(others, len(node.numbers(others)) + 3)
-    assert node.numbers(others) == list(range(len(node.numbers(others))))
+    printed = node.numbers(others)
+    assert printed == list(range(len(printed)))
 
 
 def stuck(client: Client) -> list[str]:
