@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from cni.network import Network
 from conf.schema import Config
 from cri.cgroups.driver import CgroupDriver
+from cri.containers.accounts import Accounts
 from cri.containers.record import Container
 from cri.defaults import HandlerDefaults
 from cri.events import Events
 from cri.handlers import Handlers
 from cri.operations import Operations
 from cri.paths import Paths
+from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.sandboxes.record import Sandbox
 from cri.store import Store
@@ -54,3 +56,6 @@ class Node:
     # For what touches the file systems of volumes, which may hang for ever.
     volume_threads: DetachedThreads
     stuck_logs: StuckLogs
+    # What cannot be read or shown.
+    quarantine: Quarantine
+    accounts: Accounts

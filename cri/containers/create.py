@@ -10,7 +10,7 @@ from pathlib import Path
 from api.errors import AlreadyExists, InvalidArgument
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
-from cri import log_paths, reach
+from cri import reach
 from cri.containers import bundle, image_volumes, prepared_mounts, stdio
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
@@ -40,6 +40,10 @@ class ContainerExists(AlreadyExists):
     """A container of this name is there and was started."""
 
 
+class BadLogPath(InvalidArgument):
+    """The log would not lie in its pod's directory."""
+
+
 class PodNotPrivileged(InvalidArgument):
     """A container asks for more than its pod is for."""
 
@@ -51,7 +55,7 @@ async def create_container(node: Node, request: pb.CreateContainerRequest) -> pb
 
     Raises:
         RecordNotFound: no such sandbox. SandboxNotReady: it is stopped. ImageNotFound: pull it first.
-        BadContainer, BadMount, PodNotPrivileged, LogPathLeadsOut: a field cannot be honoured.
+        BadContainer, BadMount, PodNotPrivileged: a field cannot be honoured.
         LogHung, LogRefused: the log cannot be opened.
         RuntimeFailed: the runtime's own words.
     """
@@ -152,7 +156,8 @@ def _record(node: Node, name: str, sandbox: Sandbox, config: pb.ContainerConfig,
 
 def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig, identifier: ContainerId) -> Path:
     """Where the log goes: below the pod's log directory; a request without ``log_path`` has it by its id."""
-    return log_paths.below(_log_directory(node, sandbox), config.log_path or f"{identifier}.log")
+    name = below(config.log_path) if config.log_path else f"{identifier}.log"
+    return _log_directory(node, sandbox) / name
 
 
 def _log_directory(node: Node, sandbox: Sandbox) -> Path:
@@ -173,6 +178,18 @@ async def _settled_log(node: Node, container: Container, sandbox: Sandbox) -> tu
     return settled, await node.monitor.prepare_logs(settled.parent, timeout_s)
 
 
+def below(log_path: str) -> str:
+    """A log's path as one below the pod's directory, whatever it begins with.
+
+    Raises:
+        BadLogPath: it leads out of there.
+    """
+    parts = [part for part in log_path.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts:
+        raise BadLogPath(f"log_path {log_path!r} is not a path below the pod's log_directory")
+    return "/".join(parts)
+
+
 async def _make(
     node: Node,
     operation: Operation,
@@ -189,6 +206,7 @@ async def _make(
         )
     with operation.step("log directory"):
         log = await _settled_log(node, container, sandbox)
+    sandbox.require_ready(NEED)  # else its namespaces are gone
     with operation.step("runtime create"):
         created = await node.monitor.create(_request(node, container, sandbox, *log))
     container.pid = created.pid

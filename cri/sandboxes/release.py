@@ -48,6 +48,7 @@ async def release(node: Node, sandbox: Sandbox, operation: Operation) -> None:
         await node.cgroup_driver.retire(sandbox.cgroup_parent, lambda: _shares_cgroup(node, sandbox))
     node.records.delete(KIND, sandbox.id)
     node.sandboxes.discard(sandbox)
+    node.quarantine.discard(KIND, sandbox.id)
 
 
 async def undo(node: Node, sandbox: Sandbox, operation: Operation) -> Exception | None:

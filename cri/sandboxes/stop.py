@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from api.runtime.v1 import api_pb2 as pb
+from cri.containers.record import Phase as ContainerPhase
 from cri.containers.stop import stop
 from cri.logs import fields
 from cri.node import Node
@@ -34,6 +35,9 @@ async def _stop(node: Node, operation: Operation, sandbox: Sandbox) -> None:
         with operation.step(f"stop {len(running)} containers"):
             # By force, as api.proto has it: the kubelet has given them their grace periods before.
             await asyncio.gather(*(stop(node, container, 0) for container in running))
+    for container in node.containers:
+        if container.sandbox_id == sandbox.id and container.phase is ContainerPhase.CREATING:
+            container.abandoned = True
     await shut_down(node, sandbox, operation)
     if sandbox.phase is not Phase.STOPPED:
         sandbox.phase = Phase.STOPPED

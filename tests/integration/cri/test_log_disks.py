@@ -233,5 +233,5 @@ def test_a_log_path_that_leads_out_is_refused(client: Client, node: Node, logs: 
     wanted.log_path = "../../outside.log"
     code, text = refusal(client.create_container, pod[0], wanted, pod[1])
     assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert "leads out of the log directory" in text
+    assert "is not a path below the pod's log_directory" in text
     client.remove_all()
