@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import os
 import shutil
 import subprocess
@@ -12,9 +11,9 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, files, images, kernel, logs, options, places, programs, records
+from cri.cli.examine import cgroups, daemon, files, images, kernel, options, places, programs, records
 from cri.cli.examine.findings import Finding, Level, verdict, warning
-from cri.cli.ops import NoDaemon, status_info
+from cri.cli.ops import daemon_info
 from cri.cli.output import say
 from host.cgroups import Hierarchy
 from host.environment import of_helpers
@@ -53,21 +52,12 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.directories(config)
     yield from places.filesystems(config, parse_mountinfo(mountinfo))
     yield from places.listener(config.api.listen)
+    yield from daemon.troubles(lambda: daemon_info(str(config.api.listen)))
     yield from places.disk(config)
     yield from images.images(config.root)
     yield from records.records(config.runroot)
     yield from options.options(config, os.uname().machine)
     yield from files.files(config)
-    yield from logs.stuck(stuck_logs(config))
-
-
-def stuck_logs(config: Config) -> list[str]:
-    """The logs that a running daemon's monitor cannot write; none without a daemon."""
-    try:
-        texts: list[str] = json.loads(status_info(str(config.api.listen)).get("stuckLogs", "[]"))
-    except NoDaemon:
-        return []
-    return texts
 
 
 def systemd_version() -> str:

@@ -1,4 +1,4 @@
-"""``podwright ops``: what the running daemon is doing right now, and how long each step took."""
+"""``podwright ops``: what the running daemon does right now, step by step, and what does not work."""
 
 import argparse
 import json
@@ -16,13 +16,13 @@ class NoDaemon(Unavailable):
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a line for each running operation, the oldest first, and for each log that is stuck.
+    """Print a line for each running operation, the oldest first, and one for whatever is in trouble.
 
     Raises:
         NoDaemon: no daemon answers.
     """
     listen = load_configuration(arguments).config.api.listen
-    info = status_info(str(listen))
+    info = daemon_info(str(listen))
     running = json.loads(info["operations"])["running"]
     for operation in running:
         say(
@@ -30,13 +30,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if not running:
         say("nothing is running")
-    for text in json.loads(info.get("stuckLogs", "[]")):  # an older daemon says nothing of them
-        say(text)
+    for trouble in json.loads(info.get("troubles", "[]")):
+        say(f" trouble  {trouble['subject']}: {trouble['error']}")
     return 0
 
 
-def status_info(listen: str) -> Mapping[str, str]:
-    """What the running daemon tells of itself beside its Status.
+def daemon_info(listen: str) -> Mapping[str, str]:
+    """What the daemon says of itself in Status.
 
     Raises:
         NoDaemon: no daemon answers.
@@ -49,6 +49,6 @@ def status_info(listen: str) -> Mapping[str, str]:
     with grpc.insecure_channel(f"unix:{listen}") as channel:
         stub = api_pb2_grpc.RuntimeServiceStub(channel)
         try:
-            return stub.Status(pb.StatusRequest(verbose=True), timeout=TIMEOUT_S).info
+            return dict(stub.Status(pb.StatusRequest(verbose=True), timeout=TIMEOUT_S).info)
         except grpc.RpcError as error:
             raise NoDaemon(f"no daemon answers on {listen}: {error.details()}") from error

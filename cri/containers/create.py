@@ -14,7 +14,7 @@ from cri import reach
 from cri.containers import bundle, image_volumes, prepared_mounts, stdio
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
-from cri.containers.remove import release
+from cri.containers.remove import release, undo
 from cri.containers.signals import stop_signal
 from cri.containers.update import with_swap
 from cri.grpc_errors import message_of, unforeseen
@@ -91,7 +91,7 @@ async def _create(
     if present is not None and present.phase is Phase.CREATING:
         # Left by an attempt that failed and whose undo failed too: no name stays reserved for ever.
         with operation.step("undo of an earlier attempt"):
-            await release(node, present, operation)
+            await undo(node, present)
     elif present is not None:
         if present.phase is Phase.CREATED:
             return present.id
@@ -105,7 +105,7 @@ async def _create(
     container = _record(node, name, sandbox, config, image)
     try:
         node.containers.add(container)
-        node.records.put(KIND, container.to_row())
+        node.records.insert(KIND, container.to_row())
         await _make(node, operation, container, sandbox, image, volume_images)
         sandbox.require_ready(NEED)  # it may have been stopped meanwhile
         container.phase = Phase.CREATED

@@ -49,6 +49,8 @@ async def release(node: Node, sandbox: Sandbox, operation: Operation) -> None:
     node.records.delete(KIND, sandbox.id)
     node.sandboxes.discard(sandbox)
     node.quarantine.discard(KIND, sandbox.id)
+    node.unreadable.discard(sandbox.id)
+    node.background.clear(f"record of {KIND} {sandbox.id}")
 
 
 async def undo(node: Node, sandbox: Sandbox, operation: Operation) -> Exception | None:

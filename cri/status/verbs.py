@@ -73,8 +73,26 @@ def _info(node: Node) -> dict[str, str]:
         "config": json.dumps(config),
         "daemon": json.dumps({"pid": os.getpid(), "version": VERSION}),
         "operations": json.dumps({"running": operations}),
-        "stuckLogs": json.dumps([describe(log) for log in node.stuck_logs.logs]),
+        "troubles": json.dumps(troubles(node)),
     }
+
+
+def troubles(node: Node) -> list[dict[str, str]]:
+    """What does not work on this node and what is tried again, as ``subject`` and ``error``."""
+    found = [
+        {"subject": one.key, "error": f"{one.error} (tried {one.tries} times)"}
+        for one in node.background.troubles()
+    ]
+    found += [{"subject": "disk", "error": text} for text in node.space.problems()]
+    found += [{"subject": "logs", "error": describe(log)} for log in node.stuck_logs.logs]
+    database = node.images.database
+    stores = [
+        ("records", node.records.problem),
+        ("images", database.problem),
+        ("images", database.unknown_kept),
+    ]
+    found += [{"subject": name, "error": text} for name, text in stores if text]
+    return found
 
 
 async def runtime_config(node: Node, request: pb.RuntimeConfigRequest) -> pb.RuntimeConfigResponse:

@@ -3,6 +3,7 @@
 Each step may take its time or fail; a failure gives back what was made before it.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -77,10 +78,8 @@ class Creation:
             )
 
             def ended(result: Result, since: float) -> None:
-                try:
+                with self._answer.certain(), contextlib.closing(io):
                     self._ended(result, since, io)
-                finally:
-                    io.close()
 
             self._commands.run(
                 request.argv,

@@ -1,5 +1,6 @@
 """The monitor's state and verbs: every request of the protocol, served without waiting for any other."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,12 +19,14 @@ from oci.monitor.oom import Counters as OomCounters
 from oci.monitor.peers import Answer, Listener, Peer
 from oci.monitor.places import Places
 from oci.monitor.protocol import Record, Request
-from oci.monitor.reactor import Reactor, complain
+from oci.monitor.reactor import Reactor, Timer
 from oci.monitor.writer_words import Refusal
 from oci.monitor.writers import Output, Writers
 
 _STREAMS = ("stdout", "stderr", "console")
 _PARTING_S = 1.0  # for log writers to end, when the monitor does
+
+_EXITS_AGAIN_S = 5.0
 
 
 class NotFoundHere(Exception):
@@ -42,6 +45,7 @@ class Node:
         self._places = Places(reactor, self._children)
         self._oom_counters = OomCounters(reactor)
         self._exits = ExitFiles(f"{directory}/exits")
+        self._exits_later: Timer | None = None
         os.makedirs(f"{directory}/scratch", mode=0o700, exist_ok=True)
         self._live: dict[str, Container] = {}
         self._creating: set[str] = set()
@@ -184,21 +188,28 @@ class Node:
         record = container.record
         self._live.pop(record.id, None)
         self._exited[record.id] = record
-        try:
-            self._exits.write(record)
-        except OSError as error:
-            complain(f"cannot write the exit record of {record.id}: {error.strerror}")
+        self._exits.write(record)
+        self._write_waiting()
         self._listener.broadcast("exited", {"record": record._asdict()})
+
+    def _write_waiting(self) -> None:
+        """On a full disk: again and again until the exit records are written."""
+        if not self._exits.write_waiting() and self._exits_later is None:
+            self._exits_later = self._reactor.later(_EXITS_AGAIN_S, self._write_waiting_now)
+
+    def _write_waiting_now(self) -> None:
+        self._exits_later = None
+        self._write_waiting()
 
     def _start(self, answer: Answer, request: protocol.Start, _: list[int]) -> None:
         container = self._find(request.id)
         io = stdio.for_command()
 
         def ended(result: Result, _: float) -> None:
-            io.close()
-            if result.status == 0:
-                container.started()
-            answer.done({**result.as_reply(), "record": container.record._asdict()})
+            with answer.certain(), contextlib.closing(io):
+                if result.status == 0:
+                    container.started()
+                answer.done({**result.as_reply(), "record": container.record._asdict()})
 
         try:
             self._commands.run(
@@ -224,10 +235,12 @@ class Node:
         running = RunningExec(request.exec_id, self._children, self._exec_exited)
 
         def ended(result: Result, since: float) -> None:
-            try:
-                self._exec_started(answer, request, result, since, io, running)
-            finally:
-                io.close()
+            with answer.certain(), contextlib.closing(io):
+                try:
+                    self._exec_started(answer, request, result, since, io, running)
+                except Exception:
+                    self._execs.pop(request.exec_id, None)
+                    raise
 
         try:
             running.command = self._commands.run(
@@ -331,7 +344,7 @@ class Node:
     def _list(self, answer: Answer, request: protocol.List, _: list[int]) -> None:
         known = {**self._exited, **{name: container.record for name, container in self._live.items()}}
         names = sorted(name for name in known if name > request.after)[: protocol.LIST_PART]
-        answer.done({"records": [known[name]._asdict() for name in names]})
+        answer.done({"records": protocol.fitting([known[name] for name in names])})
 
     def _handles(self, answer: Answer, request: protocol.Handles, _: list[int]) -> None:
         held = self._find(request.id).descriptors()

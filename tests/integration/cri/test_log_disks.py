@@ -113,8 +113,7 @@ def all_others_go_on(node: Node, pod: tuple[str, pb.PodSandboxConfig], others: s
 
 def stuck(client: Client) -> list[str]:
     info = client.runtime.Status(pb.StatusRequest(verbose=True), timeout=TIMEOUT_S).info
-    texts: list[str] = json.loads(info["stuckLogs"])
-    return texts
+    return [one["error"] for one in json.loads(info["troubles"]) if one["subject"] == "logs"]
 
 
 @pytest.mark.parametrize("trouble", ["frozen", "full"])

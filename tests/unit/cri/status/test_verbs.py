@@ -37,6 +37,10 @@ def node(stuck_logs: StuckLogs, problem: str = "") -> Node:
         "network": network,
         "operations": SimpleNamespace(running=list),
         "stuck_logs": stuck_logs,
+        "background": SimpleNamespace(troubles=list),
+        "space": SimpleNamespace(problems=list),
+        "records": SimpleNamespace(problem=""),
+        "images": SimpleNamespace(database=SimpleNamespace(problem="", unknown_kept="")),
     }
     return Node(**parts)
 
@@ -60,6 +64,7 @@ async def test_the_runtime_is_ready_while_there_is_one_and_the_monitor_answers(
 async def test_logs_that_are_stuck_are_told_and_leave_the_node_ready() -> None:
     log = StuckLog(ContainerId("f" * 64), "/logs/a.log", 1, is_refused=True)
     response = await status(node(await asked([log])), pb.StatusRequest(verbose=True))
-    [text] = json.loads(response.info["stuckLogs"])
-    assert "/logs/a.log" in text
+    [trouble] = json.loads(response.info["troubles"])
+    assert trouble["subject"] == "logs"
+    assert "/logs/a.log" in trouble["error"]
     assert all(condition.status for condition in response.status.conditions)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from oci.monitor.complaints import LIMIT_BYTES, Complaints
+from oci.monitor.complaints import Complaints
 
 
 def test_messages_that_a_full_disk_refuses_are_counted(
@@ -27,19 +27,7 @@ def test_messages_that_a_full_disk_refuses_are_counted(
     assert path.read_text() == "one\n2 messages were lost here\nfour\nfive\n"
 
 
-def test_the_file_is_bounded(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    complaints = Complaints(descriptor)
-    for _ in range(40):
-        complaints.write("x" * 99_999 + "\n")
-        assert path.stat().st_size <= LIMIT_BYTES
-    complaints.write("last\n")
-    os.close(descriptor)
-    assert path.read_text().endswith("\nlast\n")
-
-
-def test_a_pipe_will_do(tmp_path: Path) -> None:
+def test_a_pipe_will_do() -> None:
     reading, writing = os.pipe()
     Complaints(writing).write("well \ud800\n")
     assert os.read(reading, 100) == b"well \\ud800\n"
