@@ -168,6 +168,19 @@ class RuntimeTable:
     log_size_max: int = option(
         -1, "A container's log is begun anew at this size; -1 leaves it to the kubelet.", unit="bytes"
     )
+    log_rate_max: int = option(
+        0,
+        "Most bytes a second that are read of a container's output; who prints more waits. 0 means no limit.",
+        unit="bytes",
+        own=True,
+    )
+    log_timeout_s: Seconds = option(
+        Seconds(10.0),
+        "Time for a log's file system to open a log, and to take what is left of it when its container ends: "
+        "that is told then, and the rest written when it can be.",
+        unit="s",
+        own=True,
+    )
     read_only: bool = option(
         False, "Root file systems of all containers are read-only, with a tmpfs on /run, /tmp and /var/tmp."
     )

@@ -47,6 +47,7 @@ from cri.sandboxes.record import Sandbox
 from cri.space import Space
 from cri.store import Store
 from cri.stream_backend import streaming_server
+from cri.stuck_logs import StuckLogs
 from cri.supervise import Supervisor
 from host import features, security
 from host.cgroups import Hierarchy
@@ -151,6 +152,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             filters=Filters(),
             streaming=streaming_server(config.api, lambda: node),
             volume_threads=DetachedThreads("volumes", _VOLUME_THREADS),
+            stuck_logs=StuckLogs(monitor.stuck_logs),
             quarantine=Quarantine(),
             accounts=Accounts(),
             background=background,
@@ -231,6 +233,7 @@ async def serve(config: Config, reread: Reread) -> None:
         background.forever("orphans", Orphans().watch)
         background.forever("reload", lambda: watch(node, hangup, reread))
         background.forever("disk space", node.space.keep)
+        background.forever("stuck logs", node.stuck_logs.watch)
         if watch_s := watchdog.patience_s(os.environ, os.getpid()):
             ask = await stack.enter_async_context(watchdog.own_status(config.api.listen))
             background.forever(

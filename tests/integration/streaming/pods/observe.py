@@ -38,8 +38,10 @@ class Served:
         )
 
     def anonymous_bytes(self) -> dict[str, int]:
-        """Memory of each that is backed by no file."""
-        return {name: _anonymous_bytes(pid) for name, pid in self._named()}
+        """Memory of each, and of the log writers, that is backed by no file."""
+        writers = Path(f"/proc/{self.monitor}/task/{self.monitor}/children").read_text().split()
+        named = [(name, int(name)) for name in writers if _comm(name) == "podwright-logs"]
+        return {name: _anonymous_bytes(pid) for name, pid in [*self._named(), *named]}
 
     def _named(self) -> list[tuple[str, int]]:
         return [("daemon", self.daemon), ("monitor", self.monitor)]
@@ -54,6 +56,10 @@ def _monitor_of(daemon: Daemon) -> int:
         if "monitor" in line and str(daemon.runroot) in line:
             return int(directory.name)
     raise LookupError(f"no monitor serves {daemon.runroot}")
+
+
+def _comm(pid: str) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def _anonymous_bytes(pid: int) -> int:
