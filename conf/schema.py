@@ -38,6 +38,12 @@ class ApiTable:
         "Empty: all addresses.",
     )
     stream_port: Port = option(Port(0), "Port of the streaming server; 0 takes a free one.")
+    stream_host_names: tuple[str, ...] = option(
+        (),
+        "Names and addresses that the Host of a streaming request may have, without port; others are "
+        "refused. The kubelet passes on the Host by which it was asked itself. Empty: any.",
+        own=True,
+    )
     stream_enable_tls: bool = option(False, "Serve streaming over TLS.")
     stream_tls_cert: Path | None = option(None, "Certificate of the streaming server, PEM.")
     stream_tls_key: Path | None = option(None, "Key of the streaming server's certificate, PEM.")

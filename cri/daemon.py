@@ -150,7 +150,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             host=hostview.gather(hierarchy, features.probe(config.root)),
             defaults=await _defaults(config, handlers, background),
             filters=Filters(),
-            streaming=streaming_server(config.api, lambda: node),
+            streaming=streaming_server(config, lambda: node),
             volume_threads=DetachedThreads("volumes", _VOLUME_THREADS),
             stuck_logs=StuckLogs(monitor.stuck_logs),
             quarantine=Quarantine(),
