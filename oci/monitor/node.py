@@ -13,7 +13,7 @@ from oci.monitor.children import Children
 from oci.monitor.commands import Commands, Result
 from oci.monitor.container import Container, ContainerError
 from oci.monitor.creation import Creation
-from oci.monitor.execs import RunningExec
+from oci.monitor.execs import AdoptedExec, RunningExec
 from oci.monitor.exits import ExitFiles
 from oci.monitor.oom import Counters as OomCounters
 from oci.monitor.peers import Answer, Listener, Peer
@@ -51,7 +51,7 @@ class Node:
         self._creating: set[str] = set()
         self._settling: list[Answer] = []
         self._exited = {record.id: record for record in self._exits.read_all()}
-        self._execs: dict[str, RunningExec] = {}
+        self._execs: dict[str, RunningExec | AdoptedExec] = {}
         self._attachments: dict[Peer, list[tuple[str, int]]] = {}
         self._verbs: dict[type[Request], Callable[[Answer, Any, list[int]], None]] = {
             protocol.Hello: self._hello,
@@ -70,6 +70,8 @@ class Node:
             protocol.Forget: self._forget,
             protocol.Adopt: self._adopt,
             protocol.Reaped: self._reaped,
+            protocol.Started: self._started,
+            protocol.AdoptExec: self._adopt_exec,
             protocol.LogPlace: self._log_place,
             protocol.StuckLogs: self._stuck_logs,
             protocol.Settle: self._settle,
@@ -219,6 +221,7 @@ class Node:
                 errors=io.errors,
                 timeout_s=request.timeout_s,
                 on_end=ended,
+                on_begun=answer.begun,
             )
         except CommandNotStarted as error:
             io.close()
@@ -251,6 +254,7 @@ class Node:
                 timeout_s=request.timeout_s,
                 on_end=ended,
                 oom_adj=request.oom_score_adj,
+                on_begun=answer.begun,
             )
         except CommandNotStarted as error:
             io.close()
@@ -366,12 +370,22 @@ class Node:
             close_all(descriptors)  # only the daemon's connection had been lost
             answer.done({})
             return
-        writer = self._writers.of(record.log_device, held.pop("journal", None))
-        own, streams = _parted(held)
-        output = Output(record.id, record.log_path, record.log_size_max, record.log_rate, record.log_device)
-        writer.adopt(output, streams)
-        container = self._add(record, output, own)
-        descriptors.clear()  # they are the container's from here on
+        descriptors.clear()  # each has another owner by now, who closes it
+        own, streams = _parted({name: held[name] for name in held if name != "journal"})
+        try:
+            writer = self._writers.of(record.log_device, held.get("journal"))
+            output = Output(
+                record.id, record.log_path, record.log_size_max, record.log_rate, record.log_device
+            )
+            writer.adopt(output, streams)
+            try:
+                container = self._add(record, output, own)
+            except BaseException:
+                writer.drop(output)
+                raise
+        except BaseException:
+            close_all(own.values())
+            raise
         container.watch_pidfd()
         answer.done({})
 
@@ -379,6 +393,25 @@ class Node:
         container = self._live.get(request.id)
         if container is not None:
             container.finish(request.exit_code)
+        answer.done({})
+
+    def _started(self, answer: Answer, request: protocol.Started, _: list[int]) -> None:
+        self._find(request.id).started()
+        answer.done({})
+
+    def _adopt_exec(self, answer: Answer, request: protocol.AdoptExec, descriptors: list[int]) -> None:
+        [pidfd] = descriptors
+        if request.exec_id in self._execs:
+            close_all(descriptors)  # only the daemon's connection had been lost
+        else:
+            descriptors.clear()
+            self._execs[request.exec_id] = AdoptedExec(
+                self._reactor,
+                request.pid,
+                pidfd,
+                request.left_s,
+                lambda: self._execs.pop(request.exec_id, None),
+            )
         answer.done({})
 
     def _log_place(self, answer: Answer, request: protocol.LogPlace, _: list[int]) -> None:

@@ -93,10 +93,10 @@ async def test_a_log_that_cannot_be_opened_costs_no_container_its_monitor(worksh
 async def test_only_the_connection_is_lost(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sh", "-c", "read x; exit 6", stdin=True)
     pid = monitor_pid(workshop.directory)
-    connection = workshop.monitor._connection
+    connection = workshop.monitor._link._connection
     assert connection is not None
     connection._sock.shutdown(socket.SHUT_RDWR)
-    while workshop.monitor._connection is connection:
+    while workshop.monitor._link._connection is connection:
         await asyncio.sleep(0.01)
     async with await workshop.monitor.attach(container_id, stdin=True) as attachment:
         assert attachment.stdin is not None
@@ -109,7 +109,7 @@ async def test_exec_outlives_its_monitor(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sleep", "600")
     what = process("/bin/sh", "-c", "echo begun; sleep 1; echo done; exit 4")
     task = asyncio.create_task(exec_sync(workshop.monitor, container_id, workshop.runtime, what))
-    while not workshop.monitor._handles:
+    while not any(one._pid for one in workshop.monitor._execs.all()):
         await asyncio.sleep(0.01)
     end(monitor_pid(workshop.directory))
     done = await task
