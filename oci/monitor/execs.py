@@ -6,6 +6,7 @@ from host.fds import Descriptor
 from host.spawn import exit_code_of, has_ended, kill_group_of
 from oci.monitor.children import Children
 from oci.monitor.commands import Command
+from oci.monitor.peers import Peer
 from oci.monitor.reactor import READ, Reactor, Timer
 
 
@@ -15,6 +16,7 @@ class RunningExec:
     def __init__(self, exec_id: str, children: Children, on_exit: Callable[[str, int, bool], None]) -> None:
         """``on_exit`` gets the exec's id, exit code, and whether its time was up."""
         self.exec_id = exec_id
+        self.peer: Peer | None = None  # who asked for it, and is told
         self.command: Command | None = None
         self.killed = False
         self._children = children
@@ -58,6 +60,7 @@ class AdoptedExec:
         self, reactor: Reactor, pid: int, pidfd: int, left_s: float, on_end: Callable[[], object]
     ) -> None:
         """Take ``pidfd`` over; kill after ``left_s`` (0: never)."""
+        self.peer: Peer | None = None  # who has it
         self._reactor = reactor
         self._pid = pid
         self._pidfd = Descriptor(pidfd)

@@ -27,6 +27,7 @@ _STREAMS = ("stdout", "stderr", "console")
 _PARTING_S = 1.0  # for log writers to end, when the monitor does
 
 _EXITS_AGAIN_S = 5.0
+_UNCLAIMED_S = 3.0  # for a daemon whose connection was lost to come back to its execs
 
 
 class NotFoundHere(Exception):
@@ -127,6 +128,14 @@ class Node:
             container = self._live.get(container_id)
             if container is not None:
                 container.detach(number)
+        if any(one.peer is peer for one in self._execs.values()):
+            self._reactor.later(_UNCLAIMED_S, partial(self._end_unclaimed, peer))
+
+    def _end_unclaimed(self, peer: Peer) -> None:
+        """An exec is for whoever waits for it: with the daemon that asked, its client is gone for good."""
+        for one in list(self._execs.values()):
+            if one.peer is peer:
+                one.kill()
 
     def _settle(self, answer: Answer, _: protocol.Settle, __: list[int]) -> None:
         self._settling.append(answer)
@@ -261,6 +270,7 @@ class Node:
             answer.failed("failed", str(error))
             return
         io.started()
+        running.peer = answer.peer
         self._execs[request.exec_id] = running
 
     def _exec_started(
@@ -412,6 +422,7 @@ class Node:
                 request.left_s,
                 lambda: self._execs.pop(request.exec_id, None),
             )
+        self._execs[request.exec_id].peer = answer.peer
         answer.done({})
 
     def _log_place(self, answer: Answer, request: protocol.LogPlace, _: list[int]) -> None:
