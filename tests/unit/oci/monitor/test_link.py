@@ -13,6 +13,7 @@ from host.fds import receive_message, send_message
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection
 from oci.monitor.link import Link
+from oci.monitor.protocol import Json
 from oci.monitor.types import MonitorUnavailable
 
 
@@ -42,7 +43,10 @@ class Monitors:
                 return
             left -= 1
             request = json.loads(data)
-            answers = {"hello": {"version": protocol.VERSION, "pid": os.getpid()}, "list": {"records": []}}
+            answers: dict[str, Json] = {
+                "hello": {"version": protocol.VERSION, "pid": os.getpid()},
+                "list": {"records": []},
+            }
             send_message(its, protocol.encode_reply(request["rid"], answers.get(request["op"], {})))
 
         asyncio.get_running_loop().add_reader(its, serve)
