@@ -1,4 +1,9 @@
-"""The files that a sandbox gives to its containers: resolv.conf, hostname and /dev/shm."""
+"""The files that a sandbox gives to its containers: resolv.conf, hostname and /dev/shm.
+
+<directory>/files/resolv.conf, hostname   on a small tmpfs, since containers may write there and must not
+                                          fill the /run of the node
+<directory>/shm                           a tmpfs of its own
+"""
 
 import os
 import socket
@@ -11,7 +16,10 @@ from host.files import remove_tree
 from host.private import public_directory
 
 SHM_SIZE_BYTES = 64 * 1024 * 1024
+FILES_SIZE_BYTES = 1024 * 1024
 HOST_RESOLV_CONF = Path("/etc/resolv.conf")
+_SMALL = "files"
+_FLAGS = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
 
 
 def hostname_of(identifier: SandboxId, config: pb.PodSandboxConfig) -> str:
@@ -40,17 +48,19 @@ def make(
     """Make the sandbox's directory with its files, which belong to ``owner``, the uid and gid on the node of
     the pod's root; blocks for a few file operations."""
     directory.mkdir(mode=0o700, parents=True)
+    small = directory / _SMALL
+    small.mkdir(mode=0o700)
+    mounts.mount_tmpfs(small, f"mode=0700,size={FILES_SIZE_BYTES}", _FLAGS)
     text = resolv_conf(config.dns_config)
     if text is None:
         text = HOST_RESOLV_CONF.read_text() if HOST_RESOLV_CONF.exists() else ""
-    _write(directory / "resolv.conf", text, owner)
-    _write(directory / "hostname", hostname_of(identifier, config) + "\n", owner)
+    _write(small / "resolv.conf", text, owner)
+    _write(small / "hostname", hostname_of(identifier, config) + "\n", owner)
     if config.linux.security_context.namespace_options.ipc != pb.NODE:
         shm = directory / "shm"
         shm.mkdir()
-        flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
         uid, gid = owner
-        mounts.mount_tmpfs(shm, f"mode=1777,size={SHM_SIZE_BYTES},uid={uid},gid={gid}", flags)
+        mounts.mount_tmpfs(shm, f"mode=1777,size={SHM_SIZE_BYTES},uid={uid},gid={gid}", _FLAGS)
     if config.log_directory:
         public_directory(Path(config.log_directory))
 
@@ -61,7 +71,14 @@ def _write(path: Path, text: str, owner: tuple[int, int]) -> None:
     path.chmod(0o644)  # the umask must not decide who may read it
 
 
+def place(directory: Path, name: str) -> Path:
+    """Where ``make`` has put a file; an earlier version put it right below ``directory``."""
+    small = directory / _SMALL
+    return (small if small.is_dir() else directory) / name
+
+
 def remove(directory: Path) -> None:
     """Remove what ``make`` made, whole or in part; a directory that is gone is fine."""
+    mounts.umount_if_mounted(directory / _SMALL)
     mounts.umount_if_mounted(directory / "shm")
     remove_tree(directory)

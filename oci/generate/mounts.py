@@ -91,20 +91,21 @@ def shm(container: ContainerInput) -> OciMount:
 
 
 def pod_files(container: ContainerInput) -> list[OciMount]:
-    """The files that the runtime answers for; read-only where the root file system is."""
+    """The files that the runtime answers for. What is written to the pod's own ones is bounded by where they
+    lie; a time zone is the node's file, and the accounts lie on its tmpfs: nobody writes to those."""
     sandbox = container.sandbox
-    files = {
-        "/etc/resolv.conf": sandbox.resolv_conf,
-        "/etc/hostname": sandbox.hostname_file,
-        "/etc/hosts": sandbox.hosts_file,
-        "/etc/passwd": container.passwd_file,
-        "/etc/group": container.group_file,
-        "/etc/localtime": container.defaults.timezone_file or None,
-    }
     access = "ro" if root_is_readonly(container) else "rw"
+    files = {
+        "/etc/resolv.conf": (sandbox.resolv_conf, access),
+        "/etc/hostname": (sandbox.hostname_file, access),
+        "/etc/hosts": (sandbox.hosts_file, access),
+        "/etc/passwd": (container.passwd_file, "ro"),
+        "/etc/group": (container.group_file, "ro"),
+        "/etc/localtime": (container.defaults.timezone_file or None, "ro"),
+    }
     return [
-        _bind(target, str(source), "rprivate", "nosuid", "noexec", "nodev", access)
-        for target, source in files.items()
+        _bind(target, str(source), "rprivate", "nosuid", "noexec", "nodev", how)
+        for target, (source, how) in files.items()
         if source is not None
     ]
 
