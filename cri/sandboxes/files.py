@@ -1,8 +1,10 @@
-"""The files that a sandbox gives to its containers: resolv.conf, hostname and /dev/shm.
+"""The files that a sandbox gives to its containers.
 
-<directory>/files/resolv.conf, hostname   on a small tmpfs, since containers may write there and must not
-                                          fill the /run of the node
-<directory>/shm                           a tmpfs of its own
+<directory>/files/   a tmpfs of bounded size: resolv.conf, hostname
+<directory>/shm/     another, their /dev/shm
+
+Containers can write to them, so they must not lie on the node's own /run: who fills such a file fills the
+file system of his pod and no other.
 """
 
 import os
@@ -13,13 +15,11 @@ from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from host import mounts
 from host.files import remove_tree
-from host.private import public_directory
 
 SHM_SIZE_BYTES = 64 * 1024 * 1024
-FILES_SIZE_BYTES = 1024 * 1024
+# Of the tmpfs with a pod's files. No container reaches its root, where more could be made.
+FILES_INODES = 32
 HOST_RESOLV_CONF = Path("/etc/resolv.conf")
-_SMALL = "files"
-_FLAGS = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
 
 
 def hostname_of(identifier: SandboxId, config: pb.PodSandboxConfig) -> str:
@@ -42,27 +42,36 @@ def resolv_conf(dns: pb.DNSConfig) -> str | None:
     return "".join(line + "\n" for line in lines) or None
 
 
+def place(directory: Path) -> Path:
+    """Where the files of the sandbox with this directory lie; earlier versions had no tmpfs for them."""
+    files = directory / "files"
+    return files if files.is_dir() else directory
+
+
 def make(
-    directory: Path, identifier: SandboxId, config: pb.PodSandboxConfig, owner: tuple[int, int] = (0, 0)
+    directory: Path,
+    identifier: SandboxId,
+    config: pb.PodSandboxConfig,
+    owner: tuple[int, int],
+    size_bytes: int,
 ) -> None:
     """Make the sandbox's directory with its files, which belong to ``owner``, the uid and gid on the node of
-    the pod's root; blocks for a few file operations."""
+    the pod's root, and can grow to ``size_bytes`` together; blocks for a few file operations."""
     directory.mkdir(mode=0o700, parents=True)
-    small = directory / _SMALL
-    small.mkdir(mode=0o700)
-    mounts.mount_tmpfs(small, f"mode=0700,size={FILES_SIZE_BYTES}", _FLAGS)
+    files = directory / "files"
+    files.mkdir(mode=0o711)
+    private = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
+    mounts.mount_tmpfs(files, f"mode=0711,size={size_bytes},nr_inodes={FILES_INODES}", private)
     text = resolv_conf(config.dns_config)
     if text is None:
         text = HOST_RESOLV_CONF.read_text() if HOST_RESOLV_CONF.exists() else ""
-    _write(small / "resolv.conf", text, owner)
-    _write(small / "hostname", hostname_of(identifier, config) + "\n", owner)
+    _write(files / "resolv.conf", text, owner)
+    _write(files / "hostname", hostname_of(identifier, config) + "\n", owner)
     if config.linux.security_context.namespace_options.ipc != pb.NODE:
         shm = directory / "shm"
         shm.mkdir()
         uid, gid = owner
-        mounts.mount_tmpfs(shm, f"mode=1777,size={SHM_SIZE_BYTES},uid={uid},gid={gid}", _FLAGS)
-    if config.log_directory:
-        public_directory(Path(config.log_directory))
+        mounts.mount_tmpfs(shm, f"mode=1777,size={SHM_SIZE_BYTES},uid={uid},gid={gid}", private)
 
 
 def _write(path: Path, text: str, owner: tuple[int, int]) -> None:
@@ -71,14 +80,8 @@ def _write(path: Path, text: str, owner: tuple[int, int]) -> None:
     path.chmod(0o644)  # the umask must not decide who may read it
 
 
-def place(directory: Path, name: str) -> Path:
-    """Where ``make`` has put a file; an earlier version put it right below ``directory``."""
-    small = directory / _SMALL
-    return (small if small.is_dir() else directory) / name
-
-
 def remove(directory: Path) -> None:
     """Remove what ``make`` made, whole or in part; a directory that is gone is fine."""
-    mounts.umount_if_mounted(directory / _SMALL)
-    mounts.umount_if_mounted(directory / "shm")
+    for name in ("shm", "files"):
+        mounts.umount_if_mounted(directory / name)
     remove_tree(directory)

@@ -2,6 +2,7 @@
 
 import posixpath
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from oci.generate.inputs import (
@@ -91,22 +92,23 @@ def shm(container: ContainerInput) -> OciMount:
 
 
 def pod_files(container: ContainerInput) -> list[OciMount]:
-    """The files that the runtime answers for. What is written to the pod's own ones is bounded by where they
-    lie; a time zone is the node's file, and the accounts lie on its tmpfs: nobody writes to those."""
+    """The files that the runtime answers for; read-only where the root file system is."""
     sandbox = container.sandbox
-    access = "ro" if root_is_readonly(container) else "rw"
     files = {
-        "/etc/resolv.conf": (sandbox.resolv_conf, access),
-        "/etc/hostname": (sandbox.hostname_file, access),
-        "/etc/hosts": (sandbox.hosts_file, access),
-        "/etc/passwd": (container.passwd_file, "ro"),
-        "/etc/group": (container.group_file, "ro"),
-        "/etc/localtime": (container.defaults.timezone_file or None, "ro"),
+        "/etc/resolv.conf": sandbox.resolv_conf,
+        "/etc/hostname": sandbox.hostname_file,
+        "/etc/hosts": sandbox.hosts_file,
+        "/etc/passwd": container.passwd_file,
+        "/etc/group": container.group_file,
     }
+    access = "ro" if root_is_readonly(container) else "rw"
+    made = [(target, source, access) for target, source in files.items() if source is not None]
+    if container.defaults.timezone_file:
+        # The node's own file, which all containers share: nobody writes to it.
+        made.append(("/etc/localtime", Path(container.defaults.timezone_file), "ro"))
     return [
         _bind(target, str(source), "rprivate", "nosuid", "noexec", "nodev", how)
-        for target, (source, how) in files.items()
-        if source is not None
+        for target, source, how in made
     ]
 
 

@@ -1,13 +1,12 @@
 """The texts of a sandbox's files."""
 
 import socket
-from pathlib import Path
 
 import pytest
 
 from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
-from cri.sandboxes.files import hostname_of, place, resolv_conf
+from cri.sandboxes.files import hostname_of, resolv_conf
 
 ID = SandboxId("0123456789abcdef" * 4)
 
@@ -40,9 +39,3 @@ def _config(hostname: str, network: pb.NamespaceMode.ValueType) -> pb.PodSandbox
 )
 def test_hostname(hostname: str, network: pb.NamespaceMode.ValueType, expected: str) -> None:
     assert hostname_of(ID, _config(hostname, network)) == expected
-
-
-def test_files_are_found_where_this_or_an_earlier_version_put_them(tmp_path: Path) -> None:
-    assert place(tmp_path, "hostname") == tmp_path / "hostname"
-    (tmp_path / "files").mkdir()
-    assert place(tmp_path, "hostname") == tmp_path / "files/hostname"

@@ -169,7 +169,11 @@ def test_pod_files_are_read_only_with_the_root() -> None:
     locked = replace(files, security=SecurityContext(readonly_rootfs=True))
     assert "ro" in made(locked)["/etc/resolv.conf"]["options"]
     assert "rw" in made(files)["/etc/resolv.conf"]["options"]
-    assert all("ro" in made(files)[path]["options"] for path in ("/etc/passwd", "/etc/localtime"))
+
+
+def test_the_nodes_own_time_zone_is_never_writable() -> None:
+    found = made(a_container(defaults=Defaults(timezone_file="/tz")))
+    assert found["/etc/localtime"]["options"][-1] == "ro"
 
 
 def test_read_only_configuration_leaves_room_to_write() -> None:
