@@ -152,6 +152,24 @@ async def test_host_ports(
         ask("127.0.0.1", 8080, kind)
 
 
+async def test_a_resolver_beside_localhost_stays_the_hosts(host: Host, start: Start) -> None:
+    host.conflist(host.bridge(), PORTMAP)
+    network = await start()
+    pod = host.pod("one", port_mappings=(PortMapping(8080, 80, "udp"),))
+    await network.attach(pod)
+    with (
+        Server(pod.netns, socket.AF_INET, socket.SOCK_DGRAM, 80),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        assert ask("127.0.0.1", 8080, socket.SOCK_DGRAM) == "10.77.0.1"
+        resolver.bind(("127.0.0.53", 8080))
+        resolver.settimeout(5)
+        client.sendto(b"a question", ("127.0.0.53", 8080))
+        assert resolver.recv(100) == b"a question"
+    await network.detach(pod)
+
+
 async def test_a_host_port_goes_to_one_pod(host: Host, start: Start) -> None:
     host.conflist(host.bridge(), PORTMAP)
     network = await start()
