@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import json
 import socket
+import struct
 import threading
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from cni.pod import PodNetwork
 from host.namespaces import in_namespace
 from host.netlink import route
 from host.netlink.connection import Netlink
+from tests.harness.client import eventually
 from tests.integration.cni.conftest import Host, Start, links, nft_elements
 
 pytestmark = pytest.mark.root
@@ -106,6 +108,42 @@ async def test_pods_reach_each_other_and_the_host(host: Host, start: Start) -> N
     for pod in (one, two, one):
         await network.detach(pod)
     assert host.left_over() == []
+
+
+def advertise() -> None:
+    """Say as root of a pod that this is the router, and that 2001:db8:bad::/64 is here (RFC 4861)."""
+    prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 86400, 14400, 0)
+    prefix += socket.inet_pton(socket.AF_INET6, "2001:db8:bad::")
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as router:
+        index = socket.if_nametoindex("eth0")
+        router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
+        router.sendto(message + prefix, ("ff02::1", 0, 0, index))
+
+
+def addresses() -> str:
+    """Of this thread's network namespace, by IPv6."""
+    return Path("/proc/thread-self/net/if_inet6").read_text()
+
+
+async def test_no_pod_is_the_router_of_another(host: Host, start: Start) -> None:
+    host.conflist(host.bridge())
+    network = await start()
+    one, two, three = host.pod("one"), host.pod("two"), host.pod("three")
+    in_namespace(three.netns, lambda: set_here("net/ipv6/conf/default/accept_ra", "2"))
+    for pod in (one, two, three):
+        await network.attach(pod)
+
+    def asked_for() -> str:
+        in_namespace(one.netns, advertise)
+        return in_namespace(three.netns, addresses)
+
+    await asyncio.to_thread(eventually, asked_for, lambda text: "20010db80bad" in text, "it comes")
+    assert "20010db80bad" not in in_namespace(two.netns, addresses)
+    assert "20010db80bad" not in addresses()
+    for pod in (one, two, three):
+        await network.detach(pod)
 
 
 async def test_loopback_works_in_the_pod(host: Host, start: Start) -> None:
