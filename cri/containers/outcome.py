@@ -29,9 +29,10 @@ class BordersMisplaced(InvalidArgument):
 
 
 def check(node: Node, container: Container) -> None:
-    """Judge a created container that is not started. Blocking.
+    """Judge a created container that is not started; one of a runtime that is a machine of its own is not
+    looked at, nor one that has ended.
 
-    One of a runtime that is a machine of its own is not looked at, nor one that has ended.
+    Blocks for looks at its masked paths, which may lie on volumes: call it by ``Node.volume_threads``.
 
     Raises:
         BordersMisplaced: see there.
