@@ -39,6 +39,7 @@ HARMLESS = frozenset(
 # /proc/self/fd, /proc/1/task/1/fd, and what lies below.
 _DESCRIPTORS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:fd|fdinfo|map_files)(?:/|$)")
 _LINKS_LIMIT = 40  # as the kernel has it
+_STEPS_LIMIT = 2_000  # names that are looked at on the way to one place: those of links count too
 # What must be where it is called, as runc has it: whoever looks for it by that name would find another's.
 _FIXED = {"proc": PROC, "sysfs": "/sys"}
 
@@ -53,7 +54,7 @@ class Tree:
         """Add a mount, of a directory or file of the node or of a file system without links; its place.
 
         Raises:
-            BadMount: too many links lead there.
+            BadMount: too many links lead there, or too long a way.
         """
         place = self.place(destination)
         self._laid.append((place, source))
@@ -63,13 +64,16 @@ class Tree:
         """``path`` without links and dots; what is missing is taken for directories.
 
         Raises:
-            BadMount: too many links.
+            BadMount: too many links, or too long a way.
         """
         ahead = _parts(path)[::-1]
         behind: list[str] = []
-        links = 0
+        links = steps = 0
         while ahead:
             name = ahead.pop()
+            steps += 1
+            if steps > _STEPS_LIMIT:
+                raise BadMount(f"mounts: {path[:100]}: more than {_STEPS_LIMIT} names on the way there")
             if name == "..":
                 del behind[-1:]
                 continue

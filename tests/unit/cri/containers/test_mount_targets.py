@@ -74,6 +74,14 @@ def test_a_circle_of_links_is_refused(rootfs: Path, path: str) -> None:
         check(document(bind(path, "/usr")), rootfs)
 
 
+def test_a_long_way_by_links_is_refused(rootfs: Path) -> None:
+    for number in range(40):
+        (rootfs / f"long{number}").symlink_to("there/../" * 400 + f"long{number + 1}")
+    with pytest.raises(BadMount, match="more than 2000 names"):
+        check(document(bind("/long0", "/usr")), rootfs)
+    check(document(bind("/a" * 1000, "/usr")), rootfs)
+
+
 @pytest.mark.parametrize(
     "path",
     ["/proc", "/proc/", "/proc/self/attr", "/proc/sys", "/proc/sysrq-trigger", "/p", "/q/attr", "/via"],
