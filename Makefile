@@ -20,7 +20,8 @@ help: ## List the targets
 setup: ## Install what is missing (Debian packages as root, .venv)
 	@tools/setup
 
-demo: setup ## Run a pod with network on a private daemon and show what happens
+demo: ## Run a pod with network on a private daemon and show what happens; root
+	@tools/setup demo
 	@$(PY) -m tools.demo
 
 test: lint unit integration conformance node-smoke ## All that must pass: what CI runs
@@ -64,9 +65,11 @@ bench: setup ## Compare with containerd, side by side: BENCH, BENCH_ARGS
 	@$(PY) -m tools.bench $(BENCH_ARGS)
 
 install: ## Install: PREFIX, DESTDIR, SYSCONFDIR, UNITDIR, PYTHON; needs pip
+	@PYTHON='$(PYTHON)' tools/setup python
 	@$(PYTHON) -m tools.packaging.install $(LAYOUT)
 
 uninstall: ## Remove what make install has put there; state and changed configuration stay
+	@PYTHON='$(PYTHON)' tools/setup python
 	@$(PYTHON) -m tools.packaging.install $(LAYOUT) --remove
 
 deb: ## Build a Debian package into dist/: for this Debian, or SUITE=trixie in a chroot (root)
