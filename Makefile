@@ -1,6 +1,8 @@
 # `make help` lists the targets. Root is needed for integration, critest, demo and bench; lint and unit do without.
 PY := .venv/bin/python
 PRIVATE := $(PY) -m tests.harness.private
+# Fetches and builds before the tests what they would build unseen: its progress is for whoever waits.
+PREPARE := $(PY) -m tests.harness.prepare
 SOURCES := api conf host storage oci cni cri tests tools bench
 PYTEST_ARGS ?=
 # Of an installation: the Python that it will run on, and its directories.
@@ -37,9 +39,7 @@ unit: setup ## Tests without root, fuzz targets for some seconds
 	@$(PY) -m pytest -q tests/unit tests/fuzz $(PYTEST_ARGS)
 
 integration: setup ## Tests with real mounts, namespaces, cgroups and runtimes, in private namespaces
-	@$(PY) -m tests.harness.registry >/dev/null
-	@$(PY) -m tests.critest.toolchain crictl >/dev/null
-	@$(PY) -m tests.harness.wheels >/dev/null
+	@$(PREPARE) crictl
 	@$(PRIVATE) $(PY) -m pytest -q tests/integration $(PYTEST_ARGS)
 
 critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=crun|runc, PARALLEL, ARGS
@@ -56,9 +56,11 @@ cluster-test: setup ## Workloads on a cluster with the real control plane; not i
 	@$(PY) -m tests.cluster.run $(PYTEST_ARGS)
 
 node-smoke: setup ## A pod on a virtual machine with systemd, cgroup v2, AppArmor and the Debian package; root
+	@$(PREPARE) node
 	@$(PY) -m pytest -q tests/node/test_smoke.py $(PYTEST_ARGS)
 
 node-test: setup ## All of critest, restarts, reboots, a kubelet on that machine: hours; PYTEST_ARGS
+	@$(PREPARE) node
 	@$(PY) -m pytest -q tests/node $(PYTEST_ARGS)
 
 bench: setup ## Compare with containerd, side by side: BENCH, BENCH_ARGS

@@ -183,9 +183,7 @@ def listing(client: Client, daemon: Daemon) -> str:
     for one in client.containers():
         state = pb.ContainerState.Name(one.state).removeprefix("CONTAINER_").capitalize()
         pod = one.labels["io.kubernetes.pod.name"]
-        rows.append(
-            (one.id[:13], one.image.image[:13], state, one.metadata.name, one.pod_sandbox_id[:13], pod)
-        )
+        rows.append((one.id[:13], one.image.image, state, one.metadata.name, one.pod_sandbox_id[:13], pod))
     return table(rows)
 
 
