@@ -2,7 +2,7 @@
 
     python -m tests.harness.prepare WHAT…
 
-WHAT is ``crictl``, for the integration tests, or ``node``, for those on a virtual machine. Quick once it is cached.
+WHAT is ``crictl``, for the integration tests, or ``node``, for those on a virtual machine; quick once cached.
 """
 
 import sys

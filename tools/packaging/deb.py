@@ -113,8 +113,12 @@ def depends(python: Sequence[int], libraries: Iterable[str]) -> list[str]:
 
 
 def maintainer_script(name: str) -> str:
-    """postinst, prerm or postrm; the last holds the purge script, which is gone when it is needed."""
-    return (TEMPLATES / name).read_text().replace("@PURGE@\n", (TEMPLATES.parent / "purge").read_text())
+    """postinst, prerm or postrm, with what may be gone or left out when they need it."""
+    texts = {"@PURGE@\n": TEMPLATES.parent / "purge", "@CRICTL@\n": CHECKOUT / "docs/examples/crictl.yaml"}
+    script = (TEMPLATES / name).read_text()
+    for mark, path in texts.items():
+        script = script.replace(mark, path.read_text())
+    return script
 
 
 def _furnish(tree: Path, layout: Layout, version: str, epoch: int) -> None:
