@@ -43,7 +43,10 @@ def apply(container: containers.Container, event: Exited) -> None:
 
 
 async def handle(node: Node, event: Exited) -> None:
-    """Bring the record of a container, or of a sandbox whose pause process it was, up to date."""
+    """Bring the record of a container, or of a sandbox whose pause process it was, up to date.
+
+    May be repeated: when the record cannot be written, memory has the truth already.
+    """
     with under(partial(of_id, node, event.id)):
         await _handle(node, event)
 

@@ -1,6 +1,6 @@
 """Everything that the verbs work with. The composition root (cri/daemon.py) builds the one Node there is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cni.network import Network
 from conf.schema import Config
@@ -15,8 +15,11 @@ from cri.paths import Paths
 from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.sandboxes.record import Sandbox
+from cri.space import Space
 from cri.store import Store
 from cri.streaming.server import StreamingServer
+from cri.stuck_logs import StuckLogs
+from cri.supervise import Supervisor
 from host.cgroups import Hierarchy
 from host.threads import DetachedThreads
 from oci.generate.inputs import HostView
@@ -54,6 +57,12 @@ class Node:
     streaming: StreamingServer
     # For what touches the file systems of volumes, which may hang for ever.
     volume_threads: DetachedThreads
+    stuck_logs: StuckLogs
     # What cannot be read or shown.
     quarantine: Quarantine
     accounts: Accounts
+    # Work of the daemon's own: an error in it is listed, and ends nothing.
+    background: Supervisor
+    space: Space
+    # Containers and sandboxes whose records cannot be read: nothing of theirs is touched.
+    unreadable: set[str] = field(default_factory=set)

@@ -14,6 +14,7 @@ from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes.record import Phase as SandboxPhase
 from cri.subject import of_container
+from cri.supervise import describe
 from oci.monitor.types import MonitorUnavailable, UnknownContainer
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ async def _start(node: Node, operation: Operation, container: Container) -> None
     except Exception as error:
         with operation.step("kill"):
             await _end(node, container)
-        _failed(container, str(error))
+        _failed(container, describe(error))
         node.records.put(KIND, container.to_row())
         raise
     if container.phase is Phase.CREATED:  # its exit may have come before the runtime's answer

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Collection
+from pathlib import Path
 
 from api.errors import AlreadyExists
 from api.ids import SandboxId, new_sandbox_id
@@ -40,7 +41,7 @@ async def run_pod_sandbox(node: Node, request: pb.RunPodSandboxRequest) -> pb.Ru
     name = sandbox_name(request.config.metadata)
     if validate.wants_user_namespace(request.config.linux.security_context.namespace_options):
         node.handlers.require_user_namespaces(request.runtime_handler, node.host)
-    node.handlers.get(request.runtime_handler)
+    node.handlers.require_usable(request.runtime_handler)
     identifier = await node.operations.run(
         "RunPodSandbox", name, lambda operation: _run(node, operation, name, request)
     )
@@ -65,7 +66,7 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
     sandbox.cgroup_parent = node.cgroup_driver.parent(request.config.linux.cgroup_parent)
     try:
         node.sandboxes.add(sandbox)
-        node.records.put(KIND, sandbox.to_row())
+        node.records.insert(KIND, sandbox.to_row())
         await _make(node, operation, sandbox)
         sandbox.phase = Phase.READY
         node.records.put(KIND, sandbox.to_row())
@@ -89,6 +90,11 @@ async def _make(node: Node, operation: Operation, sandbox: Sandbox) -> None:
         await node.cgroup_driver.prepare(sandbox.cgroup_parent)
     with operation.step("files and namespaces"):
         await asyncio.to_thread(_make_files, node, sandbox)
+    if sandbox.config.log_directory:
+        with operation.step("log directory"):
+            sandbox.log_directory = await node.monitor.settle_logs(
+                Path(sandbox.config.log_directory), node.config.runtime.log_timeout_s
+            )
     if not sandbox.host_network:
         with operation.step("network"):
             # Noted before the first plugin runs: a crash from here on must detach.
@@ -102,7 +108,8 @@ async def _make(node: Node, operation: Operation, sandbox: Sandbox) -> None:
 
 def _make_files(node: Node, sandbox: Sandbox) -> None:
     directory = node.paths.sandbox(sandbox.id)
-    files.make(directory, sandbox.id, sandbox.config, sandbox.root_ids)
+    size_bytes = node.config.runtime.pod_files_size
+    files.make(directory, sandbox.id, sandbox.config, sandbox.root_ids, size_bytes)
     kinds = own_namespaces(sandbox)
     hostname = files.hostname_of(sandbox.id, sandbox.config)
     sysctls = {**default_sysctls(node, kinds), **sandbox.config.linux.sysctls}

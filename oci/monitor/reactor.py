@@ -3,7 +3,9 @@
 import heapq
 import itertools
 import json
+import os
 import select
+import stat
 import sys
 import time
 import traceback
@@ -12,7 +14,8 @@ from collections.abc import Callable
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
-Callback = Callable[[], None]
+Callback = Callable[[], object]
+_LOG_BYTES = 1 << 20
 
 
 def complain(what: str, *, trace: bool = False) -> None:
@@ -22,10 +25,21 @@ def complain(what: str, *, trace: bool = False) -> None:
     if trace:
         text += traceback.format_exc()
     try:
+        _bound_log()
         sys.stderr.write(text)
         sys.stderr.flush()
     except OSError:
         return  # a full disk must not end the monitor
+
+
+def _bound_log() -> None:
+    """Begin the log file anew when it is large: what is complained of may be a stranger's doing."""
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return
+    if stat.S_ISREG(found.st_mode) and found.st_size > _LOG_BYTES:
+        os.ftruncate(sys.stderr.fileno(), 0)
 
 
 class Timer:
@@ -85,13 +99,20 @@ class Reactor:
         """Serve until :meth:`stop`."""
         self._running = True
         while self._running:
-            for descriptor, _ in self._epoll.poll(self._patience()):
-                callback = self._callbacks.get(descriptor)  # a callback before may have ended this watch
-                if callback is not None:
-                    self._call(callback)
-            self._run_timers()
-            for _ in range(len(self._soon)):
-                self._call(self._soon.popleft())
+            self.turn()
+
+    def turn(self, first: Callback | None = None) -> None:
+        """One round: wait for something to do, then do all of it, after ``first``."""
+        ready = self._epoll.poll(self._patience())
+        if first is not None:
+            self._call(first)
+        for descriptor, _ in ready:
+            callback = self._callbacks.get(descriptor)  # a callback before may have ended this watch
+            if callback is not None:
+                self._call(callback)
+        self._run_timers()
+        for _ in range(len(self._soon)):
+            self._call(self._soon.popleft())
 
     def _patience(self) -> float:
         if self._soon:

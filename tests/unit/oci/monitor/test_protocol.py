@@ -8,7 +8,7 @@ from oci.monitor.protocol import ProtocolError, Record, Request
 REQUESTS: list[Request] = [
     protocol.Hello(1, events=True),
     protocol.Create(
-        "c", "crun", ["crun", "create"], "/p", "/l", None, "/log", 0, True, False, 2.5, 1000, 1001
+        "c", "crun", ["crun", "create"], "/p", "/l", None, "/log", 9, 0, 0, 1.5, True, False, 2.5, 1000, 1001
     ),
     protocol.Start("c", ["crun", "start"], "/l", 60.0),
     protocol.Exec("c", "e", ["crun"], "/j", "/p", "/l", "/tty", ["stdin", "stdout"], 1.0, 0, 700),
@@ -24,10 +24,12 @@ REQUESTS: list[Request] = [
     protocol.Forget("c"),
     protocol.Adopt({"id": "c"}, ["pidfd"]),
     protocol.Reaped("c", 137),
+    protocol.LogPlace("settle", "/logs", 2.5),
+    protocol.StuckLogs(2.5),
     protocol.Settle(),
     protocol.Shutdown(),
 ]
-RECORD = Record("c", "crun", 7, 99, "exited", None, 0, False, True, 1, 2, 3, None, False)
+RECORD = Record("c", "crun", 7, 99, "exited", None, 0, 0, 0, 10.0, False, True, 1, 2, 3, None, False)
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: type(request).__name__)
@@ -94,11 +96,16 @@ def test_replies_and_events_have_their_shapes() -> None:
     assert json.loads(protocol.encode_event("exited", {"a": 1})) == {"event": "exited", "a": 1}
 
 
-def test_a_full_part_of_a_list_fits_into_one_message() -> None:
-    longest = RECORD._replace(
-        id="f" * 64, log_path="/var/log/pods/" + "x" * 800, pid=1 << 22, started_at_ns=1 << 62
-    )
-    protocol.encode_reply(1, {"records": [longest._asdict()] * protocol.LIST_PART})
+@pytest.mark.parametrize("path", ["/log", "/" + "x" * 2100, "/" + "x" * 4095, "/" + "\u00e4" * 2047])
+def test_all_records_fit_into_parts_however_long_their_paths_are(path: str) -> None:
+    records = [RECORD._replace(id=f"{number:064}", log_path=path) for number in range(protocol.LIST_PART)]
+    listed: list[object] = []
+    while len(listed) < len(records):
+        part = protocol.fitting(records[len(listed) :])
+        protocol.encode_reply(1, {"records": part})
+        assert part
+        listed += part
+    assert listed == [record._asdict() for record in records]
 
 
 def test_a_message_over_the_limit_is_refused_before_it_is_sent() -> None:
