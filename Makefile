@@ -13,7 +13,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 LAYOUT = --prefix '$(PREFIX)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --destdir '$(DESTDIR)'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit integration critest conformance kubelet-test cluster-test bench
+.PHONY: help setup demo test lint unit distro-test integration critest conformance kubelet-test cluster-test bench
 .PHONY: node-smoke node-test install uninstall deb install-test pins proto clean
 
 help: ## List the targets
@@ -37,6 +37,9 @@ lint: setup ## ruff, mypy --strict, import-linter
 
 unit: setup ## Tests without root, fuzz targets for some seconds
 	@$(PY) -m pytest -q tests/unit tests/fuzz $(PYTEST_ARGS)
+
+distro-test: setup ## The unit tests under the Pythons of Debian 12 and 13, in clean root directories (root): SUITES
+	@$(PY) -m tests.harness.distro $(SUITES)
 
 integration: setup ## Tests with real mounts, namespaces, cgroups and runtimes, in private namespaces
 	@$(PREPARE) crictl
@@ -74,9 +77,11 @@ uninstall: ## Remove what make install has put there; state and changed configur
 	@PYTHON='$(PYTHON)' tools/setup python
 	@$(PYTHON) -m tools.packaging.install $(LAYOUT) --remove
 
-deb: ## Build a Debian package into dist/: for this Debian, or SUITE=trixie in a chroot (root)
+deb: ## Build a Debian package into dist/: for this Debian (ARCH=arm64 for another processor), or SUITE=trixie in a chroot (root)
+	@$(if $(and $(SUITE),$(ARCH)),echo 'ARCH is for this Debian alone: leave SUITE out' >&2; exit 1)
 	@$(if $(SUITE),tools/setup packages,PYTHON='$(PYTHON)' tools/setup packaging)
-	@$(PYTHON) -m tools.packaging.$(if $(SUITE),chroot $(SUITE),deb) dist
+	@echo 'building the package: a minute or less, more the first time for another SUITE'
+	@$(PYTHON) -m tools.packaging.$(if $(SUITE),chroot $(SUITE),deb) dist $(ARCH)
 
 install-test: setup ## Check the Debian package with lintian and systemd, install, remove and purge it in a chroot (root)
 	@$(PY) -m pytest -q tests/install $(PYTEST_ARGS)

@@ -26,15 +26,18 @@ DOCUMENTS = (
 KUBELET_DROP_IN = "kubelet.service.d/10-podwright.conf"
 
 
-def stage(root: Path, layout: Layout, epoch: int) -> None:
+def stage(root: Path, layout: Layout, epoch: int, processor: str = "") -> None:
     """Fill the empty directory ``root``; ``epoch`` is the time of every file.
+
+    ``processor``: another one than this machine's, as uname(2) calls it.
 
     Raises:
         environment.InstallFailed: the dependencies cannot be installed.
     """
     with tempfile.TemporaryDirectory() as wheels:
-        environment.collect_wheels(Path(wheels))
-        environment.make(root, layout, Path(wheels))
+        options = environment.foreign(processor) if processor else []
+        environment.collect_wheels(Path(wheels), options)
+        environment.make(root, layout, Path(wheels), options)
     for name in environment.programs():
         _link(root, layout.bindir / name, layout.environment / "bin" / name)
     for path, text in texts(layout, datetime.fromtimestamp(epoch, UTC).date()).items():

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.packaging.environment import InstallFailed
+from tools.packaging.environment import InstallFailed, programs
 from tools.packaging.install import place, source_epoch, summary, uninstall
 from tools.packaging.layout import Layout, below
 
@@ -73,7 +73,7 @@ def test_an_installation_says_what_is_where(tmp_path: Path) -> None:
     assert f"is installed below {tmp_path}/dest, for {sys.executable} (" in first
     assert first.endswith("2 files")
     told = {line.split()[0]: line.split(maxsplit=1)[1] for line in rest}
-    assert told["programs"] == "/usr/local/bin/podwright, /usr/local/bin/podwright-monitor"
+    assert told["programs"].split(", ") == [f"/usr/local/bin/{name}" for name in programs()]
     assert told["configuration"] == "/etc/podwright/podwright.conf"
     assert told["unit"] == "/usr/local/lib/systemd/system/podwright.service"
 
