@@ -1,5 +1,5 @@
 from tests.harness.cache import PROJECT
-from tests.harness.distro import requirements
+from tests.harness.distro_environment import requirements
 
 
 def test_what_unit_tests_need_is_taken_from_pyproject_without_linters() -> None:
