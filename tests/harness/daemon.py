@@ -26,9 +26,11 @@ from conf.schema import RuntimeTable
 from tests.harness.client import Client
 from tests.harness.counts import cgroup_roots
 from tests.harness.patience import patient
+from tests.harness.runs import scratch
 
 READY_TIMEOUT_S = patient(30)
 STOP_TIMEOUT_S = patient(30)
+LOG_SETTLES_S = patient(0.1)
 LOG_TAIL = 4000
 NFT_TABLE = ("inet", "podwright")
 PLUGIN_DIRECTORIES = ("/opt/cni/bin", "/usr/lib/cni")
@@ -109,7 +111,7 @@ class Daemon:
 
     def __init__(self, settings: Settings | None = None, *, program: Sequence[str] = ()) -> None:
         self.settings = settings or Settings()
-        self.state = Path(tempfile.mkdtemp(prefix="podwright-", dir="/var/tmp"))
+        self.state = Path(tempfile.mkdtemp(prefix="podwright-", dir=scratch()))
         self.runroot = Path(tempfile.mkdtemp(prefix="pw-", dir="/run"))
         for directory in (self.state, self.runroot):
             directory.chmod(0o700)  # as below a home directory: whatever lies above must not be open either
@@ -241,9 +243,16 @@ class Daemon:
         self.start()
 
     def log(self) -> str:
-        """All that it has written to standard output and error."""
+        """All that it has written to standard output and error.
+
+        A thread of the daemon writes what it has said: this waits until that is done for a while.
+        """
         path = self.state / "daemon.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        text, before = path.read_text(errors="replace") if path.exists() else "", None
+        while text != before:
+            time.sleep(LOG_SETTLES_S)
+            text, before = path.read_text(errors="replace") if path.exists() else "", text
+        return text
 
     def log_tail(self) -> str:
         return f"the end of its log:\n{self.log()[-LOG_TAIL:] or '(empty)'}"
