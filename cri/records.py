@@ -67,16 +67,18 @@ class Records:
         )
         self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
-    def put(self, kind: str, row: Row) -> None:
-        """Insert or replace."""
+    def insert(self, kind: str, row: Row) -> None:
+        """Add a record, whose id must be new."""
         self._db.execute(
-            "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)",
-            (kind, row.id, row.name, row.config, row.state),
+            "INSERT INTO records VALUES (?, ?, ?, ?, ?)", (kind, row.id, row.name, row.config, row.state)
         )
 
-    def put_state(self, kind: str, identifier: str, state: str) -> None:
-        """Replace the state of a record that exists."""
-        self._db.execute("UPDATE records SET state = ? WHERE kind = ? AND id = ?", (state, kind, identifier))
+    def update(self, kind: str, row: Row) -> None:
+        """Replace a record that exists; one that does not is not brought back."""
+        self._db.execute(
+            "UPDATE records SET name = ?, config = ?, state = ? WHERE kind = ? AND id = ?",
+            (row.name, row.config, row.state, kind, row.id),
+        )
 
     def delete(self, kind: str, identifier: str) -> None:
         self._db.execute("DELETE FROM records WHERE kind = ? AND id = ?", (kind, identifier))

@@ -9,12 +9,14 @@ from collections.abc import Awaitable
 
 from api.ids import ContainerId
 from cri import exits
+from cri.containers import lifecycle
 from cri.containers import record as containers
 from cri.containers.remove import release as release_container
 from cri.containers.stop import kill
 from cri.forget import forget
 from cri.node import Node
 from cri.operations import Operation
+from cri.sandboxes import lifecycle as sandbox_lifecycle
 from cri.sandboxes import record as sandboxes
 from cri.sandboxes.release import undo as undo_sandbox
 from oci.monitor.protocol import Record
@@ -74,22 +76,21 @@ def _reconcile_container(node: Node, container: containers.Container, seen: Reco
         return
     if seen is None:
         event = Exited(container.id, None, time.time_ns(), oom_killed=False)
-        exits.apply(container, event)
+        exits.apply(node, container, event)
     elif seen.state == "exited":
         container.started_ns = container.started_ns or seen.started_at_ns
-        exits.apply(container, Exited(container.id, seen.exit_code, seen.finished_at_ns, seen.oom_killed))
-    elif seen.state == "running":
-        container.phase = containers.Phase.RUNNING
+        event = Exited(container.id, seen.exit_code, seen.finished_at_ns, seen.oom_killed)
+        exits.apply(node, container, event)
+    elif seen.state == "running" and container.phase is containers.Phase.CREATED:
         container.started_ns = container.started_ns or seen.started_at_ns
-    node.records.put(containers.KIND, container.to_row())
+        lifecycle.move(node, container, containers.Phase.RUNNING)
 
 
 def _reconcile_sandbox(node: Node, sandbox: sandboxes.Sandbox, seen: Record | None) -> None:
     if sandbox.phase is not sandboxes.Phase.READY or not sandbox.pause_pid:
         return
     if seen is None or seen.state == "exited":
-        sandbox.phase = sandboxes.Phase.STOPPED
-        node.records.put(sandboxes.KIND, sandbox.to_row())
+        sandbox_lifecycle.move(node, sandbox, sandboxes.Phase.STOPPED)
 
 
 async def _undo_unfinished(node: Node) -> None:
@@ -117,16 +118,22 @@ async def _undone(operation: Operation, work: Awaitable[None]) -> None:
 
 
 async def _sweep(node: Node) -> None:
-    """Root file systems and monitor records whose containers are gone."""
+    """Processes, then root file systems, of which neither a container nor a sandbox is known."""
+    for watched in await node.monitor.list():
+        if not _known(node, watched.id):
+            logger.warning("container %s has no record: ending it", watched.id[:12])
+            await _end_unknown(node, ContainerId(watched.id))
+    watched_ids = {watched.id for watched in await node.monitor.list()}
     for identifier in await asyncio.to_thread(node.rootfs.known):
-        if node.containers.find(identifier) is None:
+        if not _known(node, identifier) and identifier not in watched_ids:
             logger.info("removing the root file system of unknown container %s", identifier[:12])
             await node.rootfs.remove(identifier)
     await node.rootfs.restore()
-    for watched in await node.monitor.list():
-        if node.containers.find(watched.id) is None and node.sandboxes.find(watched.id) is None:
-            logger.warning("container %s has no record: ending it", watched.id[:12])
-            await _end_unknown(node, ContainerId(watched.id))
+
+
+def _known(node: Node, identifier: str) -> bool:
+    """Whether a record names it: that of a container, or that of the sandbox whose pause process has it."""
+    return node.containers.find(identifier) is not None or node.sandboxes.find(identifier) is not None
 
 
 async def _end_unknown(node: Node, identifier: ContainerId) -> None:

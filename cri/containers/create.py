@@ -3,16 +3,17 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from api.errors import AlreadyExists, InvalidArgument
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers import bundle, image_volumes, prepared_mounts, stdio
-from cri.containers.publish import publish
-from cri.containers.record import KIND, Container, Phase
+from cri import exits
+from cri.containers import bundle, image_volumes, lifecycle, prepared_mounts, stdio
+from cri.containers.record import Container, Phase
 from cri.containers.remove import release
 from cri.containers.signals import stop_signal
 from cri.containers.update import with_swap
@@ -26,6 +27,7 @@ from oci.monitor.types import CreateContainer
 from storage.catalogue import Image
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # Why a sandbox must be ready.
 NEED = "containers need a ready one"
@@ -76,13 +78,15 @@ def require_privileged(config: pb.ContainerConfig, *pods: pb.PodSandboxConfig) -
 async def _create(
     node: Node, operation: Operation, name: str, sandbox: Sandbox, config: pb.ContainerConfig
 ) -> ContainerId:
-    sandbox.require_ready(NEED)
     present = node.containers.named(name)
     if present is not None and present.phase is Phase.CREATING:
         # Left by an attempt that failed and whose undo failed too: no name stays reserved for ever.
-        with operation.step("undo of an earlier attempt"):
-            await release(node, present, operation)
-    elif present is not None:
+        async with present.queue.turn(operation):
+            with operation.step("undo of an earlier attempt"):
+                await release(node, present, operation)
+    sandbox.require_ready(NEED)
+    present = node.containers.named(name)
+    if present is not None:
         if present.phase is Phase.CREATED:
             return present.id
         raise ContainerExists(
@@ -93,17 +97,17 @@ async def _create(
     volume_images = image_volumes.find(node, config)
     config = image_volumes.with_digests(config, volume_images)
     container = _record(node, name, sandbox, config, image)
-    try:
-        node.containers.add(container)
-        node.records.put(KIND, container.to_row())
-        await _make(node, operation, container, sandbox, image, volume_images)
-        sandbox.require_ready(NEED)  # it may have been stopped meanwhile
-        container.phase = Phase.CREATED
-        node.records.put(KIND, container.to_row())
-    except BaseException as error:
-        await _undo(node, operation, container, error)
-        raise
-    publish(node, container, pb.CONTAINER_CREATED_EVENT)
+    async with container.queue.turn(operation):
+        try:
+            lifecycle.reserve(node, container)
+            await _make(node, operation, container, sandbox, image, volume_images)
+            sandbox.require_ready(NEED)  # it may have been stopped meanwhile
+            lifecycle.move(node, container, Phase.CREATED)
+        except BaseException as error:
+            await _undo(node, operation, container, error)
+            raise
+    if container.early_exit is not None:
+        exits.apply(node, container, container.early_exit)
     return container.id
 
 
@@ -157,9 +161,8 @@ async def _make(
     with operation.step("root file system"):
         rootfs = await node.rootfs.prepare(container.id, image, sandbox.namespaces.get("user"))
     with operation.step("spec"):
-        container.user = await node.volume_threads.run(
-            partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
-        )
+        writing = partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
+        container.user = await _while_ready(sandbox, node.volume_threads.run(writing))
         if container.log_path is not None:
             container.log_path.parent.mkdir(parents=True, exist_ok=True)
     with operation.step("runtime create"):
@@ -171,6 +174,24 @@ async def _make(
     with operation.step("limits"):
         await node.cgroup_driver.keep(container.cgroup_path, limits)
     await asyncio.to_thread(prepared_mounts.release, node, container.id)
+
+
+async def _while_ready(sandbox: Sandbox, work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``, which may hang; the stop of the sandbox does not wait for it.
+
+    Raises:
+        SandboxNotReady: the sandbox was stopped first; ``work`` is cancelled.
+    """
+    working = asyncio.ensure_future(work)
+    ended = asyncio.ensure_future(sandbox.ended.wait())
+    try:
+        await asyncio.wait({working, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            sandbox.require_ready(NEED)
+        return working.result()
+    finally:
+        ended.cancel()
+        working.cancel()
 
 
 def _request(node: Node, container: Container, sandbox: Sandbox) -> CreateContainer:

@@ -3,9 +3,8 @@
 import asyncio
 
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers import prepared_mounts
-from cri.containers.publish import publish
-from cri.containers.record import KIND, Container
+from cri.containers import lifecycle, prepared_mounts
+from cri.containers.record import Container
 from cri.containers.stop import stop
 from cri.forget import forget
 from cri.node import Node
@@ -31,8 +30,10 @@ async def remove_and_wait(node: Node, container: Container) -> None:
 async def _remove(node: Node, operation: Operation, container: Container) -> None:
     with operation.step("stop"):
         await stop(node, container, 0)
-    await release(node, container, operation)
-    publish(node, container, pb.CONTAINER_DELETED_EVENT)
+    async with container.queue.turn(operation):
+        if node.containers.holds(container):  # else a failed creation has given it back itself
+            await stop(node, container, 0)
+            await release(node, container, operation)
 
 
 async def release(node: Node, container: Container, operation: Operation) -> None:
@@ -50,5 +51,4 @@ async def release(node: Node, container: Container, operation: Operation) -> Non
         await asyncio.to_thread(remove_tree, bundle)
     with operation.step("monitor forget"):
         await forget(node, container.id)
-    node.records.delete(KIND, container.id)
-    node.containers.discard(container)
+    lifecycle.forget(node, container)

@@ -6,8 +6,8 @@ import logging
 
 from cri.node import Node
 from cri.operations import Operation
-from cri.sandboxes import files, network, pause
-from cri.sandboxes.record import KIND, Phase, Sandbox
+from cri.sandboxes import files, lifecycle, network, pause
+from cri.sandboxes.record import Phase, Sandbox
 from host.files import remove_tree
 from host.namespaces import unpin
 
@@ -22,7 +22,7 @@ async def shut_down(node: Node, sandbox: Sandbox, operation: Operation) -> None:
         with operation.step("network release"):
             await network.detach(node, sandbox)
             sandbox.attached = False
-            node.records.put(KIND, sandbox.to_row())
+            lifecycle.save(node, sandbox)
     if sandbox.namespaces:
         with operation.step("namespaces release"):
             await asyncio.to_thread(_unpin, sandbox)
@@ -40,8 +40,7 @@ async def release(node: Node, sandbox: Sandbox, operation: Operation) -> None:
         await asyncio.to_thread(_remove_files, node, sandbox)
     with operation.step("cgroup release"):
         await node.cgroup_driver.retire(sandbox.cgroup_parent, lambda: _shares_cgroup(node, sandbox))
-    node.records.delete(KIND, sandbox.id)
-    node.sandboxes.discard(sandbox)
+    lifecycle.forget(node, sandbox)
 
 
 async def undo(node: Node, sandbox: Sandbox, operation: Operation) -> Exception | None:
@@ -56,9 +55,8 @@ async def undo(node: Node, sandbox: Sandbox, operation: Operation) -> Exception 
         logger.exception(
             "the undo of RunPodSandbox %s failed: %s", sandbox.id[:12], operation.describe_steps()
         )
-        sandbox.phase = Phase.STOPPED
         sandbox.undo_failed = True
-        node.records.put(KIND, sandbox.to_row())
+        lifecycle.move(node, sandbox, Phase.STOPPED)
         return error
     return None
 

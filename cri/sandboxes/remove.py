@@ -24,4 +24,6 @@ async def _remove(node: Node, operation: Operation, sandbox: Sandbox) -> None:
     for container in [item for item in node.containers if item.sandbox_id == sandbox.id]:
         with operation.step(f"remove container {container.config.metadata.name}"):
             await remove_and_wait(node, container)
-    await release(node, sandbox, operation)
+    async with sandbox.queue.turn(operation):
+        if node.sandboxes.holds(sandbox):
+            await release(node, sandbox, operation)

@@ -6,7 +6,8 @@ from api.runtime.v1 import api_pb2 as pb
 from cri.containers.stop import stop
 from cri.node import Node
 from cri.operations import Operation
-from cri.sandboxes.record import KIND, Phase, Sandbox
+from cri.sandboxes import lifecycle
+from cri.sandboxes.record import Phase, Sandbox
 from cri.sandboxes.release import shut_down
 
 
@@ -24,12 +25,22 @@ async def stop_sandbox(node: Node, sandbox: Sandbox) -> None:
 
 
 async def _stop(node: Node, operation: Operation, sandbox: Sandbox) -> None:
+    await _end_containers(node, operation, sandbox)
+    async with sandbox.queue.turn(operation):
+        if not node.sandboxes.holds(sandbox):
+            return
+        await _end_containers(node, operation, sandbox)  # of one that was still being made
+        await shut_down(node, sandbox, operation)
+        if sandbox.phase is not Phase.STOPPED:
+            lifecycle.move(node, sandbox, Phase.STOPPED)
+
+
+async def _end_containers(node: Node, operation: Operation, sandbox: Sandbox) -> None:
+    """From here on the sandbox is not ready, also for a daemon that is started after a crash."""
+    if sandbox.phase is Phase.READY:
+        lifecycle.move(node, sandbox, Phase.STOPPING)
     running = [item for item in node.containers if item.sandbox_id == sandbox.id and item.alive]
     if running:
         with operation.step(f"stop {len(running)} containers"):
             # By force, as api.proto has it: the kubelet has given them their grace periods before.
             await asyncio.gather(*(stop(node, container, 0) for container in running))
-    await shut_down(node, sandbox, operation)
-    if sandbox.phase is not Phase.STOPPED:
-        sandbox.phase = Phase.STOPPED
-        node.records.put(KIND, sandbox.to_row())

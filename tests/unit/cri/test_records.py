@@ -10,10 +10,10 @@ from cri.records import Records, RecordsUnreadable, Row
 
 def test_rows_survive_reopening(tmp_path: Path) -> None:
     records = Records(tmp_path / "records.sqlite")
-    records.put("sandbox", Row("1", "one", b"\0config", '{"phase": "creating"}'))
-    records.put_state("sandbox", "1", '{"phase": "ready"}')
-    records.put("container", Row("1", "same id, other kind", b"", "{}"))
-    records.put("sandbox", Row("2", "two", b"", "{}"))
+    records.insert("sandbox", Row("1", "one", b"", '{"phase": "creating"}'))
+    records.update("sandbox", Row("1", "one", b"\0config", '{"phase": "ready"}'))
+    records.insert("container", Row("1", "same id, other kind", b"", "{}"))
+    records.insert("sandbox", Row("2", "two", b"", "{}"))
     records.delete("sandbox", "2")
     records.close()
     again = Records(tmp_path / "records.sqlite")
@@ -22,10 +22,27 @@ def test_rows_survive_reopening(tmp_path: Path) -> None:
     again.close()
 
 
+def test_an_update_brings_no_removed_record_back(tmp_path: Path) -> None:
+    records = Records(tmp_path / "records.sqlite")
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
+    records.delete("sandbox", "1")
+    records.update("sandbox", Row("1", "one", b"", "{}"))
+    assert list(records.rows("sandbox")) == []
+    records.close()
+
+
+def test_an_id_is_inserted_once(tmp_path: Path) -> None:
+    records = Records(tmp_path / "records.sqlite")
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
+    with pytest.raises(sqlite3.IntegrityError):
+        records.insert("sandbox", Row("1", "another", b"", "{}"))
+    records.close()
+
+
 def test_a_record_is_there_for_a_reader_before_close(tmp_path: Path) -> None:
     """A killed daemon closes nothing."""
     records = Records(tmp_path / "records.sqlite")
-    records.put("sandbox", Row("1", "one", b"", "{}"))
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
     other = Records(tmp_path / "records.sqlite")
     assert [row.id for row in other.rows("sandbox")] == ["1"]
     other.close()
