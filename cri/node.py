@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from cni.network import Network
 from conf.schema import Config
 from cri.cgroups.driver import CgroupDriver
 from cri.containers.record import Container
@@ -10,6 +9,7 @@ from cri.defaults import HandlerDefaults
 from cri.events import Events
 from cri.handlers import Handlers
 from cri.operations import Operations
+from cri.parts import Images, Monitor, Network, Rootfs
 from cri.paths import Paths
 from cri.records import Records
 from cri.sandboxes.record import Sandbox
@@ -18,10 +18,7 @@ from cri.streaming.server import StreamingServer
 from host.cgroups import Hierarchy
 from host.threads import DetachedThreads
 from oci.generate.inputs import HostView
-from oci.monitor.client import Monitor
 from oci.precompiled import Filters
-from storage.images import Images
-from storage.overlay import RootfsManager
 
 
 @dataclass(slots=True)
@@ -40,7 +37,7 @@ class Node:
     operations: Operations
     events: Events
     images: Images
-    rootfs: RootfsManager
+    rootfs: Rootfs
     network: Network
     handlers: Handlers
     monitor: Monitor

@@ -2,10 +2,11 @@
 
 import contextlib
 from dataclasses import dataclass
+from typing import Protocol
 
 from api.ids import ContainerId
 from host.processes import OutputPipe
-from oci.monitor.client import Monitor
+from oci.monitor.handles import ExecHandle
 from oci.runtime import Json, Runtime
 
 OUTPUT_LIMIT = 16 << 20  # bytes a stream: what other runtimes give, and what fits into one gRPC message
@@ -22,8 +23,24 @@ class ExecOutput:
     truncated: bool
 
 
+class Executing(Protocol):
+    """What is needed of a monitor."""
+
+    async def exec(
+        self,
+        container_id: ContainerId,
+        runtime: Runtime,
+        process: Json,
+        *,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        run_timeout_s: float | None = None,
+        stdio_owner: tuple[int, int] = (0, 0),
+    ) -> ExecHandle: ...
+
+
 async def exec_sync(
-    monitor: Monitor,
+    monitor: Executing,
     container_id: ContainerId,
     runtime: Runtime,
     process: Json,
