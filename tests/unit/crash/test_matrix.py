@@ -1,6 +1,6 @@
-"""The crash matrix over fakes: no point of any verb at which a kill costs anything; see tests/crash/matrix.py.
+"""The crash matrix over fakes: there is no point of any verb at which a kill costs anything.
 
-Here each verb is killed at every point, and the start that follows at some; ``make crash-test`` tries all of both.
+Here each verb is killed at every point, and the start that follows at some; ``make crash-test`` tries all.
 """
 
 import json
