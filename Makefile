@@ -11,7 +11,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 LAYOUT = --prefix '$(PREFIX)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --destdir '$(DESTDIR)'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit integration critest conformance kubelet-test cluster-test bench
+.PHONY: help setup demo test lint unit integration crash-test critest conformance kubelet-test cluster-test bench
 .PHONY: node-smoke node-test install uninstall deb install-test proto clean
 
 help: ## List the targets
@@ -40,6 +40,10 @@ integration: setup ## Tests with real mounts, namespaces, cgroups and runtimes, 
 	@$(PY) -m tests.critest.toolchain crictl >/dev/null
 	@$(PY) -m tests.harness.wheels >/dev/null
 	@$(PRIVATE) $(PY) -m pytest -q tests/integration $(PYTEST_ARGS)
+
+crash-test: setup ## Kill a daemon at every point of every verb and of its start: over fakes, then the real thing; root
+	@$(PY) -m tests.crash.matrix --restarts all
+	@$(PRIVATE) $(PY) -m tests.crash.real
 
 critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=crun|runc, PARALLEL, ARGS
 	@$(PY) -m tests.critest.run

@@ -27,8 +27,24 @@ logger = logging.getLogger(__name__)
 
 async def restore(node: Node) -> None:
     """Bring memory and disk in line with what runs; nothing that runs is touched."""
-    _read(node)
-    await _settle(node)
+    await node.operations.run("Restore", "node", lambda operation: _restore(node, operation))
+    logger.info("restored %d sandboxes and %d containers", len(node.sandboxes), len(node.containers))
+
+
+async def _restore(node: Node, operation: Operation) -> None:
+    with operation.step("records"):
+        _read(node)
+    with operation.step("commands of before"):
+        await _settle(node)
+    with operation.step("processes"):
+        await _reconcile(node)
+    with operation.step("undo of what is half made"):
+        await _undo_unfinished(node)
+    with operation.step("sweep"):
+        await _sweep(node)
+
+
+async def _reconcile(node: Node) -> None:
     watched = {record.id: record for record in await node.monitor.list()}
     for container in node.containers:
         seen = watched.get(container.id)
@@ -40,9 +56,6 @@ async def restore(node: Node) -> None:
         _reconcile_container(node, container, seen)
     for sandbox in node.sandboxes:
         _reconcile_sandbox(node, sandbox, watched.get(sandbox.id))
-    await _undo_unfinished(node)
-    await _sweep(node)
-    logger.info("restored %d sandboxes and %d containers", len(node.sandboxes), len(node.containers))
 
 
 async def _settle(node: Node) -> None:

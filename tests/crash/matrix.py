@@ -170,8 +170,12 @@ def main() -> None:
     parser.add_argument("--restarts", choices=("all", "some", "none"), default="some")
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
+    failed = False
     for verb in arguments.verbs:
-        print(json.dumps(asdict(attempt(verb, arguments.restarts))), flush=True)
+        result = attempt(verb, arguments.restarts)
+        failed = failed or bool(result.failures)
+        print(json.dumps(asdict(result)), flush=True)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

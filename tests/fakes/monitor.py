@@ -51,7 +51,7 @@ class FakeMonitor:
 
     async def start(self, container_id: ContainerId, runtime: Runtime, timeout_s: float = 60.0) -> None:
         await asyncio.sleep(0)
-        record = self._read(container_id)
+        record = self._live(container_id)
         if record.state != "created":
             raise RuntimeFailed(runtime.name, "start", container_id, "the container is not running")
         with self._world.change("runtime start"):

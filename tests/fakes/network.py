@@ -22,7 +22,8 @@ class FakeNetwork:
         await asyncio.sleep(0)
         if not pod.netns.exists():
             raise PluginFailed(f"the network namespace {pod.netns} does not exist")
-        address = f"10.0.0.{2 + len(self._world.names('leases'))}"
+        taken = {self._world.file("leases", name).read_text() for name in self._world.names("leases")}
+        address = next(text for number in range(2, 255) if (text := f"10.0.0.{number}") not in taken)
         self._world.make("leases", pod.sandbox_id, address)
         self._world.make("links", pod.sandbox_id)
         self._world.make("attachments", pod.sandbox_id)

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from api.errors import FailedPrecondition, Internal, NotFound
+from api.errors import FailedPrecondition, NotFound
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.record import Phase
 from cri.node import Node
@@ -118,7 +118,7 @@ async def test_a_removal_during_a_start_stays_one(
     await until_it_waits(client.node, "RemoveContainer", removing)
     gate.opened.set()
     await removing
-    with pytest.raises(Internal, match="the container is not running"):
+    with pytest.raises(FailedPrecondition, match="has ended"):
         await starting
     assert client.container() is None
     assert list(client.node.records.rows("container")) == []
@@ -131,7 +131,7 @@ async def test_a_stop_overtakes_a_start(client: Client, monkeypatch: pytest.Monk
     await gate.entered.wait()
     await client.stop_container()  # does not wait for the start
     gate.opened.set()
-    with pytest.raises(Internal, match="the container is not running"):
+    with pytest.raises(FailedPrecondition, match="has ended"):
         await starting
     container = client.container()
     assert container is not None
