@@ -9,7 +9,7 @@ from host.fds import close_all
 from host.spawn import CommandNotStarted, start_time
 from oci.monitor import protocol, stdio
 from oci.monitor.children import Children
-from oci.monitor.commands import Commands, Result
+from oci.monitor.commands import Command, Commands, Result
 from oci.monitor.container import Container, ContainerError
 from oci.monitor.execs import RunningExec
 from oci.monitor.exits import ExitFiles
@@ -24,6 +24,11 @@ from oci.states import State
 
 class NotFoundHere(Exception):
     """No record of this container."""
+
+
+# How long a start may go on when its container has ended: crun's waits for a process that was killed in the
+# midst of it, and does not notice.
+_LAST_WORDS_S = 1.0
 
 
 class Node:
@@ -41,6 +46,7 @@ class Node:
         self._live: dict[str, Container] = {}
         self._creating: set[str] = set()
         self._exited = {record.id: record for record in self._exits.read_all()}
+        self._starts: dict[str, Command] = {}
         self._execs: dict[str, RunningExec] = {}
         self._attachments: dict[Peer, list[tuple[str, int]]] = {}
         self._verbs: dict[type[Request], Callable[[Answer, Any, list[int]], None]] = {
@@ -213,6 +219,8 @@ class Node:
         except OSError as error:
             complain(f"cannot write the exit record of {record.id}: {error.strerror}")
         self._listener.broadcast("exited", {"record": record._asdict()})
+        if (start := self._starts.get(record.id)) is not None:
+            self._reactor.later(_LAST_WORDS_S, start.kill)
 
     def _start(self, answer: Answer, request: protocol.Start, _: list[int]) -> None:
         container = self._find(request.id)
@@ -220,12 +228,13 @@ class Node:
 
         def ended(result: Result, _: float) -> None:
             io.close()
+            self._starts.pop(request.id, None)
             if result.status == 0:
                 container.started()
             answer.done({**result.as_reply(), "record": container.record._asdict()})
 
         try:
-            self._commands.run(
+            self._starts[request.id] = self._commands.run(
                 request.argv,
                 io.given,
                 runtime_log=request.runtime_log,
