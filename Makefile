@@ -12,7 +12,7 @@ LAYOUT = --prefix '$(PREFIX)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint unit integration crash-test critest conformance kubelet-test cluster-test bench
-.PHONY: node-smoke node-test install uninstall deb install-test proto clean
+.PHONY: node-smoke node-test install uninstall deb install-test pins proto clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -79,6 +79,9 @@ deb: ## Build a Debian package into dist/: for this Debian, or SUITE=trixie in a
 
 install-test: setup ## Check the Debian package with lintian and systemd, install, remove and purge it in a chroot (root)
 	@$(PY) -m pytest -q tests/install $(PYTEST_ARGS)
+
+pins: setup ## Write the hashes of all dependencies again, after a change of constraints.txt (network)
+	@$(PY) -m tools.packaging.pins
 
 proto: setup ## Generate the stubs of api/runtime/v1 again
 	@$(PY) tools/generate_proto.py

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cni import versions
 from cni.errors import NetworkConfigInvalid
-from cni.fields import Json, boolean, mapping, objects, parse_object, string, strings
+from cni.fields import Json, boolean_or_text, mapping, objects, parse_object, string, strings
 
 SUFFIXES = (".conf", ".conflist", ".json")
 
@@ -63,8 +63,8 @@ def parse_list(data: bytes, source: str) -> NetworkList:
             string(conf, "cniVersion", source), strings(conf, "cniVersions", source), source
         ),
         plugins=tuple(plugins),
-        disable_check=boolean(conf, "disableCheck", source),
-        disable_gc=boolean(conf, "disableGC", source),
+        disable_check=boolean_or_text(conf, "disableCheck", source),
+        disable_gc=boolean_or_text(conf, "disableGC", source),
         raw=data,
         source=source,
     )

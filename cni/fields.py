@@ -35,6 +35,16 @@ def string(conf: Json, key: str, where: str) -> str:
     return _typed(conf, key, where, str, "a string") or ""
 
 
+def boolean_or_text(conf: Json, key: str, where: str) -> bool:
+    """A boolean or, for the keys of a list, its text in any case: so specification 0.4.0 writes them."""
+    value = conf.get(key)
+    if not isinstance(value, str):
+        return boolean(conf, key, where)
+    if value.lower() not in ("true", "false"):
+        raise NetworkConfigInvalid(f"{where}: {key} must be true or false, not {value[:40]!r}")
+    return value.lower() == "true"
+
+
 def boolean(conf: Json, key: str, where: str, default: bool = False) -> bool:
     """A boolean."""
     value = _typed(conf, key, where, bool, "true or false")

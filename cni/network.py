@@ -138,6 +138,8 @@ class Network:
                     await self.reload()
                 else:
                     await self._ask_status()
+            except (PodwrightError, OSError) as error:
+                _log.warning("the pod network could not be checked error=%s", error)
             except Exception:
                 _log.exception("the pod network could not be checked")
 

@@ -80,9 +80,9 @@ class ExecutedPlugin:
         return strings(document, "supportedVersions", where) or (versions.DEFAULT,)
 
     async def _run(self, command: str, call: Call | None, conf: Json, timeout_s: float) -> bytes:
-        environment = {**os.environ, **variables(command, call, self.directories)}
+        about = variables(command, call, self.directories)
         try:
-            done = await self._run_unless_busy(environment, json.dumps(conf).encode(), timeout_s)
+            done = await self._run_unless_busy(about, json.dumps(conf).encode(), timeout_s)
         except processes.CommandTimedOut as error:
             raise PluginTimedOut(
                 f"CNI plugin {self.kind} ({self.path}) did not end {command} within {timeout_s:g} s"
@@ -94,20 +94,20 @@ class ExecutedPlugin:
         return done.stdout
 
     async def _run_unless_busy(
-        self, environment: Mapping[str, str], stdin: bytes, timeout_s: float
+        self, about: Mapping[str, str], stdin: bytes, timeout_s: float
     ) -> processes.Completed:
         """Run it; a binary that is just being replaced (ETXTBSY) is tried again."""
         for _ in range(_BUSY_ATTEMPTS - 1):
             try:
                 return await processes.run(
-                    [str(self.path)], stdin=stdin, env=environment, timeout_s=timeout_s
+                    [str(self.path)], stdin=stdin, variables=about, timeout_s=timeout_s
                 )
             except processes.CommandNotStarted as error:
                 cause = error.__cause__
                 if not (isinstance(cause, OSError) and cause.errno == errno.ETXTBSY):
                     raise
             await asyncio.sleep(_BUSY_PAUSE_S)
-        return await processes.run([str(self.path)], stdin=stdin, env=environment, timeout_s=timeout_s)
+        return await processes.run([str(self.path)], stdin=stdin, variables=about, timeout_s=timeout_s)
 
 
 def variables(command: str, call: Call | None, directories: Sequence[Path]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What must hold between the values of a configuration, beyond the type of each; pure."""
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from api.kernel import CAPABILITIES, RLIMITS, capability, rlimit
-from conf.schema import Config, RuntimeHandler, RuntimeTable
+from conf.schema import Config, ImageTable, RuntimeHandler, RuntimeTable
 from conf.values import Seconds, nearest
 
 LEAST_LOG_SIZE_BYTES = 8192
@@ -17,6 +18,10 @@ LEAST_STOP_TIMEOUT_S = 30
 SOCKET_PATH_LIMIT_BYTES = 107
 BUILT_IN_HANDLERS = ("crun", "runc")  # need no table: they are looked up in PATH
 RUNROOT_ROOM_BYTES = 40  # for the names of our own sockets below runroot
+
+# What a namespace of a pod has of its own (sysctl(8)); the runtime refuses all others.
+_SYSCTL_OF_A_POD = re.compile(r"kernel\.(sem|shm\w+|msg\w+)|fs\.mqueue\..+|net\..+")
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")
 
 # Durations for which zero says "none" or "never"; all others must be above zero.
 _MAY_BE_ZERO = frozenset(
@@ -78,6 +83,7 @@ def check(config: Config) -> Verdict:
         *_api(config),
         *_runtime(config.runtime),
         *_metrics(config),
+        *_image(config.image),
     )
     return Verdict(errors, tuple(_warnings(config)))
 
@@ -122,7 +128,7 @@ def _durations(config: Config) -> Iterator[Remark]:
 
 def _api(config: Config) -> Iterator[Remark]:
     api = config.api
-    if not _is_address(api.stream_address):
+    if api.stream_address and not _is_address(api.stream_address):
         yield Remark("crio.api.stream_address", f'"{api.stream_address}" is not an IP address')
     if api.stream_enable_tls and not (api.stream_tls_cert and api.stream_tls_key):
         yield Remark("crio.api.stream_enable_tls", "needs stream_tls_cert and stream_tls_key")
@@ -146,6 +152,9 @@ def _runtime(runtime: RuntimeTable) -> Iterator[Remark]:
     for name in runtime.runtimes:
         if not name or "/" in name:
             yield Remark(f"crio.runtime.runtimes.{name}", "a handler's name must be a word without slashes")
+        if any(not each.strip() for each in runtime.runtimes[name].allowed_annotations):
+            option = f"crio.runtime.runtimes.{name}.allowed_annotations"
+            yield Remark(option, "an empty name lets every annotation pass: remove it")
     if 0 <= runtime.log_size_max < LEAST_LOG_SIZE_BYTES:
         yield Remark("crio.runtime.log_size_max", f"must be -1 or at least {LEAST_LOG_SIZE_BYTES} bytes")
     if runtime.pids_limit < -1 or runtime.pids_limit == 0:
@@ -165,12 +174,35 @@ def _runtime(runtime: RuntimeTable) -> Iterator[Remark]:
     for sysctl in runtime.default_sysctls:
         if sysctl.value != sysctl.value.strip() or not sysctl.value:
             yield Remark("crio.runtime.default_sysctls", f'"{sysctl}" has blanks or no value')
+        if not _SYSCTL_OF_A_POD.fullmatch(sysctl.name.replace("/", ".")):
+            text = f"\"{sysctl.name}\" is the node's, not a pod's: set it in /etc/sysctl.d"
+            yield Remark("crio.runtime.default_sysctls", text)
 
 
 def _metrics(config: Config) -> Iterator[Remark]:
     metrics = config.metrics
     if (metrics.metrics_cert is None) != (metrics.metrics_key is None):
         yield Remark("crio.metrics.metrics_cert", "metrics_cert and metrics_key belong together")
+    if metrics.metrics_socket is None:
+        return
+    if metrics.metrics_socket == config.api.listen:
+        yield Remark("crio.metrics.metrics_socket", f"{config.api.listen} is the socket of the CRI")
+    if len(bytes(metrics.metrics_socket)) > SOCKET_PATH_LIMIT_BYTES:
+        text = f"{metrics.metrics_socket} is too long for a Unix socket's address"
+        yield Remark("crio.metrics.metrics_socket", text)
+
+
+def _image(image: ImageTable) -> Iterator[Remark]:
+    for pattern in image.pinned_images:
+        if "*" in pattern.removeprefix("*").removesuffix("*") or pattern.strip("*") == "":
+            text = f'"{pattern}" is no name, beginning (name*) or part (*part*)'
+            yield Remark("crio.image.pinned_images", text)
+        elif pattern.startswith("*") and not pattern.endswith("*"):
+            yield Remark("crio.image.pinned_images", f'"{pattern}" must end with * too')
+    for host in image.insecure_registries:
+        if not _HOST.fullmatch(host):
+            text = f'"{host}" is not host[:port]: no scheme, no path'
+            yield Remark("crio.image.insecure_registries", text)
 
 
 def _warnings(config: Config) -> Iterator[Remark]:

@@ -12,8 +12,10 @@ from typing import Any
 
 from api.errors import InvalidArgument
 from conf import check
+from conf.annotations import has_effect
 from conf.schema import ApiTable, Config, RuntimeHandler
-from conf.tables import HANDLERS, Reading, Setting, Table, Walker, dotted, schema_tables
+from conf.tables import HANDLERS, Neglected, Reading, Setting, Table, Walker, dotted, schema_tables
+from conf.unsupported import NOT_YET
 
 DEFAULT_FILE = Path("/etc/podwright/podwright.conf")
 DEFAULT_DIRECTORY = Path("/etc/podwright/podwright.conf.d")
@@ -71,10 +73,16 @@ def load(
     config, warnings = _settle(_build(settings, _handler_names(readings)))
     config, raised = check.raise_to_minimum(config)
     verdict = check.check(config)
-    if verdict.errors:
-        raise BadConfiguration(_located(verdict.errors, sources))
-    ignored = [each for reading in readings for each in reading.ignored]
-    told = [*_ignored_warning(ignored), *warnings, *_located((*raised, *verdict.warnings), sources)]
+    neglected = {(each.table, each.key): each for reading in readings for each in reading.ignored}
+    errors = (*_located(verdict.errors, sources), *_dangers(neglected.values()))
+    if errors:
+        raise BadConfiguration(errors)
+    told = [
+        *_ignored_warning(neglected.values()),
+        *_annotation_warnings(settings.values(), neglected.values()),
+        *warnings,
+        *_located((*raised, *verdict.warnings), sources),
+    ]
     return Loaded(config, tuple(told), MappingProxyType(sources), files)
 
 
@@ -175,13 +183,37 @@ def _settle(config: Config) -> tuple[Config, list[str]]:
     return replace(config, api=api, runtime=runtime), warnings
 
 
-def _ignored_warning(ignored: Iterable[tuple[str, str]]) -> Iterator[str]:
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in dict.fromkeys(ignored):
-        by_reason.setdefault(reason, []).append(name)
+def _dangers(neglected: Iterable[Neglected]) -> Iterator[str]:
+    """The keys that ask for something whose lack would leave the node weaker than its files say."""
+    for each in neglected:
+        danger = each.entry.danger
+        if danger and not danger.harmless(each.value):
+            name = dotted(each.table, each.key)
+            yield f"{each.source}: {name}: {NOT_YET}, and {danger.consequence}: {danger.way_out}"
+
+
+def _ignored_warning(neglected: Iterable[Neglected]) -> Iterator[str]:
+    by_reason: dict[str, dict[str, None]] = {}
+    for each in neglected:
+        by_reason.setdefault(each.entry.reason, {})[each.shown] = None
     if by_reason:
         listed = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
         yield f"these keys of CRI-O have no effect: {listed}"
+
+
+def _annotation_warnings(settings: Iterable[Setting], neglected: Iterable[Neglected]) -> Iterator[str]:
+    """One line for each name in ``allowed_annotations`` that lets nothing pass."""
+    for each in settings:
+        if each.key == "allowed_annotations":
+            yield from _without_effect(each, (name for name in each.value if not has_effect(name)))
+    for workload in neglected:
+        if workload.key == "allowed_annotations":
+            yield from _without_effect(workload, workload.value)
+
+
+def _without_effect(place: Setting | Neglected, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        yield f'{place.source}: {dotted(place.table, place.key)}: "{name}" has no effect yet'
 
 
 def _located(remarks: Iterable[check.Remark], sources: Mapping[str, str]) -> Iterator[str]:

@@ -34,7 +34,8 @@ class ApiTable:
     )
     stream_address: str = option(
         "127.0.0.1",
-        "Address of the server for exec, attach and port-forward. The kubelet of this node connects to it.",
+        "Address of the server for exec, attach and port-forward. The kubelet of this node connects to it. "
+        "Empty: all addresses.",
     )
     stream_port: Port = option(Port(0), "Port of the streaming server; 0 takes a free one.")
     stream_enable_tls: bool = option(False, "Serve streaming over TLS.")

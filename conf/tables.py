@@ -11,12 +11,13 @@ from typing import Any, get_type_hints
 
 from conf.options import Option, options_of
 from conf.schema import Config, RuntimeHandler
-from conf.unsupported import ANY_KEY, ANY_TABLE, UNSUPPORTED
+from conf.unsupported import ANY_KEY, ANY_TABLE, UNSUPPORTED, Ignored
 from conf.values import Seconds, WrongValue, convert, nearest
 
 Table = tuple[str, ...]
 
 HANDLERS: Table = ("runtime", "runtimes")
+_WORKLOADS: Table = ("runtime", "workloads")
 _TOP = "crio"
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]")
 _KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+)\s*=")
@@ -32,6 +33,21 @@ class Setting:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Neglected:
+    """A key without effect that a source holds, with its converted value.
+
+    ``shown`` is its dotted name, or that of the whole table where the table is without effect.
+    """
+
+    table: Table
+    key: str
+    value: Any
+    source: str
+    entry: Ignored
+    shown: str
+
+
 @dataclass(slots=True)
 class Reading:
     """What one source says: filled while it is walked.
@@ -40,13 +56,13 @@ class Reading:
         settings: In the order of the source.
         tables: Every table that is mentioned; an empty handler table declares the handler.
         problems: One line each, with source, table and key.
-        ignored: Keys of CRI-O without effect, with the reason.
+        ignored: Keys of CRI-O without effect.
     """
 
     settings: list[Setting] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    ignored: list[tuple[str, str]] = field(default_factory=list)
+    ignored: list["Neglected"] = field(default_factory=list)
 
 
 def dotted(table: Table, key: str = "") -> str:
@@ -63,8 +79,8 @@ def schema_tables() -> Mapping[Table, type[Any]]:
 
 
 def pattern_of(table: Table) -> Table:
-    """The name under which the schema knows a table: a handler's own name becomes ANY_TABLE."""
-    return (*HANDLERS, ANY_TABLE) if len(table) == 3 and table[:2] == HANDLERS else table
+    """The name under which a table is known: the name of a handler or workload becomes ANY_TABLE."""
+    return (*table[:2], ANY_TABLE, *table[3:]) if table[:2] in (HANDLERS, _WORKLOADS) and table[2:] else table
 
 
 class Walker:
@@ -121,11 +137,11 @@ class Walker:
 
     def _is_table(self, table: Table) -> bool:
         known = pattern_of(table)
-        return known in self._kinds or known == HANDLERS
+        return known in self._kinds or known == HANDLERS or known in UNSUPPORTED
 
     def _take(self, table: Table, key: str, raw: object, source: str, reading: Reading) -> None:
         known = pattern_of(table)
-        reason = _reason(known, key)
+        entry = UNSUPPORTED.get(known, {}).get(key) or UNSUPPORTED.get(known, {}).get(ANY_KEY)
         if key in self._options.get(known, {}):
             kind = self._kinds[known][key]
             if kind is Seconds and raw == "":
@@ -136,10 +152,23 @@ class Walker:
                 reading.problems.append(f"{source}: {dotted(table, key)}: {error}")
             else:
                 reading.settings.append(Setting(table, key, value, source))
-        elif reason:
-            reading.ignored.append((dotted(table, key), reason))
+        elif entry:
+            self._neglect(table, key, raw, source, entry, reading)
         else:
             reading.problems.append(f"{source}: {dotted(table, key)}: {self._unknown(known, key)}")
+
+    @staticmethod
+    def _neglect(table: Table, key: str, raw: object, source: str, entry: Ignored, reading: Reading) -> None:
+        try:
+            value = raw if entry.kind is Any or isinstance(raw, dict) else convert(entry.kind, raw)
+        except WrongValue as error:
+            reading.problems.append(f"{source}: {dotted(table, key)}: {error}")
+        else:
+            whole = next(
+                (table[:end] for end in range(1, len(table) + 1) if _is_without_effect(table[:end])), None
+            )
+            shown = dotted(table, key) if whole is None or entry.danger else dotted(whole)
+            reading.ignored.append(Neglected(table, key, value, source, entry, shown))
 
     def _unknown(self, known: Table, key: str) -> str:
         elsewhere = [dotted(other) for other, keys in self._options.items() if key in keys]
@@ -165,10 +194,8 @@ class Walker:
             seen[place] = setting.source
 
 
-def _reason(known: Table, key: str) -> str | None:
-    keys = UNSUPPORTED.get(known, {})
-    whole_table = UNSUPPORTED.get((*known, key), {})
-    return keys.get(key) or keys.get(ANY_KEY) or whole_table.get(ANY_KEY)
+def _is_without_effect(table: Table) -> bool:
+    return ANY_KEY in UNSUPPORTED.get(pattern_of(table), {})
 
 
 class Locator:

@@ -21,16 +21,15 @@ from api.errors import FailedPrecondition
 from cni.network import Network
 from cni.plugin import Timeouts
 from conf.schema import Config
-from cri import apparmor, exits, watchdog
+from cri import apparmor, exits, listener, watchdog
 from cri.boot import forget_other_boots
-from cri.cgroups import monitor_scope
+from cri.cgroups import own_scopes
 from cri.cgroups.choose import choose
 from cri.containers.record import Container
 from cri.defaults import handler_defaults
 from cri.events import Events
 from cri.handlers import Handlers
 from cri.image_options import image_options
-from cri.listener import listen
 from cri.node import Node
 from cri.operations import Operations
 from cri.paths import Paths
@@ -44,6 +43,7 @@ from host import features, security
 from host.cgroups import Hierarchy
 from host.children import Orphans, zombies
 from host.notify import notify
+from host.private import claim
 from host.threads import DetachedThreads
 from oci import hostview, pause
 from oci.monitor.client import Monitor
@@ -81,15 +81,19 @@ def _lock(runroot: Path) -> int:
 async def build(config: Config) -> AsyncIterator[Node]:
     """The parts of a daemon, connected and restored."""
     paths = Paths(config.runroot, config.runtime.namespaces_dir)
-    paths.runroot.mkdir(mode=0o711, parents=True, exist_ok=True)
+    await asyncio.to_thread(claim, listener.runroot_tree(config))
     async with AsyncExitStack() as stack:
         stack.callback(os.close, _lock(paths.runroot))
         await asyncio.to_thread(forget_other_boots, paths.runroot)
         for directory in (paths.sandboxes, paths.containers, paths.mounts, paths.runtimes):
-            directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+            directory.mkdir(mode=0o700, exist_ok=True)
         records = Records(paths.records)
         stack.callback(records.close)
-        images = await Images.open(config.root, image_options(config))
+        images = await Images.open(
+            config.root,
+            image_options(config),
+            lambda pid: own_scopes.house(pid, own_scopes.UNPACK, config.runtime.monitor_cgroup),
+        )
         stack.push_async_callback(images.close)
         network = _network(config)
         await network.start()
@@ -101,7 +105,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
         monitor = await Monitor.connect(
             paths.runroot,
             timeout_s=config.runtime.monitor_timeout_s,
-            house=lambda pid: monitor_scope.house(pid, config.runtime.monitor_cgroup),
+            house=lambda pid: own_scopes.house(pid, own_scopes.MONITOR, config.runtime.monitor_cgroup),
         )
         stack.push_async_callback(monitor.leave)
         node = Node(
@@ -164,7 +168,7 @@ async def serve(config: Config, reread: Reread) -> None:
     loop.add_signal_handler(signal.SIGUSR1, _dump_tasks)
     async with build(config) as node, AsyncExitStack() as stack:
         metrics = await _metrics(node, stack) if config.metrics.enable_metrics else None
-        server = await listen(node, metrics)
+        server = await listener.listen(node, metrics)
         async with asyncio.TaskGroup() as tasks:
             watching = [
                 tasks.create_task(_watch_exits(node, tasks, metrics), name="exits"),

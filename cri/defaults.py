@@ -4,10 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from api.errors import InvalidArgument
 from conf.schema import Config, RuntimeHandler
 from conf.seccomp import default_profile, load_profile
 from oci.generate.inputs import Defaults, Device, ProfileType, SecurityContext, Ulimit
 from oci.generate.seccomp import chosen
+
+
+class UnknownTimezone(InvalidArgument):
+    """The configuration names a time zone that this host does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,7 @@ def handler_defaults(config: Config, default_handler: str) -> HandlerDefaults:
     """Read at start and at a reload; blocks for the profiles' files.
 
     Raises:
-        BadSeccompProfile: a configured profile cannot be used.
+        BadSeccompProfile: a configured profile cannot be used. UnknownTimezone: see there.
     """
     general = container_defaults(config)
     own = {name: _of_handler(general, table) for name, table in config.runtime.runtimes.items()}
@@ -67,7 +72,7 @@ def container_defaults(config: Config) -> Defaults:
         read_only=runtime.read_only,
         seccomp_profile=_profile(runtime.seccomp_profile),
         apparmor_profile=runtime.apparmor_profile,
-        timezone_file=timezone_file(runtime.timezone),
+        timezone_file=_known_timezone(runtime.timezone),
     )
 
 
@@ -76,10 +81,21 @@ def _profile(path: Path | None) -> Mapping[str, object]:
 
 
 def timezone_file(name: str) -> str:
-    """Where the option's zone lies on this host; empty for none."""
+    """Where the option's zone lies on this host; empty for none. "Local" may be written in any case."""
     if not name:
         return ""
-    return "/etc/localtime" if name == "Local" else f"/usr/share/zoneinfo/{name}"
+    return "/etc/localtime" if name.lower() == "local" else f"/usr/share/zoneinfo/{name}"
+
+
+def _known_timezone(name: str) -> str:
+    file = timezone_file(name)
+    outside = name.startswith("/") or ".." in name.split("/")
+    if outside or (file and not Path(file).is_file()):
+        raise UnknownTimezone(
+            f'crio.runtime.timezone: there is no time zone "{name}" ({file} is no file): write "Local", '
+            "or a name such as Europe/Berlin that is below /usr/share/zoneinfo"
+        )
+    return file
 
 
 def with_localhost_profile(defaults: Defaults, security: SecurityContext) -> Defaults:

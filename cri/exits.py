@@ -3,13 +3,16 @@
 import asyncio
 import logging
 import time
+from functools import partial
 
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers import lifecycle
 from cri.containers import record as containers
+from cri.logs import fields, under
 from cri.node import Node
 from cri.sandboxes import lifecycle as sandbox_lifecycle
 from cri.sandboxes import record as sandboxes
+from cri.subject import of_container, of_id
 from oci.monitor.types import Exited
 
 logger = logging.getLogger(__name__)
@@ -44,9 +47,16 @@ def apply(node: Node, container: containers.Container, event: Exited) -> None:
 
 async def handle(node: Node, event: Exited) -> None:
     """Bring the record of a container, or of a sandbox whose pause process it was, up to date."""
+    with under(partial(of_id, node, event.id)):
+        await _handle(node, event)
+
+
+async def _handle(node: Node, event: Exited) -> None:
     container = node.containers.find(event.id)
     if container is not None:
         apply(node, container, event)
+        if container.phase is containers.Phase.EXITED:
+            tell(node, container)
         await _end_stragglers(node, container)
         return
     sandbox = node.sandboxes.find(event.id)
@@ -59,6 +69,18 @@ async def handle(node: Node, event: Exited) -> None:
             "the pause process of sandbox %s ended by itself: the sandbox is not ready", sandbox.id[:12]
         )
         sandbox_lifecycle.move(node, sandbox, sandboxes.Phase.STOPPED)
+
+
+def tell(node: Node, container: containers.Container) -> None:
+    """One line of the log about a container that has ended."""
+    ran_s = (container.finished_ns - container.started_ns) / 1e9 if container.started_ns else None
+    told = fields(
+        **of_container(node, container),
+        exit_code=container.exit_code,
+        reason=container.reason,
+        ran_s=None if ran_s is None else round(ran_s, 3),
+    )
+    logger.info("container exited", extra=told)
 
 
 async def _end_stragglers(node: Node, container: containers.Container) -> None:

@@ -1,8 +1,12 @@
 """The one place where error categories become gRPC statuses (grpc/doc/statuscodes.md)."""
 
+import errno
+import os
+
 import grpc
 
 from api import errors
+from cri.operations import Steps
 
 _STATUS: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
     (errors.InvalidArgument, grpc.StatusCode.INVALID_ARGUMENT),
@@ -18,6 +22,18 @@ _STATUS: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
     (TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED),
 )
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# What a node may lack, and what to do about it.
+_WAY_OUT = {
+    errno.ENOSPC: "make room on the file system that holds it",
+    errno.EDQUOT: "make room, or raise the quota",
+    errno.EROFS: "mount the file system writable, and look at the kernel's log for why it is not",
+    errno.EIO: "look at the kernel's log: the disk fails",
+    errno.EMFILE: "raise LimitNOFILE of the daemon",
+    errno.ENFILE: "raise the sysctl fs.file-max",
+    errno.ENOMEM: "the node has no memory left",
+}
+
 # Messages that the kubelet recognises by their first word only when the code is UNKNOWN
 # (k8s.io/cri-api/pkg/errors).
 _KUBELET_WORDS = ("RegistryUnavailable", "SignatureValidationFailed")
@@ -27,6 +43,8 @@ def status_of(error: BaseException) -> grpc.StatusCode:
     """The status code that stands for ``error``; what nobody foresaw is INTERNAL."""
     if str(error).startswith(_KUBELET_WORDS):
         return grpc.StatusCode.UNKNOWN
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
     for category, code in _STATUS:
         if isinstance(error, category):
             return code
@@ -34,9 +52,40 @@ def status_of(error: BaseException) -> grpc.StatusCode:
 
 
 def message_of(error: BaseException) -> str:
-    """What the client reads: the error's own words, then the steps of a failed operation."""
+    """What the client reads, and the kubelet shows as an event: the error's own words and what came of it.
+
+    No durations: events with the same text are counted as one.
+    """
     text = str(error) or type(error).__name__
-    if not isinstance(error, errors.PodwrightError):
+    if is_of_the_node(error):
+        text = _of_the_node(error)
+    elif not isinstance(error, errors.PodwrightError):
         text = f"{type(error).__name__}: {text}"
-    notes = getattr(error, "__notes__", [])
+    notes = [note for note in _notes(error) if not isinstance(note, Steps)]
     return f"{text} [{'; '.join(notes)}]" if notes else text
+
+
+def is_of_the_node(error: BaseException) -> bool:
+    """Whether the node lacks something, as opposed to what nobody foresaw: a traceback would tell nothing."""
+    return isinstance(error, OSError) and error.errno in _WAY_OUT
+
+
+def unforeseen(error: BaseException) -> BaseException | None:
+    """The error if its traceback belongs into the log (``exc_info``); None for one that says all itself."""
+    return None if isinstance(error, errors.PodwrightError) or is_of_the_node(error) else error
+
+
+def _of_the_node(error: BaseException) -> str:
+    assert isinstance(error, OSError)
+    assert error.errno is not None
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{os.strerror(error.errno)}: {_WAY_OUT[error.errno]}"
+
+
+def steps_of(error: BaseException) -> str:
+    """How far the operation came that failed with ``error``, and how long each step took: for the log."""
+    return "; ".join(note for note in _notes(error) if isinstance(note, Steps))
+
+
+def _notes(error: BaseException) -> list[str]:
+    return list(getattr(error, "__notes__", []))

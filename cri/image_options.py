@@ -4,11 +4,16 @@ from conf.schema import Config
 from storage.images import Options
 from storage.registry.options import ClientOptions
 
+USUAL_PAUSE_IMAGE = "registry.k8s.io/pause:*"
+
 
 def image_options(config: Config) -> Options:
-    """The store's options; the pause image is pinned, so that the kubelet does not collect it."""
+    """The store's options; the pause image is pinned, so that the kubelet does not collect it.
+
+    Without one of its own a node has the usual one nevertheless, since kubeadm pulls it.
+    """
     image = config.image
-    pause = (image.pause_image,) if image.pause_image else ()
+    pause = (image.pause_image or USUAL_PAUSE_IMAGE,)
     return Options(
         registries_conf=image.registries_conf,
         registries_conf_dir=image.registries_conf_dir,

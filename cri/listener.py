@@ -1,15 +1,17 @@
 """The CRI socket: taken over when stale, left alone when somebody answers on it."""
 
+import grp
 import os
-import shutil
 import socket
 from pathlib import Path
 
 import grpc
 
 from api.errors import FailedPrecondition
+from conf.schema import ApiTable, Config
 from cri.node import Node
 from cri.server import Observer, generic_handlers
+from host.private import Tree, public_directory
 
 PROBE_TIMEOUT_S = 5.0
 
@@ -39,7 +41,7 @@ async def listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
     )
     slow_seconds = node.config.runtime.slow_operation_seconds
     server.add_generic_rpc_handlers(generic_handlers(node, slow_seconds, observer))
-    config.listen.parent.mkdir(parents=True, exist_ok=True)
+    _make_directory(config)
     make_way(config.listen)
     try:
         server.add_insecure_port(f"unix:{config.listen}")
@@ -50,6 +52,42 @@ async def listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
     return server
 
 
+def runroot_tree(config: Config) -> Tree:
+    """What is to be claimed of runroot: the socket's group passes, if the socket lies there.
+
+    Raises:
+        UnknownGroup: see listen.
+    """
+    passes = config.api.listen.parent == config.runroot
+    group = group_id(config.api.socket_group) if passes and config.api.socket_group else None
+    return Tree(config.runroot, crowded=("sandboxes", "containers", "mounts", "runtimes"), group=group)
+
+
+def _make_directory(config: ApiTable) -> None:
+    """That of the socket, if it is missing: for root and the socket's group. One that is there stays."""
+    directory = config.listen.parent
+    if directory.is_dir():
+        return
+    public_directory(directory.parent)
+    directory.mkdir(mode=0o700)
+    if config.socket_group:
+        os.chown(directory, 0, group_id(config.socket_group))
+        directory.chmod(0o710)
+
+
+def group_id(name: str) -> int:
+    """
+    Raises:
+        UnknownGroup: this machine has no such group.
+    """
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise UnknownGroup(
+            f"socket_group of [crio.api]: there is no group {name!r}: groupadd --system {name}"
+        ) from error
+
+
 def open_to(path: Path, group: str) -> None:
     """Let root and the members of ``group`` use the socket; an empty name is root's own group.
 
@@ -57,14 +95,8 @@ def open_to(path: Path, group: str) -> None:
         UnknownGroup: this machine has no such group.
     """
     path.chmod(0o660)
-    if not group:
-        return
-    try:
-        shutil.chown(path, group=group)
-    except LookupError as error:
-        raise UnknownGroup(
-            f"socket_group of [crio.api]: there is no group {group!r}: groupadd --system {group}"
-        ) from error
+    if group:
+        os.chown(path, -1, group_id(group))
 
 
 def make_way(path: Path) -> None:

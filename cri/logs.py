@@ -1,9 +1,20 @@
-"""The daemon's own log, one line a message: ``time level logger message`` or a JSON object."""
+"""The daemon's own log, one line a message: ``time level logger: message name=value`` or a JSON object.
 
+A line has fields: those that a call gives (``extra=fields(...)``), those that stand in its template as
+``name=%s``, and those of the request that it is logged ``under``: whose pod and container it is about.
+In JSON every field is a key of its own.
+"""
+
+import contextlib
 import json
 import logging
+import re
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+
+Fields = Mapping[str, object]
 
 _LEVELS = {
     "trace": logging.DEBUG,
@@ -15,6 +26,46 @@ _LEVELS = {
     "fatal": logging.CRITICAL,
     "panic": logging.CRITICAL,
 }
+_PLACEHOLDER = re.compile(r"(?:(\w+)=)?%(?:%|[-#0+ ]*\d*(?:\.\d+)?[a-zA-Z])")
+_PLAIN = re.compile(r"[^\s\"=]+")
+_RESERVED = frozenset({"time", "level", "logger", "message", "trace"})
+_SUBJECT: ContextVar[Callable[[], Fields] | None] = ContextVar("subject", default=None)
+
+
+def fields(**values: object) -> Mapping[str, Fields]:
+    """For ``extra=`` of a logging call; what is empty is left out."""
+    return {"fields": {name: value for name, value in values.items() if value not in ("", None)}}
+
+
+def subject() -> Fields:
+    """What the code that runs now is about."""
+    resolve = _SUBJECT.get()
+    return {} if resolve is None else resolve()
+
+
+@contextlib.contextmanager
+def under(resolve: Callable[[], Fields]) -> Iterator[None]:
+    """Every line of the block, and of the tasks and threads that it begins, gets what ``resolve`` gives then.
+
+    It is asked when a line is written, so that a request which logs nothing costs nothing.
+    """
+    token = _SUBJECT.set(resolve)
+    try:
+        yield
+    finally:
+        _SUBJECT.reset(token)
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """All fields of a line; the call's own win over those of the request."""
+    return {**subject(), **_in_template(record), **getattr(record, "fields", {})}
+
+
+def _in_template(record: logging.LogRecord) -> dict[str, object]:
+    if not isinstance(record.args, tuple) or "=%" not in str(record.msg):
+        return {}
+    names = [match[1] for match in _PLACEHOLDER.finditer(str(record.msg)) if not match[0].endswith("%%")]
+    return {name: value for name, value in zip(names, record.args, strict=False) if name}
 
 
 def _stamp(created: float) -> str:
@@ -26,23 +77,33 @@ class TextFormatter(logging.Formatter):
     """Readable by people, one line but for a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{_stamp(record.created)} {record.levelname:<7} {record.name}: {record.getMessage()}"
+        shown = {**subject(), **getattr(record, "fields", {})}
+        message = " ".join(
+            [record.getMessage(), *(f"{name}={_text(value)}" for name, value in shown.items())]
+        )
+        text = f"{_stamp(record.created)} {record.levelname:<7} {record.name}: {message}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
+def _text(value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
 class JsonFormatter(logging.Formatter):
-    """Readable by machines: time, level, logger, message and, after an unforeseen error, trace."""
+    """Readable by machines: time, level, logger, message, fields and, after an unforeseen error, trace."""
 
     def format(self, record: logging.LogRecord) -> str:
-        entry = {
+        entry: dict[str, object] = {
             "time": _stamp(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        entry |= {name: value for name, value in fields_of(record).items() if name not in _RESERVED}
         if record.exc_info:
             entry["trace"] = self.formatException(record.exc_info)
-        return json.dumps(entry)
+        return json.dumps(entry, default=str)
 
 
 def set_up(level: str, form: str) -> None:

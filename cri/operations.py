@@ -60,10 +60,20 @@ class Operation:
     def seconds(self) -> float:
         return (time.monotonic() if self.ended is None else self.ended) - self.started
 
+    def milliseconds(self) -> float:
+        """What it took until now, for the log."""
+        return round(self.seconds() * 1000, 1)
+
     def describe_steps(self) -> str:
         """``pin namespaces 1.4 ms, network 3.0 ms (running)``."""
         now = time.monotonic() if self.ended is None else self.ended
         return ", ".join(step.describe(now) for step in self.steps)
+
+
+class Steps(str):
+    """A note on an error that says how far its operation came: for the log, not for clients."""
+
+    __slots__ = ()
 
 
 Work = Callable[[Operation], Awaitable[T]]
@@ -118,7 +128,7 @@ class Operations:
             return await work(operation)
         except Exception as error:
             if operation.steps:
-                error.add_note(operation.describe_steps())
+                error.add_note(Steps(operation.describe_steps()))
             raise
         finally:
             operation.ended = time.monotonic()

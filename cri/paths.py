@@ -5,7 +5,10 @@
 <runroot>/containers/<id>/ config.json passwd group (the bundle)
 <runroot>/mounts/<id>/<n>    while container <id> is created: mounts that its runtime cannot make
     <runroot>/runtimes/<handler>/   each runtime's own state
-    <runroot>/pause/           root file system of the built-in pause program
+    <runroot>/pause/rootfs/    root file system of the built-in pause program
+<reachable>/<id>/rootfs      while container <id> of a user namespace is created (cri/reach.py)
+
+All below runroot is for root alone (host/private.py).
 """
 
 from dataclasses import dataclass
@@ -20,6 +23,8 @@ class Paths:
 
     runroot: Path
     namespaces_dir: Path | None = None
+    # Not below runroot: nobody but root passes there.
+    reachable: Path = Path("/run/podwright-userns")
 
     @property
     def records(self) -> Path:
@@ -43,7 +48,7 @@ class Paths:
 
     @property
     def pause_rootfs(self) -> Path:
-        return self.runroot / "pause"
+        return self.runroot / "pause/rootfs"
 
     def sandbox(self, identifier: SandboxId) -> Path:
         return self.sandboxes / identifier

@@ -14,11 +14,15 @@ from cri.containers import record as containers
 from cri.containers.remove import release as release_container
 from cri.containers.stop import kill
 from cri.forget import forget
+from cri.grpc_errors import message_of, unforeseen
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import lifecycle as sandbox_lifecycle
 from cri.sandboxes import record as sandboxes
 from cri.sandboxes.release import undo as undo_sandbox
+from cri.subject import of_id, of_sandbox
+from host.namespaces import is_pinned
 from oci.monitor.protocol import Record
 from oci.monitor.types import Exited, MonitorFailed, MonitorUnavailable, NotLive, UnknownContainer
 
@@ -97,13 +101,20 @@ def _reconcile_container(node: Node, container: containers.Container, seen: Reco
     elif seen.state == "running" and container.phase is containers.Phase.CREATED:
         container.started_ns = container.started_ns or seen.started_at_ns
         lifecycle.move(node, container, containers.Phase.RUNNING)
+    if container.phase is containers.Phase.EXITED:
+        exits.tell(node, container)
 
 
 def _reconcile_sandbox(node: Node, sandbox: sandboxes.Sandbox, seen: Record | None) -> None:
-    if sandbox.phase is not sandboxes.Phase.READY or not sandbox.pause_pid:
+    if sandbox.phase is not sandboxes.Phase.READY:
         return
-    if seen is None or seen.state == "exited":
-        sandbox_lifecycle.move(node, sandbox, sandboxes.Phase.STOPPED)
+    gone = [kind for kind, path in sandbox.namespaces.items() if not is_pinned(path)]
+    ended = bool(sandbox.pause_pid) and (seen is None or seen.state == "exited")
+    if not gone and not ended:
+        return
+    what = f"its namespaces are gone: {', '.join(gone)}" if gone else "its pause process has ended"
+    logger.warning("pod is not ready, %s", what, extra=fields(**of_sandbox(sandbox)))
+    sandbox_lifecycle.move(node, sandbox, sandboxes.Phase.STOPPED)
 
 
 async def _undo_unfinished(node: Node) -> None:
@@ -111,7 +122,7 @@ async def _undo_unfinished(node: Node) -> None:
     for container in node.containers:
         if container.phase is containers.Phase.CREATING:
             undo = Operation("undo CreateContainer", container.id)
-            await _undone(undo, release_container(node, container, undo))
+            await _undone(node, undo, release_container(node, container, undo))
     for sandbox in node.sandboxes:
         if sandbox.phase is sandboxes.Phase.CREATING:
             undo = Operation("undo RunPodSandbox", sandbox.id)
@@ -119,14 +130,19 @@ async def _undo_unfinished(node: Node) -> None:
                 logger.info("%s %s done", undo.verb, undo.subject[:12])
 
 
-async def _undone(operation: Operation, work: Awaitable[None]) -> None:
+async def _undone(node: Node, operation: Operation, work: Awaitable[None]) -> None:
     """One that cannot be undone must not keep the daemon from starting: the next start tries again."""
+    told = of_id(node, operation.subject)
     try:
         await work
-        logger.info("%s %s done", operation.verb, operation.subject[:12])
-    except Exception:
-        logger.exception(
-            "%s %s failed: %s", operation.verb, operation.subject[:12], operation.describe_steps()
+        logger.info("%s done", operation.verb, extra=fields(**told))
+    except Exception as error:
+        logger.error(
+            "%s failed: %s",
+            operation.verb,
+            message_of(error),
+            exc_info=unforeseen(error),
+            extra=fields(**told, steps=operation.describe_steps()),
         )
 
 

@@ -21,8 +21,9 @@ from cri.containers import listing as container_listing
 from cri.containers import remove as container_remove
 from cri.containers import status as container_status
 from cri.containers import stop as container_stop
-from cri.grpc_errors import message_of, status_of
+from cri.grpc_errors import message_of, status_of, steps_of, unforeseen
 from cri.images import verbs as image_verbs
+from cri.logs import fields, under
 from cri.node import Node
 from cri.sandboxes import listing as sandbox_listing
 from cri.sandboxes import port_forward
@@ -34,6 +35,8 @@ from cri.sandboxes import update as sandbox_update
 from cri.stats import pods as pod_stats
 from cri.stats import verbs as stats_verbs
 from cri.status import verbs as status_verbs
+from cri.store import RecordNotFound
+from cri.subject import of_request
 
 logger = logging.getLogger(__name__)
 
@@ -130,12 +133,13 @@ class Calls:
     def _unary(self, name: str, verb: Unary) -> Callable[..., Awaitable[Message]]:
         async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
             begun = time.monotonic()
-            try:
-                response = await verb(self._node, request)
-            except Exception as error:
-                self._log_failure(name, begun, error)
-                await context.abort(status_of(error), message_of(error))
-            self._log_success(name, begun)
+            with under(of_request(self._node, request)):
+                try:
+                    response = await verb(self._node, request)
+                except Exception as error:
+                    self._log_failure(name, begun, error)
+                    await context.abort(status_of(error), message_of(error))
+                self._log_success(name, begun)
             return response
 
         return call
@@ -162,20 +166,16 @@ class Calls:
 
     def _log_failure(self, name: str, begun: float, error: Exception) -> None:
         code = status_of(error)
-        # A NOT_FOUND is everyday news: clients ask for what they just removed.
-        level = logging.DEBUG if code is grpc.StatusCode.NOT_FOUND else logging.ERROR
-        trace = None if isinstance(error, PodwrightError) else error
         took = time.monotonic() - begun
         if self._observer is not None:
             self._observer.called(name, took, code.name)
         logger.log(
-            level,
-            "rpc=%s code=%s ms=%.1f error=%s",
+            level_of(name, error),
+            "%s failed: %s",
             name,
-            code.name,
-            took * 1000,
             message_of(error),
-            exc_info=trace,
+            exc_info=unforeseen(error),
+            extra=fields(rpc=name, code=code.name, ms=round(took * 1000, 1), steps=steps_of(error)),
         )
 
     def _log_success(self, name: str, begun: float) -> None:
@@ -183,4 +183,17 @@ class Calls:
         if self._observer is not None:
             self._observer.called(name, took)
         level = logging.WARNING if took >= self._slow_seconds else logging.DEBUG
-        logger.log(level, "rpc=%s code=OK ms=%.1f", name, took * 1000)
+        if logger.isEnabledFor(level):
+            logger.log(level, "%s done", name, extra=fields(rpc=name, code="OK", ms=round(took * 1000, 1)))
+
+
+def level_of(name: str, error: Exception) -> int:
+    """How bad a failed call is for the node's owner.
+
+    Clients ask for what they just removed, and a probe that fails is the pod's news.
+    """
+    if isinstance(error, RecordNotFound):
+        return logging.DEBUG
+    if name == "ExecSync" and isinstance(error, PodwrightError):
+        return logging.INFO
+    return logging.ERROR

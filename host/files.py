@@ -46,7 +46,7 @@ def openat2(directory: int, name: bytes | str, flags: int, *, mode: int = 0, res
     )
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+def write_atomic(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
     """Replace ``path`` by a file holding ``data``: readers see the old or the new content, never a part.
 
     With ``durable`` the content is on disk before the name is, and the name before this returns.

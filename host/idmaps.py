@@ -58,13 +58,18 @@ def detach_copy(target: Path) -> None:
 
     Nothing is deleted through a mount: a directory is removed only when it is empty.
     """
-    while umount_if_mounted(target, UMOUNT_NOFOLLOW | MNT_DETACH):
-        pass
+    unmount_copy(target)
     with contextlib.suppress(FileNotFoundError):
         if target.is_dir():
             target.rmdir()
         else:
             target.unlink()
+
+
+def unmount_copy(target: Path) -> None:
+    """Take the copy away with all that is mounted on it; gone already is fine."""
+    while umount_if_mounted(target, UMOUNT_NOFOLLOW | MNT_DETACH):
+        pass
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from host.syscalls import libc, raise_errno
 T = TypeVar("T")
 
 _MS_BIND = 4096
+_CLONE_FS = 0x200
 _MNT_DETACH = 2
 _PROC_SYS = Path("/proc/sys")
 
@@ -197,6 +198,13 @@ def unshare(kinds: Collection[Kind]) -> None:
         flags |= kind.flag
     if libc.unshare(flags) < 0:
         raise_errno("unshare", ",".join(sorted(kinds)))
+
+
+def unshare_file_attributes() -> None:
+    """Give the calling thread a umask, root and working directory of its own; only for threads that end
+    afterwards."""
+    if libc.unshare(_CLONE_FS) < 0:
+        raise_errno("unshare", "fs")
 
 
 def set_namespace(descriptor: int) -> None:

@@ -3,6 +3,8 @@
 ``posix_spawn`` starts the child (vfork semantics: safe beside grpc's threads, and its cost does not grow
 with our memory), a pidfd tells its end, and ``waitid`` on that pidfd reaps only this child. Every program
 leads a process group of its own, so that a timeout takes its helpers with it.
+
+Programs get the environment of host/environment.py, what their caller adds to it, and no descriptor of ours.
 """
 
 import asyncio
@@ -12,9 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from api.errors import DeadlineExceeded
+from host import environment
+from host.namespaces import in_new_thread, unshare_file_attributes
 from host.spawn import CommandNotStarted, kill_group, spawn
 
-__all__ = ["CommandNotStarted", "CommandTimedOut", "Completed", "OutputPipe", "run"]
+__all__ = ["CommandNotStarted", "CommandTimedOut", "Completed", "OutputPipe", "run", "start"]
 
 _READ_BYTES = 65536
 
@@ -114,15 +118,41 @@ def _reap(pidfd: int) -> int:
     return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
 
 
+def start(
+    argv: Sequence[str],
+    descriptors: Sequence[int],
+    *,
+    variables: Mapping[str, str] | None = None,
+    new_session: bool = False,
+) -> int:
+    """``host.spawn.spawn`` for processes with threads: the umask that it changes is a new thread's own.
+
+    Raises:
+        CommandNotStarted: see there.
+    """
+    env = {**environment.of_helpers(os.environ), **(variables or {})}
+
+    def apart() -> int:
+        unshare_file_attributes()
+        return spawn(argv, env, descriptors, new_session=new_session)
+
+    try:
+        return in_new_thread(apart)
+    except RuntimeError as error:  # the system has no thread for us
+        raise CommandNotStarted(f"cannot start {argv[0]}: {error}") from error
+
+
 async def run(
     argv: Sequence[str],
     *,
     stdin: bytes | None = None,
-    env: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
     timeout_s: float,
     output_limit: int = 1 << 20,
 ) -> Completed:
     """Run ``argv`` (a path first) to its end; bytes of output beyond ``output_limit`` a stream are dropped.
+
+    ``variables`` are added to the environment that programs get.
 
     Processes that the program leaves behind do not delay the answer, even if they hold its output open.
     Cancelling kills the program's process group and reaps it first.
@@ -140,7 +170,7 @@ async def run(
             cleanup.callback(output.close)
             outputs.append(output)
         stdio = [input_fd, *(output.writing for output in outputs)]
-        pid = spawn(argv, os.environ if env is None else env, stdio)
+        pid = start(argv, stdio, variables=variables)
         pidfd = os.pidfd_open(pid)
         cleanup.callback(os.close, pidfd)
         for output in outputs:

@@ -17,6 +17,9 @@ from host.syscalls import libc, raise_errno
 PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
+# What containers and plugins make has ordinary modes; ours is 077 (host/private.py).
+_UMASK_OF_PROGRAMS = 0o022
+_STANDARD_ERROR = 2
 # An ignored signal stays ignored across exec: CPython ignores the first two, the monitor the others.
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
@@ -35,6 +38,19 @@ def prctl(option: int, value: int) -> None:
 def become_subreaper(*, yes: bool = True) -> None:
     """Orphans among our descendants become our children instead of those of process 1; or no longer."""
     prctl(PR_SET_CHILD_SUBREAPER, int(yes))
+
+
+def keep_to_itself() -> None:
+    """Let nobody look into this process: not by ptrace, not by /proc, and by no core, whatever the limit is.
+    Descriptors that it was started with beyond the three stay its own.
+
+    For daemon, monitor and subcommands, whose memory has credentials and environments of containers. The
+    programs that they execute start without it, and with their limit on cores (prctl(2), core(5)).
+    """
+    prctl(PR_SET_DUMPABLE, 0)
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # that of the directory itself
+            os.set_inheritable(int(name), int(name) <= _STANDARD_ERROR)
 
 
 def start_time(pid: int) -> int:
@@ -90,11 +106,13 @@ def spawn(
     """Start ``argv`` (a path first) leading a process group, ``descriptors`` as its 0, 1, 2 …; give its pid.
 
     The descriptors must lie above their targets (ours do: the first three are always taken); dup2 clears
-    close-on-exec, and everything else that we hold has it set.
+    close-on-exec, and everything else that we hold has it set. ``env`` is all of its environment: see
+    host/environment.py. Changes the umask for a moment: a process with threads calls it by host.processes.
 
     Raises:
         CommandNotStarted: the file is missing, not executable, or no process could be made.
     """
+    own = os.umask(_UMASK_OF_PROGRAMS)
     try:
         return os.posix_spawn(
             argv[0],
@@ -107,6 +125,8 @@ def spawn(
         )
     except OSError as error:
         raise CommandNotStarted(f"cannot start {argv[0]}: {error.strerror}") from error
+    finally:
+        os.umask(own)
 
 
 # linux/pidfd.h: struct pidfd_info in its first size, and the wish for the exit status (Linux 6.15).

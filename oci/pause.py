@@ -15,6 +15,7 @@ from pathlib import Path
 
 from api.errors import Unimplemented
 from host.files import write_atomic
+from host.private import public_directory
 
 PROGRAM_PATH = "/pause"
 _BASE = 0x400000
@@ -39,8 +40,9 @@ def make_rootfs(directory: Path, machine: str) -> None:
         NoPauseProgram: neither x86_64 nor aarch64.
     """
     program = build(machine)
+    public_directory(directory.parent, 0o700)
     for name in ("proc", "dev", "sys"):
-        (directory / name).mkdir(parents=True, exist_ok=True)
+        public_directory(directory / name)
     target = directory / PROGRAM_PATH.lstrip("/")
     if target.is_file() and target.read_bytes() == program:
         return

@@ -16,6 +16,7 @@ from api.ids import ContainerId
 from host.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from host.mounts import MOUNT_ATTR_RDONLY, MS_NODEV, MS_NOSUID, bind
 from host.overlayfs import overlay
+from host.private import public_directory
 from storage.catalogue import Image, LayersVanished
 from storage.database import Database
 from storage.layers import Layers
@@ -41,8 +42,7 @@ class ImageVolumes:
         self._root = root
         self._database = database
         self._layers = layers
-        self._empty = root / "empty"
-        self._empty.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._empty = empty_layer(root)
 
     def path(self, container_id: ContainerId, number: int) -> Path:
         """Where volume ``number`` of a container is mounted, or would be."""
@@ -64,7 +64,7 @@ class ImageVolumes:
                 [(container_id, first + position, chain.hex) for position, chain in enumerate(image.layers)],
             )
         target = self.path(container_id, number)
-        target.mkdir(mode=0o755, parents=True)
+        target.mkdir(mode=0o700, parents=True)
         if not image.layers:
             bind(self._empty, target, readonly=True)
             return target
@@ -81,8 +81,7 @@ class ImageVolumes:
     def directory(self, container_id: ContainerId, number: int) -> Path:
         """A fresh directory of the container's, outside its root file system, for a VOLUME of its image."""
         path = self._root / "containers" / container_id / "data" / str(number)
-        path.mkdir(mode=0o755, parents=True)
-        path.parent.chmod(0o711)
+        path.mkdir(mode=0o700, parents=True)
         return path
 
     def mounted(self, container_id: ContainerId) -> list[Path]:
@@ -91,6 +90,14 @@ class ImageVolumes:
             return list((self._root / "containers" / container_id / "volumes").iterdir())
         except FileNotFoundError:
             return []
+
+
+def empty_layer(root: Path) -> Path:
+    """The lower directory of an image without layers, made if need be: overlayfs wants one."""
+    path = root / "empty-layer/diff"
+    public_directory(path.parent, 0o700)
+    public_directory(path)
+    return path
 
 
 def resolve(volume: Path, sub_path: str) -> Path:

@@ -20,6 +20,7 @@ from typing import Self
 
 from api.ids import ImageId
 from host.files import sync_filesystem
+from host.private import Tree, claim
 from storage.catalogue import Catalogue, Image, LayersVanished, NewImage
 from storage.database import Database
 from storage.digest import Digest, chain_ids
@@ -29,9 +30,9 @@ from storage.policy import Policy
 from storage.reference import Reference
 from storage.registry.auth import Credentials, default_paths
 from storage.registry.options import ClientOptions
-from storage.registry.registries_conf import Registries
+from storage.registry.registries_conf import BadRegistriesConf, Registries
 from storage.unpack.faults import Limits
-from storage.unpacker import LayerSource, Unpacker
+from storage.unpacker import House, LayerSource, Unpacker
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +71,13 @@ class Options:
 class Images:
     """The store; make it with ``open`` and end it with ``close``."""
 
-    def __init__(self, root: Path, options: Options, database: Database, lock: int) -> None:
+    def __init__(
+        self, root: Path, options: Options, database: Database, lock: int, house: House | None = None
+    ) -> None:
         self.root = root
         self.options = options
         self.database = database
-        unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s)
+        unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s, house=house)
         self.layers = Layers(root, database, unpacker, options.parallel_layers)
         self.catalogue = Catalogue(database, options.pinned_images)
         self._lock = lock
@@ -82,24 +85,24 @@ class Images:
         self._registries = Registries()
 
     @classmethod
-    async def open(cls, root: Path, options: Options | None = None) -> Self:
-        """Open the store below ``root``, making it if need be.
+    async def open(cls, root: Path, options: Options | None = None, house: House | None = None) -> Self:
+        """Open the store below ``root``, making it if need be; ``house`` is for Unpacker.
 
         Raises:
             CatalogueTooNew, CatalogueBroken: naming the file and the way out.
         """
         options = options or Options()
-        store = await asyncio.to_thread(cls._open, root, options)
-        store._registries = await store.load_registries()
+        store = await asyncio.to_thread(cls._open, root, options, house)
+        await store._try_registries()
         return store
 
     @classmethod
-    def _open(cls, root: Path, options: Options) -> Self:
-        root.mkdir(mode=0o711, parents=True, exist_ok=True)
+    def _open(cls, root: Path, options: Options, house: House | None) -> Self:
+        claim(Tree(root, crowded=("containers", "layers", "ingest")))
         lock = os.open(root / "open.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             alone = _try_exclusive(lock)
-            store = cls(root, options, Database(root / "catalogue.db"), lock)
+            store = cls(root, options, Database(root / "catalogue.db"), lock, house)
             if alone:
                 store.layers.sweep()
             fcntl.flock(lock, fcntl.LOCK_SH)
@@ -147,6 +150,19 @@ class Images:
             insecure=self.options.insecure_registries,
         )
 
+    async def _try_registries(self) -> None:
+        """Take registries.conf as it is now; one that cannot be used is said here, and fails every pull."""
+        try:
+            self._take_registries(await self.load_registries())
+        except BadRegistriesConf as error:
+            log.warning("no image can be pulled until this is mended: %s", error)
+
+    def _take_registries(self, registries: Registries) -> None:
+        for remark in registries.remarks:
+            if remark not in self._registries.remarks:  # once, not at every pull
+                log.warning("%s", remark)
+        self._registries = registries
+
     # -- changing --------------------------------------------------------------------------------
 
     async def pull(
@@ -163,15 +179,16 @@ class Images:
         goes away does not end it. ``auth_files`` and ``policy_file`` stand in for the configured ones.
 
         Raises:
-            InvalidReference, AmbiguousShortName, RegistryBlocked, RejectedByPolicy, SignaturesUnsupported,
-            RegistryError, DigestMismatch, BadManifest, NotAnImage, NoMatchingPlatform, LayerError
+            InvalidReference, BadRegistriesConf, AmbiguousShortName, RegistryBlocked, RejectedByPolicy,
+            SignaturesUnsupported, RegistryError, DigestMismatch, BadManifest, NotAnImage, NoMatchingPlatform,
+            LayerError
         """
         key = (reference, credentials)
         task = self._pulls.get(key)
         if task is None:
             from storage.pull import Pull  # aiohttp is large, and many daemons never pull
 
-            self._registries = registries = await self.load_registries()
+            self._take_registries(registries := await self.load_registries())
             policy = await asyncio.to_thread(Policy.load, policy_file or self.options.policy_file)
             task = self._pulls.get(key)  # another caller may have come first
             if task is None:

@@ -132,7 +132,7 @@ class Layers:
     async def _scratch(self) -> AsyncIterator[Path]:
         """A fresh directory below ingest/, removed unless it was renamed away."""
         scratch = self._ingest / secrets.token_hex(8)
-        (scratch / "diff").mkdir(parents=True)
+        (scratch / "diff").mkdir(mode=0o700, parents=True)
         # The archive's own entry for the root decides its mode; without one it is an ordinary directory.
         (scratch / "diff").chmod(0o755)
         try:

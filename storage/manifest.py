@@ -40,6 +40,10 @@ class NoMatchingPlatform(NotFound):
     """An index has no image for this machine."""
 
 
+# What else the processors of an architecture run.
+_ALSO_RUNS: Mapping[str, tuple[str, ...]] = {"amd64": ("386",), "arm64": ("arm",)}
+
+
 @dataclass(frozen=True, slots=True)
 class Descriptor:
     """What points to a blob: its type, digest and size in bytes."""
@@ -161,6 +165,19 @@ def choose(index: Index, wanted: Platform) -> Descriptor:
         offers = ", ".join(sorted({str(offered) for _, offered in index.entries if offered})) or "none"
         raise NoMatchingPlatform(f"no image for {wanted} in the index; it offers {offers}")
     return max(ranked, key=lambda entry: entry[:2])[2]
+
+
+def require_platform(offered: Platform, wanted: Platform) -> None:
+    """Refuse an image whose programs cannot run here; one that does not say passes.
+
+    Raises:
+        NoMatchingPlatform: naming both.
+    """
+    runs = _ALSO_RUNS.get(wanted.architecture, ())
+    if offered.os not in ("", wanted.os) or offered.architecture not in ("", wanted.architecture, *runs):
+        raise NoMatchingPlatform(
+            f"the image is for {offered}, and this node is {wanted}: pull one that is built for it"
+        )
 
 
 def _rank(offered: Platform | None, wanted: Platform) -> int | None:

@@ -34,7 +34,7 @@ from host.threads import DetachedThreads
 from storage.catalogue import Image, LayersVanished
 from storage.database import Database
 from storage.digest import Digest
-from storage.image_volumes import POSITIONS_PER_MOUNT, ImageVolumes
+from storage.image_volumes import POSITIONS_PER_MOUNT, ImageVolumes, empty_layer
 from storage.layers import Layers
 from storage.mapped import mapped_layers
 
@@ -87,8 +87,7 @@ class RootfsManager:
         self._measurers = DetachedThreads("usage", _MEASURERS)
         self._unmeasured: set[ContainerId] = set()  # those that the log names already
         self.image_volumes = ImageVolumes(root, database, layers)
-        # Container processes in user namespaces of their own pass through on the way to their root.
-        self._containers.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._containers.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, container_id: ContainerId) -> Path:
         """Where the root file system is mounted, or would be."""
@@ -136,7 +135,7 @@ class RootfsManager:
                 [(container_id, position, chain.hex) for position, chain in enumerate(image.layers)],
             )
         place = self._containers / container_id
-        place.mkdir(mode=0o711)
+        place.mkdir(mode=0o700)
         for name in ("upper", "work", "merged"):
             (place / name).mkdir(mode=0o755)
             (place / name).chmod(0o755)
@@ -148,7 +147,7 @@ class RootfsManager:
         place = self._containers / container_id
         lower = [self._layers.tree(chain_id) for chain_id in reversed(chain)]
         if not lower:
-            lower = [self._empty()]
+            lower = [empty_layer(self._containers.parent)]
         try:
             with mapped_layers(lower, place) as mapped:
                 _copy_root_mode(mapped[0], place / "upper")
@@ -156,12 +155,6 @@ class RootfsManager:
         except FileNotFoundError as error:
             raise LayersVanished(f"a layer of {container_id} is gone; pull the image again") from error
         return place / "merged"
-
-    def _empty(self) -> Path:
-        """The lower directory of an image without layers: overlayfs wants one."""
-        path = self._containers.parent / "empty"
-        path.mkdir(mode=0o755, exist_ok=True)
-        return path
 
     async def remove(self, container_id: ContainerId) -> None:
         """Unmount and delete a root file system, and the layers that nothing else needs; idempotent."""

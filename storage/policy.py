@@ -81,6 +81,12 @@ class Policy:
                 f"SignatureValidationFailed: {where} wants {kind!r}, which is not supported"
             )
 
+    def unsupported(self) -> Iterator[str]:
+        """The scopes, "" for all others, whose images are refused for want of what they ask."""
+        for scope, wanted in {"": self.default, **self.scopes}.items():
+            if any(kind not in (_ACCEPT, "reject") for kind in wanted):
+                yield scope
+
     def _requirements(self, reference: Reference) -> tuple[str, tuple[str, ...]]:
         for scope in _scopes(reference):
             if scope in self.scopes:

@@ -16,6 +16,7 @@ from storage.manifest import (
     choose,
     parse_config,
     parse_manifest,
+    require_platform,
 )
 from storage.policy import Policy
 from storage.reference import Reference
@@ -68,6 +69,7 @@ class Pull:
             served = await client.manifest(reference)
             chosen, manifest = await self._choose(client, served)
             config = await client.small_blob(manifest.config, CONFIG_LIMIT)
+            require_platform(parse_config(config).platform, self._images.options.platform)
             return await self._images.add(
                 config,
                 chosen.data,

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _PIPE_BYTES = 1 << 20
 _RESULT_LIMIT = 16 << 20  # twice what Limits lets the process report
+_HOUSE_AFTER_S = 0.5
 _PROGRAM = (
     "import sys, json; sys.path[:0] = json.loads(sys.argv.pop(1)); "
     "from storage.unpack.__main__ import main; main()"
@@ -107,10 +108,18 @@ class Unpacked:
     implied: tuple[str, ...]
 
 
-class Unpacker:
-    """Runs unpack processes; one that takes no byte, or does not end, for ``stall_timeout_s`` is killed."""
+# Gives the process of this pid a place where its memory is not the daemon's.
+House = Callable[[int], Awaitable[None]]
 
-    def __init__(self, limits: Limits, *, stall_timeout_s: float = 300.0) -> None:
+
+class Unpacker:
+    """Runs unpack processes; one that takes no byte, or does not end, for ``stall_timeout_s`` is killed.
+
+    Those that last are handed to ``house``.
+    """
+
+    def __init__(self, limits: Limits, *, stall_timeout_s: float = 300.0, house: House | None = None) -> None:
+        self._house = house
         self._limits = limits
         self._stall_timeout_s = stall_timeout_s
         self._module_path = _module_path()
@@ -128,6 +137,7 @@ class Unpacker:
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             limit=_PIPE_BYTES, env={"LC_ALL": "C.UTF-8"},
         )  # fmt: skip
+        housing = asyncio.ensure_future(self._house_later(process.pid))
         try:
             async with asyncio.TaskGroup() as group:
                 answer = group.create_task(_read_all(process.stdout))
@@ -141,8 +151,15 @@ class Unpacker:
                 raise UnpackFailed(source.name, text) from errors
             raise first from errors
         finally:
+            housing.cancel()
             await _reap(process)
         return _judge(source, _decode(source, answer.result(), trouble.result(), process.returncode))
+
+    async def _house_later(self, pid: int) -> None:
+        """Most layers are unpacked before that would be done."""
+        if self._house is not None:
+            await asyncio.sleep(_HOUSE_AFTER_S)
+            await self._house(pid)
 
 
 def _module_path() -> list[str]:

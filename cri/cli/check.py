@@ -11,9 +11,10 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, kernel, options, places, programs
+from cri.cli.examine import cgroups, files, kernel, options, places, programs
 from cri.cli.examine.findings import Finding, Level, verdict, warning
 from host.cgroups import Hierarchy
+from host.environment import of_helpers
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
 
 VERSION_TIMEOUT_S = 10
@@ -51,6 +52,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.listener(config.api.listen)
     yield from places.disk(config)
     yield from options.options(config, os.uname().machine)
+    yield from files.files(config)
 
 
 def systemd_version() -> str:
@@ -79,7 +81,13 @@ def first_line_of_version(path: str) -> str:
     """
     try:
         done = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=True
+            [path, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=VERSION_TIMEOUT_S,
+            check=True,
+            env=of_helpers(os.environ),
+            umask=0o022,
         )
     except subprocess.SubprocessError as error:
         raise OSError(str(error)) from error

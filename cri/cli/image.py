@@ -13,6 +13,7 @@ from api.errors import NotFound
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
 from cri.image_options import image_options
+from host.spawn import keep_to_itself
 from storage.catalogue import Image
 from storage.images import Images
 
@@ -27,6 +28,7 @@ class NoSuchImage(NotFound):
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one action and print its outcome."""
+    keep_to_itself()
     asyncio.run(_run(arguments, load_configuration(arguments).config))
     return 0
 

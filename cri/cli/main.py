@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 it failed (the reason is on standard error), 2 wrong usage, 130 interrupted.
 """
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from importlib import import_module
 
 from api.errors import PodwrightError
 from cri.cli.arguments import parse
+from host.private import PRIVATE_UMASK
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -21,6 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Subcommands are imported when they are called, so that ``podwright version`` starts without gRPC.
     """
     arguments = parse(argv)
+    own = os.umask(PRIVATE_UMASK)
+    try:
+        return _run(arguments)
+    finally:
+        os.umask(own)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     command = import_module(f"cri.cli.{arguments.command.replace('-', '_')}")
     try:
         status = int(command.run(arguments))

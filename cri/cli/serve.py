@@ -5,19 +5,30 @@ import asyncio
 import logging
 import os
 
+from api.errors import PermissionDenied
 from cri.cli.arguments import load_configuration
 from cri.logs import set_up
+from cri.version import VERSION
+from host.spawn import keep_to_itself
+
+
+class NotRoot(PermissionDenied):
+    """The daemon makes namespaces, mounts and cgroups, which is root's."""
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the configuration, log its warnings and serve; returns the exit code."""
+    if os.geteuid() != 0:
+        raise NotRoot("podwright serve must run as root: start it by its unit, or with sudo")
     loaded = load_configuration(arguments)
     set_up(loaded.config.runtime.log_level, loaded.config.runtime.log_format)
+    read = ", ".join(map(str, loaded.files)) or "no configuration file"
+    logging.getLogger(__name__).info("Podwright %s starts; it has read %s", VERSION, read)
     for warning in loaded.warnings:
         logging.getLogger(__name__).warning(warning)
     # gRPC reads this when it is imported: the daemon never forks, so it need not prepare for it.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-    os.umask(0o022)
+    keep_to_itself()
     from cri.daemon import serve
 
     asyncio.run(serve(loaded.config, lambda: load_configuration(arguments)))

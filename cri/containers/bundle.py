@@ -11,7 +11,7 @@ from pathlib import Path
 
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
-from cri import apparmor, spec_file, translate
+from cri import apparmor, reach, spec_file, translate
 from cri.containers import declared_volumes, devices, image_volumes, mounts, prepared_mounts
 from cri.containers.record import Container
 from cri.defaults import with_localhost_profile
@@ -55,6 +55,8 @@ def write(
     """
     directory = node.paths.container(container.id)
     directory.mkdir(mode=0o700)
+    if sandbox.has_user_namespace:
+        rootfs = reach.attach(node.paths, container.id, rootfs, sandbox.root_ids[1])
     security = translate.container_security(container.config.linux)
     who, account_files = _identity(directory, rootfs, security, image, sandbox.root_ids)
     described = _input(node, container, sandbox, image, rootfs, security, who, account_files)
@@ -82,6 +84,10 @@ def _identity(
             made[name].write_bytes(identity.with_line(content, line))
             os.chown(made[name], *owner)
             made[name].chmod(0o644)
+    made["containerenv"] = directory / "containerenv"
+    made["containerenv"].touch()
+    os.chown(made["containerenv"], *owner)
+    made["containerenv"].chmod(0o444)  # the umask must not decide who may read it
     return who, made
 
 
@@ -124,6 +130,7 @@ def _input(
         defaults=with_localhost_profile(node.defaults.of(container.handler), security),
         passwd_file=account_files.get("passwd"),
         group_file=account_files.get("group"),
+        containerenv_file=account_files.get("containerenv"),
     )
 
 
@@ -138,7 +145,13 @@ def _with_mounts(
     volumes = image_volumes.mount_all(node, container, images)
     must_exist = node.config.runtime.absent_mount_sources_to_reject
     resolved = mounts.resolve(container.config.mounts, must_exist, volumes)
-    declared = declared_volumes.prepare(node, container, described.image.volumes, described.rootfs)
+    declared = declared_volumes.prepare(
+        node,
+        container,
+        described.image.volumes,
+        described.rootfs,
+        (described.identity.uid, described.identity.gid),
+    )
     return replace(
         described,
         mounts=prepared_mounts.prepare(node, container, sandbox, resolved),

@@ -11,18 +11,22 @@ from typing import Any, TypeVar
 from api.errors import AlreadyExists, InvalidArgument
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
-from cri import exits
+from cri import exits, reach
 from cri.containers import bundle, image_volumes, lifecycle, prepared_mounts, stdio
 from cri.containers.record import Container, Phase
 from cri.containers.remove import release
 from cri.containers.signals import stop_signal
 from cri.containers.update import with_swap
+from cri.grpc_errors import message_of, unforeseen
 from cri.images import verbs as images
+from cri.logs import fields
 from cri.names import container_name
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Sandbox
+from cri.subject import of_container
+from host.private import public_directory
 from oci.monitor.types import CreateContainer
 from storage.catalogue import Image
 
@@ -106,8 +110,11 @@ async def _create(
         except BaseException as error:
             await _undo(node, operation, container, error)
             raise
+    told = fields(**of_container(node, container), image_id=image.id, ms=operation.milliseconds())
+    logger.info("container created", extra=told)
     if container.early_exit is not None:
         exits.apply(node, container, container.early_exit)
+        exits.tell(node, container)
     return container.id
 
 
@@ -117,8 +124,12 @@ async def _undo(node: Node, operation: Operation, container: Container, cause: B
     try:
         await release(node, container, operation)
     except Exception as error:
-        logger.exception(
-            "the undo of CreateContainer %s failed: %s", container.id[:12], operation.describe_steps()
+        told = fields(**of_container(node, container), steps=operation.describe_steps())
+        logger.error(
+            "the undo of CreateContainer failed: %s",
+            message_of(error),
+            exc_info=unforeseen(error),
+            extra=told,
         )
         cause.add_note(
             f"its undo failed too ({error}): removing sandbox {container.sandbox_id[:12]} repeats it"
@@ -136,18 +147,17 @@ def _record(node: Node, name: str, sandbox: Sandbox, config: pb.ContainerConfig,
         image_id=image.id,
         image_ref=next(iter(image.repo_digests), image.id),
         created_ns=time.time_ns(),
-        log_path=_log_path(node, sandbox, config),
+        log_path=_log_path(node, sandbox, config, identifier),
         cgroup_path=container_cgroup(sandbox, identifier),
         stop_signal=stop_signal(config.stop_signal, image.config.stop_signal),
     )
 
 
-def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> Path | None:
-    """Where the log goes: below the pod's log directory; without ``log_path`` output is dropped."""
-    if not config.log_path:
-        return None
+def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig, identifier: ContainerId) -> Path:
+    """Where the log goes: below the pod's log directory; a request without ``log_path`` has it by its id."""
     directory = sandbox.config.log_directory
-    return (Path(directory) if directory else node.config.log_dir / sandbox.id) / config.log_path
+    name = config.log_path or f"{identifier}.log"
+    return (Path(directory) if directory else node.config.log_dir / sandbox.id) / name
 
 
 async def _make(
@@ -164,7 +174,7 @@ async def _make(
         writing = partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
         container.user = await _while_ready(sandbox, node.volume_threads.run(writing))
         if container.log_path is not None:
-            container.log_path.parent.mkdir(parents=True, exist_ok=True)
+            public_directory(container.log_path.parent)
     with operation.step("runtime create"):
         created = await node.monitor.create(_request(node, container, sandbox))
     container.pid = created.pid
@@ -173,7 +183,13 @@ async def _make(
     )
     with operation.step("limits"):
         await node.cgroup_driver.keep(container.cgroup_path, limits)
-    await asyncio.to_thread(prepared_mounts.release, node, container.id)
+    await asyncio.to_thread(_put_aids_away, node, container.id)
+
+
+def _put_aids_away(node: Node, identifier: ContainerId) -> None:
+    """What only the creation needs."""
+    prepared_mounts.release(node, identifier)
+    reach.detach(node.paths, identifier)
 
 
 async def _while_ready(sandbox: Sandbox, work: Coroutine[Any, Any, T]) -> T:

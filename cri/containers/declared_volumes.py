@@ -1,6 +1,6 @@
 """The VOLUMEs that an image declares (image-spec config.md), as the option ``image_volumes`` has them.
 
-mkdir    a directory in the container's root file system, made where the image has none
+mkdir    a directory in the container's root file system, made for its user where the image has none
 bind     a directory of its own outside of the root file system, empty at first, gone with the container
 ignore   nothing
 """
@@ -16,8 +16,16 @@ from host.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from oci.generate.inputs import BadContainer, Mount
 
 
-def prepare(node: Node, container: Container, volumes: Sequence[str], rootfs: Path) -> tuple[Mount, ...]:
+def prepare(
+    node: Node,
+    container: Container,
+    volumes: Sequence[str],
+    rootfs: Path,
+    user: tuple[int, int] = (0, 0),
+) -> tuple[Mount, ...]:
     """Make what the VOLUMEs of a container's image need; the mounts that come of it. Blocking.
+
+    What has to be made belongs to ``user``, the uid and gid of the container's process.
 
     Raises:
         BadContainer: the image has something else where a directory must be.
@@ -27,7 +35,7 @@ def prepare(node: Node, container: Container, volumes: Sequence[str], rootfs: Pa
         return ()
     mounts = []
     for number, volume in enumerate(volumes):
-        owner = make_directory(rootfs, volume)
+        owner = make_directory(rootfs, volume, user)
         if how == "bind":
             source = node.rootfs.image_volumes.directory(container.id, number)
             os.chown(source, owner.st_uid, owner.st_gid)
@@ -36,9 +44,11 @@ def prepare(node: Node, container: Container, volumes: Sequence[str], rootfs: Pa
     return tuple(mounts)
 
 
-def make_directory(rootfs: Path, path: str) -> os.stat_result:
+def make_directory(rootfs: Path, path: str, user: tuple[int, int] = (0, 0)) -> os.stat_result:
     """Have the directory ``path`` inside ``rootfs``, its parents too, mode 0755; what it is then.
 
+    What is missing is made for ``user``, whose ids count from those of the root directory: with a user
+    namespace these are not ours.
     ``rootfs`` is an image's: links are followed as inside of it, and none leads out.
 
     Raises:
@@ -48,7 +58,7 @@ def make_directory(rootfs: Path, path: str) -> os.stat_result:
     try:
         parts = [part for part in path.split("/") if part not in ("", ".")]
         for depth in range(1, len(parts) + 1):
-            _make_one(root, "/".join(parts[: depth - 1]), parts[depth - 1])
+            _make_one(root, "/".join(parts[: depth - 1]), parts[depth - 1], user)
         found = _open_directory(root, "/".join(parts))
         try:
             return os.fstat(found)
@@ -62,7 +72,7 @@ def make_directory(rootfs: Path, path: str) -> os.stat_result:
         os.close(root)
 
 
-def _make_one(root: int, parent: str, name: str) -> None:
+def _make_one(root: int, parent: str, name: str, user: tuple[int, int]) -> None:
     try:
         os.close(_open_directory(root, f"{parent}/{name}"))
         return
@@ -72,8 +82,13 @@ def _make_one(root: int, parent: str, name: str) -> None:
     directory = _open_directory(root, parent)
     try:
         os.mkdir(name, 0o755, dir_fd=directory)
-        owner = os.fstat(root)  # who is root inside: with a user namespace, not we
-        os.chown(name, owner.st_uid, owner.st_gid, dir_fd=directory, follow_symlinks=False)
+        made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            inside = os.fstat(root)
+            os.fchown(made, inside.st_uid + user[0], inside.st_gid + user[1])
+            os.fchmod(made, 0o755)
+        finally:
+            os.close(made)
     finally:
         os.close(directory)
 

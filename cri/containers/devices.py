@@ -1,6 +1,7 @@
 """Devices that a request names besides CRI's own field: by annotation, and by CDI name."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ class DeviceNotAllowed(InvalidArgument):
     """A pod may not ask for this device by annotation, or asks in a form that is none."""
 
 
+class DeviceInTheWay(InvalidArgument):
+    """A device would hide one of the node's from a privileged container."""
+
+
 def requested(
     config: pb.ContainerConfig, pod_annotations: Mapping[str, str], allowed: Sequence[Path]
 ) -> tuple[inputs.Device, ...]:
@@ -30,7 +35,20 @@ def requested(
         DeviceNotAllowed: see there; the message names the annotation.
     """
     by_annotation = _annotated(pod_annotations, config.metadata.name, allowed)
+    if config.linux.security_context.privileged:
+        _require_free(config.devices)
     return (*by_annotation, *(translate.device(device) for device in config.devices))
+
+
+def _require_free(devices: Iterable[pb.Device]) -> None:
+    """A privileged container has the node's own devices: another must not take the place of one of them."""
+    for device in devices:
+        path = device.container_path
+        if path and path != device.host_path and os.path.lexists(path):
+            raise DeviceInTheWay(
+                f"devices: container_path {path} of {device.host_path} is a device of the node, which a "
+                "privileged container has already: choose another path"
+            )
 
 
 def _annotated(

@@ -36,6 +36,16 @@ def running(node: Node, identifier: str) -> Container:
     return container
 
 
+def living(node: Node, identifier: str) -> Container:
+    """The container with this id, if a process of it is there: also before its start (as in CRI-O).
+
+    Raises:
+        RecordNotFound: there is none. NotRunning: it has ended.
+    """
+    container = get_finished(node, identifier)
+    return container if container.alive else running(node, identifier)
+
+
 async def exec_sync(node: Node, request: pb.ExecSyncRequest) -> pb.ExecSyncResponse:
     """Run the command to its end; ``timeout`` 0 waits as long as the client does, and kills it then.
 
@@ -43,13 +53,14 @@ async def exec_sync(node: Node, request: pb.ExecSyncRequest) -> pb.ExecSyncRespo
         RecordNotFound, NotRunning: see ``running``. CommandTimedOut: it was killed after ``timeout`` seconds.
         BadContainer: no command. RuntimeFailed: the runtime could not start it.
     """
-    container = running(node, request.container_id)
+    container = living(node, request.container_id)
     output = await monitored.exec_sync(
         node.monitor,
         container.id,
         node.handlers.get(container.handler),
         exec_process(process_of(node, container), request.cmd, terminal=False),
         timeout_s=float(request.timeout) or None,
+        output_limit=_output_limit(node.config.api.grpc_max_send_msg_size),
         stdio_owner=stdio.owner_in(node, container),
     )
     if output.timed_out:
@@ -60,3 +71,7 @@ async def exec_sync(node: Node, request: pb.ExecSyncRequest) -> pb.ExecSyncRespo
         stderr=output.stderr,
         exit_code=UNSEEN_EXIT_CODE if output.exit_code is None else output.exit_code,
     )
+
+
+def _output_limit(message_bytes: int) -> int:
+    return max(0, min(monitored.OUTPUT_LIMIT, message_bytes - monitored.FRAME_BYTES))

@@ -60,13 +60,16 @@ def _find(node: Node, field: str, mount: pb.Mount) -> Image:
 
 
 def with_digests(config: pb.ContainerConfig, images: Mapping[int, Image]) -> pb.ContainerConfig:
-    """``config`` with image_ref in each image mount, as ContainerStatus reports it; the original is kept."""
+    """``config`` with image_ref in each image mount, as ContainerStatus reports it; the original is kept.
+
+    It is the digest that PullImage answered with and Image.id is: the kubelet compares these.
+    """
     if not images:
         return config
     noted = pb.ContainerConfig()
     noted.CopyFrom(config)
     for number, image in images.items():
-        noted.mounts[number].image.image_ref = next(iter(image.repo_digests), image.id)
+        noted.mounts[number].image.image_ref = image.id
     return noted
 
 

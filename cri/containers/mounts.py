@@ -7,6 +7,7 @@ from pathlib import Path
 from api.errors import InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 from cri import translate
+from host.private import public_directory
 from oci.generate import inputs
 
 
@@ -46,5 +47,5 @@ def _source(index: int, mount: pb.Mount, must_exist: Sequence[Path]) -> str:
                 f"{field}.host_path {mount.host_path} does not exist, "
                 "and absent_mount_sources_to_reject names it"
             )
-        source.mkdir(parents=True)
+        public_directory(source)
     return str(source)

@@ -74,7 +74,7 @@ def needs_freeze(mount: Mount, host: HostView, runtime: RuntimeView) -> bool:
 
 
 def _attach(sandbox: Sandbox, field: str, mount: Mount, target: Path, *, mapped: bool, frozen: bool) -> None:
-    target.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if Path(mount.host_path).is_dir():
         target.mkdir()
     else:

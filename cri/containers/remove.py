@@ -1,15 +1,21 @@
 """RemoveContainer: end it, delete it in the runtime, give back its files."""
 
 import asyncio
+import logging
 
 from api.runtime.v1 import api_pb2 as pb
+from cri import reach
 from cri.containers import lifecycle, prepared_mounts
 from cri.containers.record import Container
 from cri.containers.stop import stop
 from cri.forget import forget
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
+from cri.subject import of_container
 from host.files import remove_tree
+
+logger = logging.getLogger(__name__)
 
 
 async def remove_container(node: Node, request: pb.RemoveContainerRequest) -> pb.RemoveContainerResponse:
@@ -31,9 +37,12 @@ async def _remove(node: Node, operation: Operation, container: Container) -> Non
     with operation.step("stop"):
         await stop(node, container, 0)
     async with container.queue.turn(operation):
-        if node.containers.holds(container):  # else a failed creation has given it back itself
-            await stop(node, container, 0)
-            await release(node, container, operation)
+        if not node.containers.holds(container):
+            return  # a failed creation has given it back itself
+        await stop(node, container, 0)
+        await release(node, container, operation)
+    told = fields(**of_container(node, container), ms=operation.milliseconds())
+    logger.info("container removed", extra=told)
 
 
 async def release(node: Node, container: Container, operation: Operation) -> None:
@@ -47,6 +56,7 @@ async def release(node: Node, container: Container, operation: Operation) -> Non
                 await node.cgroup_driver.remove(container.cgroup_path)
     with operation.step("file system release"):
         await asyncio.to_thread(prepared_mounts.release, node, container.id)
+        await asyncio.to_thread(reach.remove, node.paths, container.id)
         await node.rootfs.remove(container.id)
         await asyncio.to_thread(remove_tree, bundle)
     with operation.step("monitor forget"):

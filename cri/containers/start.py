@@ -9,9 +9,11 @@ from cri.containers import lifecycle
 from cri.containers.record import Container, Phase
 from cri.containers.status import get_finished
 from cri.containers.stop import kill
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes.record import Phase as SandboxPhase
+from cri.subject import of_container
 from oci.monitor.types import MonitorUnavailable, UnknownContainer
 
 logger = logging.getLogger(__name__)
@@ -66,10 +68,12 @@ async def _start_alone(node: Node, operation: Operation, container: Container) -
             await _end(node, container)
         container.exited.set()
         raise
-    if container.alive:
-        lifecycle.move(node, container, Phase.RUNNING)
-    else:
+    if not container.alive:
         lifecycle.save(node, container)  # its exit came before the runtime's answer
+        return
+    lifecycle.move(node, container, Phase.RUNNING)
+    told = fields(**of_container(node, container), pid=container.pid, ms=operation.milliseconds())
+    logger.info("container started", extra=told)
 
 
 async def _end(node: Node, container: Container) -> None:

@@ -2,15 +2,20 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 
 from api.errors import DeadlineExceeded
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.record import Container
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
+from cri.subject import of_container
 from oci.monitor.types import NotLive
+
+logger = logging.getLogger(__name__)
 
 
 class WillNotDie(DeadlineExceeded):
@@ -51,6 +56,8 @@ async def _stop(node: Node, operation: Operation, container: Container) -> None:
         if not container.exited.is_set():
             with operation.step("kill"):
                 await _kill_and_wait(node, container)
+        told = fields(**of_container(node, container), ms=operation.milliseconds())
+        logger.info("container stopped", extra=told)
     finally:
         container.stop_deadline = None
 

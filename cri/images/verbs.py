@@ -3,19 +3,28 @@
 import base64
 import binascii
 import json
+import logging
+import time
 from collections.abc import AsyncIterator
 
-from api.errors import InvalidArgument
+from api.errors import FailedPrecondition, InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
+from cri.logs import fields
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
 from storage.catalogue import Image
 from storage.overlay import ImageNotFound
 from storage.registry.auth import Credentials
 
+logger = logging.getLogger(__name__)
+
 
 class BadAuthConfig(InvalidArgument):
     """AuthConfig.auth is not base64 of ``user:password``."""
+
+
+class ImageInUse(FailedPrecondition):
+    """A container shows the image as a volume."""
 
 
 def user_fields(user: str) -> tuple[pb.Int64Value | None, str]:
@@ -128,16 +137,43 @@ async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageRe
     reference = request.image.image
     if not reference:
         raise InvalidArgument("image.image is empty: name the image to pull")
+    begun = time.monotonic()
     image = await node.images.pull(reference, credentials(request.auth))
+    took_ms = round((time.monotonic() - begun) * 1000, 1)
+    told = fields(image=reference, image_id=image.id, size_bytes=image.size_bytes, ms=took_ms)
+    logger.info("image pulled", extra=told)
     return pb.PullImageResponse(image_ref=image.id)
 
 
 async def remove_image(node: Node, request: pb.RemoveImageRequest) -> pb.RemoveImageResponse:
-    """Remove the image with all its names; one that is not there is fine."""
+    """Remove the image with all its names; one that is not there is fine.
+
+    Raises:
+        ImageInUse: a container shows it as a volume.
+    """
     if not request.image.image:
         raise InvalidArgument("image.image is empty: name the image to remove")
+    image = node.images.find(request.image.image)
+    if image is not None:
+        require_unused(node, image)
     await node.images.remove(request.image.image)
+    logger.info("image removed", extra=fields(image=request.image.image))
     return pb.RemoveImageResponse()
+
+
+def require_unused(node: Node, image: Image) -> None:
+    """Refuse while a container shows the image as a volume, as CRI-O does.
+
+    Raises:
+        ImageInUse: naming the container.
+    """
+    names = {image.id, *image.repo_digests}
+    for container in node.containers:
+        if any(mount.image.image_ref in names for mount in container.config.mounts if mount.image.image):
+            raise ImageInUse(
+                f"image {image.id} is in use: container {container.config.metadata.name} "
+                f"({container.id[:12]}) has it as a volume: remove that first"
+            )
 
 
 async def image_fs_info(node: Node, request: pb.ImageFsInfoRequest) -> pb.ImageFsInfoResponse:

@@ -55,12 +55,12 @@ class Metrics:
         self._defunct = _gauge("processes_defunct", "Ended children of the daemon that are not reaped yet.")
         self._defunct.set_function(sources.processes_defunct)
         self._default = Gauge(
-            PREFIX + "default_runtime", "The default handler, as a label.", ["name"], registry=None
+            PREFIX + "default_runtime", "The default handler, as a label.", ["runtime"], registry=None
         )
         self._register(wanted)
 
     def _register(self, wanted: Sequence[str]) -> None:
-        asked = {name.removeprefix(PREFIX).removeprefix("crio_") for name in wanted}
+        asked = {_short(name) for name in wanted}
         known = dict(self._named())
         for name in sorted(asked - known.keys()):
             logger.warning("metrics_collectors: %s is not among %s", name, ", ".join(sorted(known)))
@@ -68,6 +68,10 @@ class Metrics:
             if not wanted or name in asked:
                 self.registry.register(metric)
         ProcessCollector(registry=self.registry)
+
+    def names(self) -> list[str]:
+        """The names that metrics_collectors may hold, without PREFIX."""
+        return [name for name, _ in self._named()]
 
     def _named(self) -> Iterator[tuple[str, MetricWrapperBase]]:
         yield "operations_total", self._operations
@@ -110,6 +114,16 @@ class Metrics:
         if runtime:
             self._default.labels(runtime).set(1)
         return generate_latest(self.registry)
+
+
+def unknown(wanted: Sequence[str]) -> list[str]:
+    """The names in ``wanted`` that no metric has."""
+    known = set(Metrics(Sources(str, int, int)).names())
+    return sorted({_short(name) for name in wanted} - known)
+
+
+def _short(name: str) -> str:
+    return name.removeprefix(PREFIX).removeprefix("crio_")
 
 
 def _counter(name: str, text: str, *labels: str) -> Counter:

@@ -1,10 +1,14 @@
 """The metrics of a node, served: what the composition root starts when they are enabled."""
 
+import logging
 from collections.abc import Callable
 
+from cri.metrics import certificate
 from cri.metrics.collectors import Metrics, Sources
 from cri.metrics.endpoint import Endpoint
 from cri.node import Node
+
+logger = logging.getLogger(__name__)
 
 
 async def serve(node: Node, processes_defunct: Callable[[], int]) -> tuple[Metrics, Endpoint]:
@@ -20,4 +24,6 @@ async def serve(node: Node, processes_defunct: Callable[[], int]) -> tuple[Metri
         processes_defunct=processes_defunct,
     )
     metrics = Metrics(sources, table.metrics_collectors)
+    if await certificate.make_if_missing(table):
+        logger.info("made a self-signed certificate for metrics certificate=%s", table.metrics_cert)
     return metrics, await Endpoint.open(table, node.config.api.tls_min_version, metrics.text)

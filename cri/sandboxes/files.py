@@ -8,6 +8,7 @@ from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from host import mounts
 from host.files import remove_tree
+from host.private import public_directory
 
 SHM_SIZE_BYTES = 64 * 1024 * 1024
 HOST_RESOLV_CONF = Path("/etc/resolv.conf")
@@ -38,7 +39,7 @@ def make(
 ) -> None:
     """Make the sandbox's directory with its files, which belong to ``owner``, the uid and gid on the node of
     the pod's root; blocks for a few file operations."""
-    directory.mkdir(mode=0o711, parents=True)
+    directory.mkdir(mode=0o700, parents=True)
     text = resolv_conf(config.dns_config)
     if text is None:
         text = HOST_RESOLV_CONF.read_text() if HOST_RESOLV_CONF.exists() else ""
@@ -51,7 +52,7 @@ def make(
         uid, gid = owner
         mounts.mount_tmpfs(shm, f"mode=1777,size={SHM_SIZE_BYTES},uid={uid},gid={gid}", flags)
     if config.log_directory:
-        Path(config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
+        public_directory(Path(config.log_directory))
 
 
 def _write(path: Path, text: str, owner: tuple[int, int]) -> None:

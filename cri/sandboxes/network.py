@@ -1,11 +1,21 @@
 """A sandbox's network: its request in CNI's terms, and the host ports that no plugin maps."""
 
+import asyncio
+from collections.abc import Sequence
+
+from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
 from cni.nat import PortMapping
 from cni.pod import PodNetwork
 from cni.result import Dns
 from cri.node import Node
 from cri.sandboxes.record import Sandbox
+from host import listeners
+
+
+class HostPortInUse(FailedPrecondition):
+    """A process of the host listens on a port that the pod wants."""
+
 
 _PROTOCOL = {pb.TCP: "tcp", pb.UDP: "udp", pb.SCTP: "sctp"}
 
@@ -41,9 +51,31 @@ def request_of(node: Node, sandbox: Sandbox) -> PodNetwork:
 
 
 async def attach(node: Node, sandbox: Sandbox) -> tuple[str, ...]:
-    """Connect the pod; its addresses, the primary one first."""
-    attachment = await node.network.attach(request_of(node, sandbox))
+    """Connect the pod; its addresses, the primary one first.
+
+    Raises:
+        HostPortInUse: a process of the host listens on one of its host ports.
+    """
+    request = request_of(node, sandbox)
+    if request.port_mappings:
+        await asyncio.to_thread(require_free, request.port_mappings)
+    attachment = await node.network.attach(request)
     return attachment.ips
+
+
+def require_free(mappings: Sequence[PortMapping]) -> None:
+    """Refuse a host port that a process of the host has: the pod would take its traffic, unnoticed. Blocking.
+
+    Raises:
+        HostPortInUse: naming the process.
+    """
+    for mapping in mappings:
+        found = listeners.taker(mapping.protocol, mapping.host_ip, mapping.host_port)
+        if found is not None:
+            raise HostPortInUse(
+                f"host port {mapping.host_port}/{mapping.protocol} is in use by {listeners.owner(found)}: "
+                "end that, or give the pod another hostPort"
+            )
 
 
 async def detach(node: Node, sandbox: Sandbox) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from api.ids import ContainerId
 from api.runtime.v1 import api_pb2 as pb
-from cri import apparmor, spec_file, translate
+from cri import apparmor, reach, spec_file, translate
 from cri.defaults import with_localhost_profile
 from cri.forget import forget
 from cri.node import Node
@@ -44,6 +44,7 @@ async def start(node: Node, sandbox: Sandbox, directory: Path) -> int:
     runtime = node.handlers.get(sandbox.runtime)
     created = await node.monitor.create(CreateContainer(id=identifier, runtime=runtime, bundle=bundle))
     sandbox.pause_pid = created.pid
+    await asyncio.to_thread(reach.detach, node.paths, sandbox.id)
     await node.monitor.start(identifier, runtime, node.config.runtime.runtime_command_timeout_s)
     return created.pid
 
@@ -62,6 +63,8 @@ async def _program(node: Node, sandbox: Sandbox) -> tuple[Path, tuple[str, ...]]
 def _write_bundle(
     node: Node, sandbox: Sandbox, bundle: Path, rootfs: Path, arguments: tuple[str, ...]
 ) -> None:
+    if sandbox.has_user_namespace:
+        rootfs = reach.attach(node.paths, sandbox.id, rootfs, sandbox.root_ids[1])
     security = translate.sandbox_security_context(sandbox.config.linux.security_context)
     uids, gids = id_mappings(sandbox)
     label = process_label_of(security.selinux)
@@ -94,5 +97,6 @@ async def end(node: Node, sandbox: Sandbox) -> None:
     await node.handlers.get(sandbox.runtime).delete(sandbox.id, force=True)
     await forget(node, identifier)
     await node.cgroup_driver.remove(pause_cgroup(sandbox))
+    await asyncio.to_thread(reach.remove, node.paths, sandbox.id)
     await node.rootfs.remove(identifier)  # the image may have been configured then and not be now
     sandbox.pause_pid = 0

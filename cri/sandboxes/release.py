@@ -4,10 +4,13 @@ RunPodSandbox, the work of StopPodSandbox and RemovePodSandbox, and the repair a
 import asyncio
 import logging
 
+from cri.grpc_errors import message_of, unforeseen
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import files, lifecycle, network, pause
 from cri.sandboxes.record import Phase, Sandbox
+from cri.subject import of_sandbox
 from host.files import remove_tree
 from host.namespaces import unpin
 
@@ -52,8 +55,9 @@ async def undo(node: Node, sandbox: Sandbox, operation: Operation) -> Exception 
     try:
         await release(node, sandbox, operation)
     except Exception as error:
-        logger.exception(
-            "the undo of RunPodSandbox %s failed: %s", sandbox.id[:12], operation.describe_steps()
+        told = fields(**of_sandbox(sandbox), steps=operation.describe_steps())
+        logger.error(
+            "the undo of RunPodSandbox failed: %s", message_of(error), exc_info=unforeseen(error), extra=told
         )
         sandbox.undo_failed = True
         lifecycle.move(node, sandbox, Phase.STOPPED)

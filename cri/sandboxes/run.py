@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Collection
 
 from api.errors import AlreadyExists, FailedPrecondition
 from api.ids import SandboxId, new_sandbox_id
 from api.runtime.v1 import api_pb2 as pb
+from cri.logs import fields
 from cri.names import sandbox_name
 from cri.node import Node
 from cri.operations import Operation
@@ -15,9 +17,12 @@ from cri.sandboxes import files, lifecycle, network, pause, validate
 from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import Phase, Sandbox
 from cri.sandboxes.release import release, undo
+from cri.subject import of_sandbox
 from host.namespaces import Kind, SysctlRefused, pin, sysctl_path
 from host.userns import pin_owned
 from oci.generate.namespaces import id_entries
+
+logger = logging.getLogger(__name__)
 
 
 class SandboxExists(AlreadyExists):
@@ -76,6 +81,10 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
                     f"stopping or removing sandbox {sandbox.id[:12]} repeats it"
                 )
             raise
+    told = fields(
+        **of_sandbox(sandbox), ips=",".join(sandbox.ips), handler=sandbox.runtime, ms=operation.milliseconds()
+    )
+    logger.info("pod started", extra=told)
     return sandbox.id
 
 

@@ -1,14 +1,19 @@
 """StopPodSandbox: end its containers, then its network and namespaces."""
 
 import asyncio
+import logging
 
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.stop import stop
+from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import lifecycle
 from cri.sandboxes.record import Phase, Sandbox
 from cri.sandboxes.release import shut_down
+from cri.subject import of_sandbox
+
+logger = logging.getLogger(__name__)
 
 
 async def stop_pod_sandbox(node: Node, request: pb.StopPodSandboxRequest) -> pb.StopPodSandboxResponse:
@@ -33,6 +38,7 @@ async def _stop(node: Node, operation: Operation, sandbox: Sandbox) -> None:
         await shut_down(node, sandbox, operation)
         if sandbox.phase is not Phase.STOPPED:
             lifecycle.move(node, sandbox, Phase.STOPPED)
+            logger.info("pod stopped", extra=fields(**of_sandbox(sandbox), ms=operation.milliseconds()))
 
 
 async def _end_containers(node: Node, operation: Operation, sandbox: Sandbox) -> None:

@@ -37,12 +37,17 @@ def edits_for(names: Sequence[str], directories: Sequence[Path]) -> Edits:
     return edits
 
 
+def broken_files(directories: Sequence[Path]) -> list[str]:
+    """What is wrong with files of these directories, a line each. Blocking."""
+    return list(_Registry(directories).troubles)
+
+
 class _Registry:
     """Everything that the directories hold at one moment."""
 
     def __init__(self, directories: Sequence[Path]) -> None:
         self._directories = directories
-        self._troubles: list[str] = []
+        self.troubles: list[str] = []
         self._devices: dict[str, list[tuple[Path, Spec]]] = {}
         for directory in directories:
             self._add({}, directory)
@@ -59,7 +64,7 @@ class _Registry:
         try:
             return load(path)
         except BadSpec as error:
-            self._troubles.append(str(error))
+            self.troubles.append(str(error))
             return None
 
     def look_up(self, name: DeviceName) -> tuple[Path, Spec, Edits]:
@@ -70,7 +75,7 @@ class _Registry:
             raise UnknownCdiDevice(f"CDI device {str(name)!r} is in {files}: remove one of them")
         if not held:
             where = ", ".join(map(str, self._directories)) or "no directory (cdi_spec_dirs is empty)"
-            troubles = f"; {'; '.join(self._troubles)}" if self._troubles else ""
+            troubles = f"; {'; '.join(self.troubles)}" if self.troubles else ""
             raise UnknownCdiDevice(f"CDI device {str(name)!r} is not described in {where}{troubles}")
         path, spec = held[0]
         return path, spec, spec.devices[name.device]

@@ -329,6 +329,7 @@ class ContainerInput:
     defaults: Defaults = Defaults()
     passwd_file: Path | None = None
     group_file: Path | None = None
+    containerenv_file: Path | None = None  # empty: programs find out by it that they are in a container
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def mounts(
     requested = {_target(mount): mount for mount in container.mounts}
     volumes = [mount for mount in container.volumes if _target(mount) not in requested]
     ours = [*default_mounts(container), *pod_files(container), *_read_only_mode(container)]
+    ours += _containerenv(container)
     kept = [mount for mount in ours if not _overridden(mount["destination"], requested)]
     kept += [requested_mount(mount, host, runtime, points) for mount in (*volumes, *container.mounts)]
     return sorted(kept, key=lambda mount: _depth(mount["destination"]))
@@ -106,6 +107,14 @@ def pod_files(container: ContainerInput) -> list[OciMount]:
         for target, source in files.items()
         if source is not None
     ]
+
+
+def _containerenv(container: ContainerInput) -> list[OciMount]:
+    """Read-only always, for it lies on the node's own tmpfs."""
+    if container.containerenv_file is None:
+        return []
+    options = ("rprivate", "nosuid", "noexec", "nodev", "ro")
+    return [_bind("/run/.containerenv", str(container.containerenv_file), *options)]
 
 
 def root_is_readonly(container: ContainerInput) -> bool:
@@ -227,7 +236,12 @@ def _target(mount: Mount) -> str:
 
 
 def _overridden(destination: str, requested: dict[str, Mount]) -> bool:
-    """A request for /sys or /dev brings its own tree, but /dev keeps the pod's shm and mqueue."""
+    """A request for /sys or /dev brings its own tree, but /dev keeps the pod's shm and mqueue.
+
+    Nothing is put into a /run of the request, which may be the node's own.
+    """
+    if destination == "/run/.containerenv" and not requested.keys().isdisjoint({"/run", "/var/run"}):
+        return True
     if destination == "/dev/pts" and "/dev" in requested:
         return True
     return destination in requested or ("/sys" in requested and destination.startswith("/sys/"))

@@ -23,8 +23,14 @@ DEFAULT_READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/p
 
 
 def masked_paths(security: SecurityContext) -> list[str]:
-    """As requested; none for a privileged container, for which the kubelet sends them as well."""
-    return [] if security.privileged else _absolute("masked_paths", security.masked_paths)
+    """Those of the request and, if it has any, the usual ones, of which its author may not know them all.
+
+    None for a privileged container, for which the kubelet sends them as well.
+    """
+    if security.privileged or not security.masked_paths:
+        return []
+    asked = _absolute("masked_paths", security.masked_paths)
+    return list(dict.fromkeys((*asked, *DEFAULT_MASKED_PATHS)))
 
 
 def readonly_paths(security: SecurityContext) -> list[str]:

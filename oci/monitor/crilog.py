@@ -29,6 +29,11 @@ class Stamps:
         return b"%b%09dZ" % (self._prefix, rest)
 
 
+def end_of_line(stamp: bytes, stream: bytes) -> bytes:
+    """The piece without text that ends a line whose newline never came."""
+    return b"%b %b F \n" % (stamp, stream)
+
+
 def log_lines(stamp: bytes, stream: bytes, data: bytes) -> bytes:
     """The log lines for one read of ``data`` (not empty) from ``stream``, all with the same time."""
     full = b"%b %b F " % (stamp, stream)

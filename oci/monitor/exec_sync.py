@@ -9,7 +9,8 @@ from host.processes import OutputPipe
 from oci.monitor.handles import ExecHandle
 from oci.runtime import Json, Runtime
 
-OUTPUT_LIMIT = 16 << 20  # bytes a stream: what other runtimes give, and what fits into one gRPC message
+FRAME_BYTES = 64  # at most, of an answer beside its output: tags, lengths, the exit code, gRPC's prefix
+OUTPUT_LIMIT = (16 << 20) - FRAME_BYTES  # both streams: the kubelet and crictl take no longer message
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ async def exec_sync(
     output_limit: int = OUTPUT_LIMIT,
     stdio_owner: tuple[int, int] = (0, 0),
 ) -> ExecOutput:
-    """Run ``process`` in the container and collect its output, at most ``output_limit`` bytes a stream.
+    """Run ``process`` in the container and collect its output, at most ``output_limit`` bytes in all.
 
     What the process leaves behind does not delay the answer. After ``timeout_s`` it is killed with its
     group, and ``timed_out`` is set. Errors are those of :meth:`Monitor.exec`.
@@ -73,10 +74,18 @@ async def exec_sync(
             finished = await handle.wait()
         for output in outputs:
             output.read_available()
+        lengths = len(outputs[0].data), len(outputs[1].data)
+        kept = shares(lengths[0], lengths[1], output_limit)
         return ExecOutput(
             finished.exit_code,
-            bytes(outputs[0].data),
-            bytes(outputs[1].data),
+            bytes(outputs[0].data[: kept[0]]),
+            bytes(outputs[1].data[: kept[1]]),
             finished.timed_out,
-            any(output.truncated for output in outputs),
+            any(output.truncated for output in outputs) or sum(kept) < sum(lengths),
         )
+
+
+def shares(stdout: int, stderr: int, limit: int) -> tuple[int, int]:
+    """How much of two streams to keep within ``limit`` together: half each, and what the other leaves."""
+    half = limit // 2
+    return min(stdout, max(half, limit - stderr)), min(stderr, max(limit - half, limit - stdout))

@@ -7,7 +7,8 @@ import socket
 import sys
 from pathlib import Path
 
-from host.spawn import CommandNotStarted, kill_group, spawn
+from host.processes import start as start_program
+from host.spawn import CommandNotStarted, kill_group
 from oci.monitor.types import MonitorUnavailable
 
 # A whole interpreter on a loaded machine: generous, for without a monitor nothing works.
@@ -60,15 +61,11 @@ async def _start(directory: Path, timeout_s: float) -> int:
     """Start a monitor in a session of its own and wait until it listens; give its pid."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_ROOT), str(directory)]
-    environment = {
-        "PATH": os.environ.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-        "LC_ALL": "C.UTF-8",
-    }
     ready, writing = os.pipe2(os.O_CLOEXEC)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     errors = os.open(directory / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        pid = spawn(argv, environment, [null, writing, errors], new_session=True)
+        pid = start_program(argv, [null, writing, errors], new_session=True)
     except CommandNotStarted as error:
         os.close(ready)
         raise MonitorUnavailable(str(error)) from error

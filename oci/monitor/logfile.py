@@ -32,7 +32,7 @@ class LogFile:
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(self.path, flags, 0o640)
+        descriptor = _open_or_make(self.path, flags)
         status = os.fstat(descriptor)
         if self.descriptor >= 0:
             os.close(self.descriptor)
@@ -96,6 +96,16 @@ class LogFile:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+def _open_or_make(path: str, flags: int) -> int:
+    """A new log has mode 0640 under every umask: whoever collects logs may be of the directory's group."""
+    try:
+        descriptor = os.open(path, flags | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags, 0o600)
+    os.fchmod(descriptor, 0o640)
+    return descriptor
 
 
 def _cut_renamed(directory: str, chunk: Chunk) -> None:

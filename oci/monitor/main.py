@@ -18,8 +18,9 @@ import resource
 import signal
 import sys
 
+from host.environment import of_helpers
 from host.memory import keep_freed_memory
-from host.spawn import PR_SET_DUMPABLE, become_subreaper, prctl
+from host.spawn import become_subreaper, keep_to_itself
 from oci.monitor.node import Node
 from oci.monitor.reactor import Reactor, complain
 
@@ -36,7 +37,7 @@ def main() -> None:
         sys.exit(f"a monitor for {directory} is running")
     _settle_down()
     reactor = Reactor()
-    node = Node(reactor, directory, os.environ)
+    node = Node(reactor, directory, of_helpers(os.environ))
     _mind_signals(reactor, node)
     os.write(1, b"\n")
     _detach_output()
@@ -59,12 +60,12 @@ def _lock(path: str) -> int | None:
 def _settle_down() -> None:
     """Take on a supervisor's properties, as far as this machine lets us."""
     become_subreaper()
-    prctl(PR_SET_DUMPABLE, 0)  # a container that gets hold of our /proc entry must not read through it
+    keep_to_itself()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     keep_freed_memory(1 << 20)
     os.chdir("/")
-    os.umask(0o022)
+    os.umask(0o077)  # host/private.py
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
         file.write(_OOM_SCORE)  # needs CAP_SYS_RESOURCE
 

@@ -12,7 +12,7 @@ import termios
 import time
 from collections.abc import Callable
 
-from oci.monitor.crilog import Stamps, log_lines
+from oci.monitor.crilog import Stamps, end_of_line, log_lines
 from oci.monitor.journal import CHUNK_BYTES, Chunk, Journal
 from oci.monitor.logfile import LogFile
 from oci.monitor.reactor import READ, WRITE, Callback, Reactor, complain
@@ -108,6 +108,7 @@ class Stream:
         self._on_end = on_end
         self._stamps = Stamps()
         self._unlogged = b""
+        self._within_line = False  # what is in the log of this stream ends with a P piece
         self._draining = False
         self.resume()
 
@@ -142,6 +143,7 @@ class Stream:
         """Log the chunk that a monitor had read when it died."""
         if self._log is None or not chunk.data:
             return
+        self._within_line = not chunk.data.endswith(b"\n")
         lines = log_lines(self._stamps.render(chunk.time_ns), self._log_name.encode(), chunk.data)
         self._unlogged = self._log.recover(chunk, lines)
         if self._unlogged:
@@ -160,6 +162,7 @@ class Stream:
         """Stop reading; sinks close when they have all. Idempotent."""
         if self.ended:
             return
+        self._end_line()
         self._reactor.unwatch(self.descriptor)
         os.close(self.descriptor)
         self.descriptor = -1
@@ -186,6 +189,7 @@ class Stream:
             self.close()
             return
         if self._log is not None:
+            self._within_line = not data.endswith(b"\n")
             self._write_log(log_lines(self._stamps.render(now), self._log_name.encode(), data))
         self._journal.done()
         for sink in list(self.sinks):
@@ -204,6 +208,11 @@ class Stream:
         return self._journal.read(
             self.descriptor, length, self._container_id, self._log_name, now, self._log.place()
         )
+
+    def _end_line(self) -> None:
+        if self._log is not None and self._within_line and not self._unlogged:
+            self._within_line = False
+            self._write_log(end_of_line(self._stamps.render(time.time_ns()), self._log_name.encode()))
 
     def _write_log(self, lines: bytes) -> None:
         assert self._log is not None

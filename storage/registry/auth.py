@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api.errors import InvalidArgument, Unimplemented
+from api.errors import InvalidArgument, PodwrightError, Unimplemented
 from host.files import read_bounded
 
 _FILE_LIMIT = 1 << 20
@@ -157,3 +157,25 @@ def decode_auth(text: str, source: str) -> tuple[str, str]:
     if not colon:
         raise BadAuthFile(f"{source}: auth is not base64 of user:password")
     return username, password.rstrip("\0")
+
+
+def examine(path: Path) -> list[str]:
+    """What is wrong with a file of credentials, a line each, for any registry; blocking."""
+    try:
+        data = read_bounded(path, _FILE_LIMIT)
+        find(data, "", "", str(path))
+    except OSError as error:
+        return [f"{path}: {error.strerror}"]
+    except PodwrightError as error:
+        return [str(error)]
+    document = json.loads(data or b"{}")
+    troubles = [
+        f"{path}: {key} uses the credential helper {helper!r}, which is not asked"
+        for key, helper in _object(document, "credHelpers", str(path)).items()
+    ]
+    for key, entry in _object(document, "auths", str(path)).items():
+        try:
+            _credentials(entry, key, str(path))
+        except BadAuthFile as error:
+            troubles.append(str(error))
+    return troubles

@@ -1,7 +1,7 @@
 """A client of the OCI distribution API (distribution-spec v1.1), pull side only.
 
 One ``Client`` speaks to one place (host and repository) for the length of one pull. It follows redirects
-itself, so that credentials never go to another origin, retries what may pass (5xx, 429, cut connections)
+itself, so that credentials never go to another origin, retries what may pass (5xx, cut connections)
 and continues a cut blob where it stopped.
 """
 
@@ -46,7 +46,7 @@ _USER_AGENT = "podwright"
 _REDIRECTS = 5
 _MESSAGE_LIMIT = 64 << 10
 _TOKEN_LIMIT = 1 << 20
-_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_RETRIED = frozenset({408, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,9 +317,9 @@ class Client:
         if response.status in (401, 403):
             return Unauthorized("access denied", answer)
         if response.status == 404:
-            return ManifestUnknown("not found", answer)
+            return ManifestUnknown(f"{what_was_asked(response.url)} not found", answer)
         if response.status == 429:
-            return TooManyRequests("too many requests", answer)
+            return TooManyRequests(_rate_limited(response.headers.get("Retry-After", "")), answer)
         if response.status >= 500:
             return RegistryUnavailable("server error", answer)
         return UnexpectedAnswer("unexpected answer", answer)
@@ -335,6 +335,17 @@ class Client:
 
     def _place(self) -> str:
         return f"{self._source.host}/{self._source.repository}"
+
+
+def what_was_asked(url: URL) -> str:
+    """``manifest 1.2`` or ``blob sha256:…`` of a request's path (distribution-spec, "Endpoints")."""
+    kind, _, name = url.path.rpartition("/")
+    return f"{kind.rpartition('/')[2].removesuffix('s')} {name}" if name else url.path
+
+
+def _rate_limited(retry_after: str) -> str:
+    when = f" for {int(retry_after)} s" if retry_after.isascii() and retry_after.isdigit() else ""
+    return f"the registry takes no more requests{when} (pull with credentials, or from a mirror)"
 
 
 def _range(position: int) -> dict[str, str]:

@@ -50,7 +50,7 @@ class ManifestUnknown(RegistryError, NotFound):
 
 
 class TooManyRequests(RegistryError, Unavailable):
-    """The registry limits the rate, and went on doing so through every retry."""
+    """The registry limits the rate; said at once, since the kubelet waits longer than a retry could."""
 
 
 class UnexpectedAnswer(RegistryError, InvalidArgument):

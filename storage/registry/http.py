@@ -3,7 +3,6 @@
 import json
 import os
 import ssl
-import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,11 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+from storage.registry.proxies import Proxies
+
+HTTPS_PORT = 443
+# Of OpenSSL (verify(1)): the issuer is missing, or the chain ends with one that nobody vouches for.
+_UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 
 
 async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
@@ -26,11 +29,24 @@ async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | 
 
 def in_words(error: Exception) -> str:
     """What failed, for people: aiohttp's own text of a failed connection shows a Python object's address."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return _untrusted(error)
     cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
     if cause is None:
         return str(error) or type(error).__name__
     plain = isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0
     return f"cannot connect: {os.strerror(cause.errno) if plain else cause}"
+
+
+def _untrusted(error: aiohttp.ClientConnectorCertificateError) -> str:
+    why = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+    if getattr(error.certificate_error, "verify_code", 0) not in _UNKNOWN_AUTHORITY:
+        return f"its certificate is not valid: {why}"
+    host = error.host if error.port == HTTPS_PORT else f"{error.host}:{error.port}"
+    return (
+        f"its certificate is of an authority that this node does not know ({why}): "
+        f"put that authority's certificate, PEM, into /etc/containers/certs.d/{host}/ca.crt"
+    )
 
 
 def json_object(data: bytes | None) -> Mapping[str, Any]:
@@ -50,15 +66,13 @@ def error_message(data: bytes) -> str:
     return " ".join(data[:200].decode(errors="replace").split())
 
 
-def proxy_for(target: URL) -> str | None:
-    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY ask for; never one for the loopback."""
-    host = target.host or ""
-    if host in _LOOPBACK or host.startswith("127."):
-        return None
-    proxy = urllib.request.getproxies().get(target.scheme)
-    if not proxy or urllib.request.proxy_bypass(host):
-        return None
-    return proxy
+def proxy_for(target: URL) -> URL | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY ask for; never one for the loopback.
+
+    Raises:
+        BadProxy: the one that is named cannot be used.
+    """
+    return Proxies.read(os.environ).proxy_for(target)
 
 
 def tls_context(host: str, certs_dirs: Iterable[Path], *, verify: bool) -> ssl.SSLContext:

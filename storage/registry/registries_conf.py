@@ -1,7 +1,9 @@
-"""registries.conf, version 2 (containers-registries.conf(5)): mirrors, rewrites, blocks and short names.
+"""registries.conf (containers-registries.conf(5)): mirrors, rewrites, blocks and short names.
 
-``Registries.load`` reads the file and ``<file>.d/*.conf``; ``sources`` says where a reference is to be
-asked for, in order; ``candidates`` what a short name may mean.
+The file belongs to podman and skopeo as well, so what they tolerate is tolerated: unknown keys, credential
+helpers and version 1 of the format are remarks. What they refuse is an error of every pull, since nobody can
+know what the file would have blocked. ``Registries.load`` reads the file and ``<file>.d/*.conf``; ``sources``
+says where a reference is to be asked for, in order; ``candidates`` what a short name may mean.
 """
 
 import tomllib
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from api.errors import InvalidArgument, PermissionDenied
-from host.files import read_bounded
+from host.files import FileTooLarge, read_bounded
 from storage.reference import DOCKER_HUB, InvalidReference, Reference
 
 _FILE_LIMIT = 1 << 20
@@ -19,12 +21,13 @@ _TOP_KEYS = frozenset(
     {"unqualified-search-registries", "short-name-mode", "registry", "aliases", "credential-helpers",
      "additional-layer-store-auth-helper"}
 )  # fmt: skip
+_VERSION_2_KEYS = frozenset({"unqualified-search-registries", "registry"})
 _REGISTRY_KEYS = frozenset({"prefix", "location", "insecure", "blocked", "mirror", "mirror-by-digest-only"})
 _MIRROR_KEYS = frozenset({"location", "insecure", "pull-from-mirror"})
 
 
 class BadRegistriesConf(InvalidArgument):
-    """registries.conf has a key or value that it must not have."""
+    """registries.conf cannot be read, or has a value that it must not have."""
 
 
 class RegistryBlocked(PermissionDenied):
@@ -74,6 +77,7 @@ class Registries:
     aliases: Mapping[str, str] = field(default_factory=dict)
     enforcing: bool = True
     insecure: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = field(default=(), compare=False)  # what was passed over, a line each
 
     @classmethod
     def load(
@@ -98,17 +102,22 @@ class Registries:
                 data = read_bounded(file, _FILE_LIMIT)
             except FileNotFoundError:
                 continue
+            except FileTooLarge as error:
+                raise BadRegistriesConf(str(error)) from error
+            except OSError as error:
+                raise BadRegistriesConf(f"{file}: {error.strerror}") from error
             result = result.merged(data, str(file))
         return result
 
     def merged(self, data: bytes, source: str) -> "Registries":
         """This with a further file's content on top: its rules replace those of the same prefix."""
-        document = _parse(data, source)
+        remarks: list[str] = []
+        document = _parse(data, source, remarks)
         rules = {rule.prefix: rule for rule in self.rules}
         for table in _tables(document, "registry", source):
-            rule = _rule(table, f"{source}: [[registry]]")
+            rule = _rule(table, f"{source}: [[registry]]", remarks)
             rules[rule.prefix] = rule
-        result = replace(self, rules=tuple(rules.values()))
+        result = replace(self, rules=tuple(rules.values()), remarks=(*self.remarks, *remarks))
         if "unqualified-search-registries" in document:
             search = _list_of_strings(document, "unqualified-search-registries", source)
             result = replace(result, search=search)
@@ -211,27 +220,47 @@ def _alias_target(name: str, alias: str) -> Reference:
     return target
 
 
-def _parse(data: bytes, source: str) -> Mapping[str, Any]:
+def _parse(data: bytes, source: str, remarks: list[str]) -> Mapping[str, Any]:
+    """The document in version 2 of the format; what was passed over goes into ``remarks``."""
     try:
-        document = tomllib.loads(data.decode())
+        document: Mapping[str, Any] = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadRegistriesConf(f"{source}: {error}") from error
     if "registries" in document:
-        raise BadRegistriesConf(
-            f"{source}: [registries.*] is version 1 of the format; "
-            "write unqualified-search-registries and [[registry]]"
-        )
-    _refuse_unknown(document, _TOP_KEYS, source)
-    helpers = document.get("credential-helpers")
-    if helpers not in (None, [], ["containers-auth.json"]):
-        raise BadRegistriesConf(
-            f"{source}: credential-helpers {helpers!r} are not supported, use auth.json files"
-        )
+        document = _from_version_1(document, source, remarks)
+    _pass_over_unknown(document, _TOP_KEYS, source, remarks)
+    helpers = _list_of_strings(document, "credential-helpers", source)
+    if named := ", ".join(each for each in helpers if each != "containers-auth.json"):
+        remarks.append(f"{source}: credential-helpers {named} are not asked: use auth.json files")
     return document
 
 
-def _rule(table: Mapping[str, Any], where: str) -> RegistryRule:
-    _refuse_unknown(table, _REGISTRY_KEYS, where)
+def _from_version_1(document: Mapping[str, Any], source: str, remarks: list[str]) -> Mapping[str, Any]:
+    """The tables ``search``, ``insecure`` and ``block`` of [registries] as version 2 writes them."""
+    tables = document["registries"]
+    rest = {key: value for key, value in document.items() if key != "registries"}
+    if not isinstance(tables, dict) or rest.keys() & _VERSION_2_KEYS:
+        raise BadRegistriesConf(
+            f"{source}: [registries.*] is version 1 of the format and stands beside version 2"
+        )
+    remarks.append(f"{source}: [registries.*] is version 1 of the format; write version 2 soon")
+
+    def hosts(name: str) -> tuple[str, ...]:
+        table = tables.get(name, {})
+        if not isinstance(table, dict):
+            raise BadRegistriesConf(f"{source}: registries.{name} must be a table")
+        return _list_of_strings(table, "registries", f"{source}: [registries.{name}]") if table else ()
+
+    rules: dict[str, dict[str, Any]] = {}
+    for host in hosts("insecure"):
+        rules.setdefault(host, {"location": host})["insecure"] = True
+    for host in hosts("block"):
+        rules.setdefault(host, {"location": host})["blocked"] = True
+    return {**rest, "unqualified-search-registries": [*hosts("search")], "registry": [*rules.values()]}
+
+
+def _rule(table: Mapping[str, Any], where: str, remarks: list[str]) -> RegistryRule:
+    _pass_over_unknown(table, _REGISTRY_KEYS, where, remarks)
     location = _location(table, where)
     prefix = _text(table, "prefix", where) or location
     if not prefix:
@@ -240,7 +269,7 @@ def _rule(table: Mapping[str, Any], where: str) -> RegistryRule:
         location = prefix
     digest_only = _flag(table, "mirror-by-digest-only", where)
     mirrors = tuple(
-        _mirror(mirror, digest_only, f"{where} {prefix} [[registry.mirror]]")
+        _mirror(mirror, digest_only, f"{where} {prefix} [[registry.mirror]]", remarks)
         for mirror in _tables(table, "mirror", where)
     )
     return RegistryRule(
@@ -248,8 +277,8 @@ def _rule(table: Mapping[str, Any], where: str) -> RegistryRule:
     )
 
 
-def _mirror(table: Mapping[str, Any], digest_only: bool, where: str) -> Mirror:
-    _refuse_unknown(table, _MIRROR_KEYS, where)
+def _mirror(table: Mapping[str, Any], digest_only: bool, where: str, remarks: list[str]) -> Mirror:
+    _pass_over_unknown(table, _MIRROR_KEYS, where, remarks)
     location = _location(table, where)
     if not location:
         raise BadRegistriesConf(f"{where}: needs location")
@@ -272,10 +301,11 @@ def _location(table: Mapping[str, Any], where: str) -> str:
     return location
 
 
-def _refuse_unknown(table: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    unknown = sorted(set(table) - set(known))
-    if unknown:
-        raise BadRegistriesConf(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+def _pass_over_unknown(
+    table: Mapping[str, Any], known: Iterable[str], where: str, remarks: list[str]
+) -> None:
+    for key in sorted(set(table) - set(known)):
+        remarks.append(f"{where}: unknown key {key!r} is passed over; known are {', '.join(sorted(known))}")
 
 
 def _tables(table: Mapping[str, Any], key: str, where: str) -> list[Mapping[str, Any]]:
@@ -286,7 +316,7 @@ def _tables(table: Mapping[str, Any], key: str, where: str) -> list[Mapping[str,
 
 
 def _list_of_strings(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-    value = table[key]
+    value = table.get(key, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise BadRegistriesConf(f"{where}: {key} must be a list of strings")
     return tuple(value)

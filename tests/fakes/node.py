@@ -16,6 +16,7 @@ from typing import Any
 
 from conf.schema import Config
 from cri import exits
+from cri import restore as restoring
 from cri.cgroups.files import FilesDriver
 from cri.containers.record import Container
 from cri.defaults import HandlerDefaults, handler_defaults
@@ -24,7 +25,6 @@ from cri.node import Node
 from cri.operations import Operations
 from cri.paths import Paths
 from cri.records import Records
-from cri.restore import restore
 from cri.sandboxes import files, release, run
 from cri.sandboxes.record import Sandbox
 from cri.store import Store
@@ -77,7 +77,7 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
     node = Node(**parts)
     watching = asyncio.create_task(_watch_exits(node))
     try:
-        await restore(node)
+        await restoring.restore(node)
         await network.collect([sandbox.id for sandbox in node.sandboxes])
         yield node
     finally:
@@ -134,6 +134,7 @@ def kernel(directory: Path, point: Callable[[str], None] = lambda _: None) -> li
         (files, "HOST_RESOLV_CONF", nodes_resolv_conf),
         (run, "pin", pin),
         (release, "unpin", unpin),
+        (restoring, "is_pinned", Path.exists),
         (hostview, "mount_points", lambda: (MountPoint("/", shared=True),)),
         (hostview, "host_devices", lambda: ()),
     ]

@@ -112,7 +112,7 @@ class Daemon:
         self.state = Path(tempfile.mkdtemp(prefix="podwright-", dir="/var/tmp"))
         self.runroot = Path(tempfile.mkdtemp(prefix="pw-", dir="/run"))
         for directory in (self.state, self.runroot):
-            directory.chmod(0o711)  # processes in user namespaces pass through, as in /var/lib and /run
+            directory.chmod(0o700)  # as below a home directory: whatever lies above must not be open either
         # PODWRIGHT names another build to test in place of the one beside this Python.
         default = os.environ.get("PODWRIGHT") or str(Path(sys.executable).parent / "podwright")
         self._program = list(program) or [default]

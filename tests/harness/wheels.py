@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 from tests.harness.cache import PROJECT, cached, key_of
-from tools.packaging.environment import collect_wheels
+from tools.packaging.environment import PINS, collect_wheels
 
 
 def wheels() -> Path:
     """The directory with what ``make install`` needs for this Python; the first call needs the network."""
-    inputs = [(PROJECT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
+    inputs = [(PROJECT / name).read_bytes() for name in ("pyproject.toml", PINS)]
 
     def make(target: Path) -> None:
-        collect_wheels(target, "hatchling")
+        collect_wheels(target)
         for own in target.glob("podwright-*.whl"):
             own.unlink()
 

@@ -33,9 +33,11 @@ list() {
 list before
 dpkg -i /shared/*.deb
 podwright version >/shared/version
+(umask 000; podwright image list)
+env -C /src python3 -m tests.harness.reach /etc/podwright /run /var/lib/podwright >/shared/reached
 podwright config --default | diff - /etc/podwright/podwright.conf
 dpkg --verify podwright >/shared/verify
-mkdir -p /var/lib/podwright/layers /run/podwright/containers
+mkdir -p /run/podwright/containers
 echo '# changed' >>/etc/podwright/podwright.conf
 echo 'log_level = "debug"' >/etc/podwright/podwright.conf.d/10-mine.conf
 list installed
@@ -60,7 +62,7 @@ def lists(package: Path) -> dict[str, set[str]]:
     """The files of a clean system by moment: before, installed, removed, purged; and what commands said."""
     (package.parent / "life").write_text(LIFE)
     run_inside(debian_root(SUITE, CLEAN_PACKAGES), package.parent, ["sh", "/shared/life"])
-    moments = ("before", "installed", "removed", "purged", "version", "verify")
+    moments = ("before", "installed", "removed", "purged", "version", "verify", "reached")
     return {moment: set((package.parent / moment).read_text().splitlines()) for moment in moments}
 
 
@@ -106,6 +108,30 @@ def test_the_program_runs_and_no_file_differs_from_the_package(lists: dict[str, 
     assert lists["verify"] == set()
 
 
+def test_others_reach_none_of_its_state(lists: dict[str, set[str]]) -> None:
+    """Made by a program of the package under a careless umask; the configuration is for all to read."""
+    ours = {line for line in lists["reached"] if "podwright" in line}
+    assert ours == {
+        "rx /etc/podwright",
+        "r /etc/podwright/podwright.conf",
+        "rx /etc/podwright/podwright.conf.d",
+    }
+    assert "/var/lib/podwright/catalogue.db" in lists["installed"]
+
+
+TMPFILES = (
+    f"{UNPACK} && mkdir -m 0711 /var/lib/podwright && umask 000 && systemd-tmpfiles --create podwright.conf"
+    " && stat -c '%a %U:%G %n' /run/podwright /var/lib/podwright /var/log/podwright >/shared/modes"
+)
+
+
+def test_directories_that_it_has_made_at_boot_are_for_root_alone(package: Path) -> None:
+    run_inside(debian_root(SUITE, CHECKERS), package.parent, ["sh", "-c", TMPFILES])
+    assert (package.parent / "modes").read_text().splitlines() == [
+        f"700 root:root {path}" for path in ("/run/podwright", "/var/lib/podwright", "/var/log/podwright")
+    ]
+
+
 def _ours(paths: set[str]) -> Iterator[str]:
     return (path for path in sorted(paths) if "dpkg" not in path)
 
@@ -120,7 +146,7 @@ def test_removing_leaves_configuration_and_state(lists: dict[str, set[str]]) -> 
         "/run/podwright",
         "/run/podwright/containers",
         "/var/lib/podwright",
-        "/var/lib/podwright/layers",
+        *(path for path in left if path.startswith("/var/lib/podwright/")),
     }
 
 

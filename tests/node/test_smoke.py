@@ -8,4 +8,4 @@ TIMEOUT_S = 1500
 def test_a_node_with_the_package_installed_runs_pods(guest: Guest) -> None:
     results = guest.pytest("tests/node/inside/test_smoke.py", timeout_s=TIMEOUT_S)
     assert (results.failed, results.skipped) == ((), ())
-    assert len(results.passed) == 7
+    assert len(results.passed) == 9

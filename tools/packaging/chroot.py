@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.harness.cache import cached, key_of
-from tools.packaging.environment import InstallFailed
+from tools.packaging.environment import FETCH, PINS, InstallFailed
 from tools.packaging.install import source_epoch
 from tools.packaging.layout import CHECKOUT
 
@@ -102,16 +102,13 @@ def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
 
 def wheels(suite: str, root: Path) -> Path:
     """The cached wheels of all dependencies, and of what builds the project, for the Python of ``root``."""
-    inputs = [(CHECKOUT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")]
 
     def make(target: Path) -> None:
-        pip = ["python3", "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel"]
-        command = [*pip, "-c", "constraints.txt", "-w", "/shared", ".", "hatchling"]
-        run_inside(root, target, command, {"PIP_FIND_LINKS": ""})
-        for own in target.glob("podwright-*.whl"):
-            own.unlink()
+        pip = ["python3", "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        fetch = [word.replace(str(CHECKOUT), "/src") for word in FETCH]
+        run_inside(root, target, [*pip, *fetch, "--dest", "/shared"], {"PIP_FIND_LINKS": ""})
 
-    return cached("wheels", f"{suite}-{key_of(root.name, *inputs)}", make)
+    return cached("wheels", f"{suite}-{key_of(root.name, (CHECKOUT / PINS).read_bytes())}", make)
 
 
 def build(suite: str, directory: Path) -> None:

@@ -3,7 +3,7 @@
 <environment>/pyvenv.cfg          tells the interpreter that its packages are here
               bin/python3         link to the interpreter that this runs on
               bin/podwright …     the programs of pyproject.toml, isolated from the caller's environment (-I)
-              lib/pythonX.Y/site-packages/   Podwright and its dependencies in the versions of constraints.txt
+              lib/pythonX.Y/site-packages/   Podwright and its dependencies, as pins.txt has them
 
 pip, activation scripts and setuptools are left out: nothing is ever installed into it afterwards.
 """
@@ -21,6 +21,9 @@ from py_compile import PycInvalidationMode
 from tools.packaging.layout import CHECKOUT, Layout, below
 
 PIP_TIMEOUT_S = 1200
+PINS = "tools/packaging/pins.txt"
+# pip's arguments that fetch the wheels of pins.txt and no others; where to is missing.
+FETCH = ("download", "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(CHECKOUT / PINS))
 LAUNCHER = """\
 #!{python} -I
 import sys
@@ -72,15 +75,26 @@ def site_packages(root: Path, layout: Layout) -> Path:
     return below(root, layout.environment) / "lib" / version / "site-packages"
 
 
-def collect_wheels(directory: Path, *more: str) -> None:
-    """Put a wheel of the checkout and those of its dependencies into ``directory``, and ``more`` packages.
+def collect_wheels(directory: Path) -> None:
+    """Put a wheel of the checkout, those of its dependencies and of what builds it into ``directory``.
 
-    pip's own variables decide where from: PIP_NO_INDEX=1 and PIP_FIND_LINKS=DIR build without a network.
+    pip's own variables decide where from: PIP_NO_INDEX=1 and PIP_FIND_LINKS=DIR build without a network. What
+    they are is decided by the hashes of pins.txt.
 
     Raises:
-        InstallFailed: one cannot be had or built.
+        InstallFailed: one cannot be had, is another than expected, or cannot be built.
     """
-    _pip("wheel", "-c", str(CHECKOUT / "constraints.txt"), "-w", str(directory), str(CHECKOUT), *more)
+    _pip(*FETCH, "--dest", str(directory))
+    _pip(
+        "wheel",
+        "--no-deps",
+        "--no-index",
+        "--find-links",
+        str(directory),
+        "-w",
+        str(directory),
+        str(CHECKOUT),
+    )
 
 
 def compile_bytecode(root: Path, layout: Layout) -> None:

@@ -8,6 +8,7 @@ from conf.schema import Config, RuntimeTable
 from conf.seccomp import BadSeccompProfile, load_profile
 from cri.cli.examine.findings import Finding, fails, ok
 from cri.defaults import timezone_file
+from cri.metrics.certificate import is_missing
 from cri.metrics.endpoint import MetricsNotServed, server_tls
 from cri.streaming.tls import BadTls, TlsFiles, load
 from oci.generate.inputs import BadContainer
@@ -57,6 +58,11 @@ def streaming_tls(config: Config) -> Iterator[Finding]:
 def metrics_tls(config: Config) -> Iterator[Finding]:
     """The files of the metrics server, if it is to be started."""
     if not config.metrics.enable_metrics:
+        return
+    if is_missing(config.metrics):
+        yield ok(
+            "metrics_cert", f"{config.metrics.metrics_cert} is not there: a self-signed one will be made"
+        )
         return
     try:
         server_tls(config.metrics, config.api.tls_min_version)

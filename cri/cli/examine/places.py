@@ -83,4 +83,4 @@ def listener(path: Path) -> Iterator[Finding]:
             probe.connect(str(path))
         except OSError:
             return
-    yield warning("listen", f"a daemon already serves {path}", "stop it before another is started")
+    yield ok("listen", f"a daemon runs and serves {path}")

@@ -10,6 +10,7 @@ import yaml
 
 from api.errors import AlreadyExists
 from host.files import write_atomic
+from host.private import public_directory
 
 _PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
 
@@ -65,7 +66,7 @@ def write(files: Sequence[File], directory: Path) -> list[Path]:
     for file, path in zip(files, paths, strict=True):
         if path.exists() and path.read_text(encoding="utf-8") != file.text:
             raise FileDiffers(f"{path} is there and differs; remove it, or name another directory")
-    directory.mkdir(parents=True, exist_ok=True)
+    public_directory(directory)
     for file, path in zip(files, paths, strict=True):
         write_atomic(path, file.text.encode(), file.mode)
     return paths

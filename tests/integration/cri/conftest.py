@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
+from cri.paths import Paths
 from host.cgroups import Hierarchy
 from tests.harness import client as client_module
 from tests.harness.client import Client
@@ -59,7 +60,12 @@ def pod_config(
 
 def take_counts(daemon: Daemon) -> Counts:
     """The machine, and what the daemon keeps for pods."""
-    directories = [daemon.runroot, daemon.state / "root", daemon.state / "ipam"]
+    directories = [
+        daemon.runroot,
+        daemon.state / "root",
+        daemon.state / "ipam",
+        Paths(daemon.runroot).reachable,
+    ]
     return Counts.take(directories, cgroups=re.compile(CGROUP))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
+from host.mounts import umount
 from tests.harness.client import Client, container_config, eventually
 from tests.harness.daemon import Daemon
 from tests.integration.cri.conftest import IMAGE, left_over, pod_config, take_counts
@@ -117,3 +118,19 @@ def _kill_monitor(daemon: Daemon) -> None:
     descriptor = os.pidfd_open(int(monitor.split()[0]))
     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
     os.close(descriptor)
+
+
+def test_a_pod_whose_namespaces_are_gone_is_not_ready_after_a_restart(
+    daemon: Daemon, client: Client, logs: Path
+) -> None:
+    before = take_counts(daemon)
+    gone, whole = (client.run_pod(pod_config(name, log_directory=logs)) for name in ("gone", "whole"))
+    daemon.kill()
+    (pinned,) = (path for path in daemon.runroot.rglob("net") if gone in str(path))
+    umount(pinned)
+    daemon.start()
+    states = {pod.id: pod.state for pod in client.pods()}
+    assert states == {gone: pb.SANDBOX_NOTREADY, whole: pb.SANDBOX_READY}
+    assert "pod is not ready, its namespaces are gone: net" in daemon.log()
+    client.remove_all()
+    assert left_over(before, daemon) == [], daemon.log_tail()

@@ -118,7 +118,7 @@ def test_what_cannot_be_mounted_says_so_to_the_kubelet(client: Client, logs: Pat
     client.remove_pod(pod)
 
 
-def test_the_image_stays_while_a_container_has_it_and_goes_with_it_after_a_crash(
+def test_the_image_stays_while_a_container_has_it_as_a_volume_also_after_a_crash(
     daemon: Daemon, client: Client, logs: Path
 ) -> None:
     name = "localhost/test/removed:1"
@@ -131,11 +131,17 @@ def test_the_image_stays_while_a_container_has_it_and_goes_with_it_after_a_crash
     pod = client.run_pod(config)
     container = client.create_container(pod, _with_volume(image=name), config)
     client.start_container(container)
-    client.image.RemoveImage(pb.RemoveImageRequest(image=pb.ImageSpec(image=name)))
-    daemon.kill()
-    daemon.start()
+    removal = pb.RemoveImageRequest(image=pb.ImageSpec(image=name))
+    for _ in range(2):
+        with pytest.raises(grpc.RpcError) as caught:
+            client.image.RemoveImage(removal)
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert f"container main ({container[:12]}) has it as a volume" in str(caught.value.details())
+        daemon.kill()
+        daemon.start()
     assert client.exec(container, "cat", "/volume/own").stdout == content
     client.remove_pod(pod)
+    client.image.RemoveImage(removal)
     assert left_over(before, daemon) == [], daemon.log_tail()
 
 
@@ -173,7 +179,10 @@ def test_volumes_of_the_image_are_made_as_configured(declaring: tuple[str, Daemo
     client = daemon.client
     config = pod_config("declaring", log_directory=logs)
     pod = client.run_pod(config)
-    container = client.create_container(pod, container_config("main", DECLARING, FOREVER), config)
+    wanted = container_config("main", DECLARING, FOREVER)
+    wanted.linux.security_context.run_as_user.value = 1234
+    wanted.linux.security_context.run_as_group.value = 5678
+    container = client.create_container(pod, wanted, config)
     client.start_container(container)
     table = client.exec(container, "cat", "/proc/self/mounts").stdout.decode()
     assert (" /new/one " in table) is (how == "bind")
@@ -182,6 +191,10 @@ def test_volumes_of_the_image_are_made_as_configured(declaring: tuple[str, Daemo
     assert (listed == 0) is (how != "ignore")
     if how != "ignore":
         assert client.exec(container, "touch", "/new/one/x").exit_code == 0
-        assert client.exec(container, "ls", "-ld", "/there").stdout.startswith(b"drwxr-x---")
+        made, there = (
+            client.exec(container, "ls", "-ldn", path).stdout.split() for path in ("/new/one", "/there")
+        )
+        assert (made[0], made[2:4]) == (b"drwxr-xr-x", [b"1234", b"5678"])
+        assert (there[0], there[2:4]) == (b"drwxr-x---", [b"0", b"0"])
     client.remove_pod(pod)
     assert list((daemon.state / "root/containers").iterdir()) == []

@@ -111,7 +111,7 @@ def test_metrics_are_served(other: Daemon, namespaces: Path, logs: Path) -> None
     assert re.search(
         r'^container_runtime_crio_operations_total\{operation="RunPodSandbox"\} [1-9]', text, re.M
     )
-    assert 'container_runtime_crio_default_runtime{name="crun"} 1.0' in text
+    assert 'container_runtime_crio_default_runtime{runtime="crun"} 1.0' in text
     assert (namespaces.parent / "metrics.sock").is_socket()
 
 

@@ -152,3 +152,52 @@ def test_removing_a_sandbox_removes_what_runs_in_it(client: Client, logs: Path) 
     client.remove_pod(pod)
     assert client.containers() == []
     assert client.pods() == []
+
+
+def test_a_command_runs_in_a_container_that_is_created_and_not_started(client: Client, logs: Path) -> None:
+    config = pod_config("created", log_directory=logs)
+    pod = client.run_pod(config)
+    container = client.create_container(pod, container_config("main", IMAGE, FOREVER), config)
+    assert client.exec(container, "echo", "early").stdout == b"early\n"
+    client.start_container(container)
+    assert client.container(container).state == pb.CONTAINER_RUNNING
+    client.remove_pod(pod)
+
+
+def test_a_container_finds_out_that_it_is_one_and_its_log_is_chosen(client: Client, logs: Path) -> None:
+    config = pod_config("plain", log_directory=logs)
+    pod = client.run_pod(config)
+    wanted = container_config("main", IMAGE, ("ls", "-l", "/run/.containerenv"))
+    wanted.log_path = ""
+    container = client.create_container(pod, wanted, config)
+    client.start_container(container)
+    status = client.wait_exited(container)
+    assert (status.exit_code, status.log_path) == (0, str(logs / f"{container}.log"))
+    assert "/run/.containerenv" in Path(status.log_path).read_text()
+    client.remove_pod(pod)
+
+
+def test_a_run_of_the_nodes_own_gets_nothing_put_into_it(client: Client, logs: Path, tmp_path: Path) -> None:
+    config = pod_config("own-run", log_directory=logs)
+    pod = client.run_pod(config)
+    wanted = container_config("main", IMAGE, ("true",))
+    wanted.mounts.add(host_path=str(tmp_path), container_path="/run")
+    container = client.create_container(pod, wanted, config)
+    assert list(tmp_path.iterdir()) == [tmp_path / "logs"]
+    client.remove_container(container)
+    client.remove_pod(pod)
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 64 << 20])
+def test_a_memory_limit_may_be_none(client: Client, logs: Path, limit: int) -> None:
+    config = pod_config("memory", log_directory=logs)
+    pod = client.run_pod(config)
+    wanted = container_config("main", IMAGE, FOREVER)
+    wanted.linux.resources.memory_limit_in_bytes = limit
+    container = client.create_container(pod, wanted, config)
+    client.start_container(container)
+    update = pb.UpdateContainerResourcesRequest(container_id=container)
+    update.linux.memory_limit_in_bytes = -1
+    client.runtime.UpdateContainerResources(update)
+    assert client.container(container).resources.linux.memory_limit_in_bytes == -1
+    client.remove_pod(pod)

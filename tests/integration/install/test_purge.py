@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from api.runtime.v1 import api_pb2 as pb
+from cri.paths import Paths
 from tests.harness.client import container_config, pod_config
 from tests.harness.counts import Counts
 from tests.harness.daemon import Daemon, Settings
@@ -16,11 +18,14 @@ from tools.packaging.layout import CHECKOUT
 pytestmark = pytest.mark.root
 
 TIMEOUT_S = 60
+IDS = [pb.IDMapping(host_id=1 << 20, length=1 << 16)]
+MAPPED = pb.UserNamespace(mode=pb.POD, uids=IDS, gids=IDS)
+REACHABLE = Paths(Path("/")).reachable
 
 
 @pytest.fixture
 def daemon() -> Iterator[Daemon]:
-    """With two pods, each with a container."""
+    """With two pods, each with a container; the second has a user namespace."""
     daemon = Daemon(Settings(bridge="pw-purge0", subnet="10.89.0.0/16"))
     try:
         import_busybox(daemon)
@@ -28,6 +33,8 @@ def daemon() -> Iterator[Daemon]:
         client = daemon.client
         for name in ("one", "two"):
             config = pod_config(name, log_directory=daemon.state / "log" / name)
+            if name == "two":
+                config.linux.security_context.namespace_options.userns_options.CopyFrom(MAPPED)
             # As pid 1 it does not hear SIGTERM.
             container = container_config("c", IMAGE, ["sleep", "86400"])
             pod = client.run_pod(config)
@@ -60,8 +67,10 @@ def test_it_ends_all_that_runs_and_removes_all_that_is_kept(request: pytest.Fixt
     running = before.left_over(Counts.take(cgroups=own))
     assert sum("sleep 86400" in line for line in running) == 2
     assert any(line.startswith("cgroup: ") for line in running)
+    assert len(list(REACHABLE.iterdir())) == 1
     done = _purge(daemon)
     assert (done.returncode, done.stderr) == (0, "")
+    assert not REACHABLE.exists()
     left = [line for line in before.left_over(Counts.take(cgroups=own)) if "pw-purge0" not in line]
     assert left == []  # but for the bridge, which the CNI plugin leaves as well
     assert not daemon.runroot.exists()

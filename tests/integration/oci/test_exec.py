@@ -73,6 +73,14 @@ async def test_more_than_the_limit_is_read_and_dropped(workshop: Workshop) -> No
     assert (done.exit_code, len(done.stdout), done.truncated) == (0, 100000, True)
 
 
+async def test_the_limit_is_for_both_streams_together(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    both = process("/bin/sh", "-c", "head -c 90000 /dev/zero; head -c 90000 /dev/zero >&2")
+    done = await run(workshop, container_id, both, output_limit=100000)
+    assert (done.exit_code, len(done.stdout), len(done.stderr)) == (0, 50000, 50000)
+    assert done.truncated
+
+
 async def test_stdin_reaches_the_process(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sleep", "600")
     (in_read, in_write), (out_read, out_write) = os.pipe(), os.pipe()

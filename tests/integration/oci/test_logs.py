@@ -120,7 +120,17 @@ async def test_bytes_pass_unchanged(workshop: Workshop) -> None:
         assert attachment.stdin is not None
         await write_all(attachment.stdin, content)
     await workshop.exit_of(container_id)
-    assert workshop.log_text(container_id) == content
+    assert workshop.log_text(container_id) == content + b"\n"  # the end of a stream ends its line
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [("printf last", b"last\n"), ("echo last", b"last\n"), ("true", b""), ("echo; printf x", b"\nx\n")],
+)
+async def test_a_log_ends_with_a_whole_line(workshop: Workshop, script: str, text: bytes) -> None:
+    container_id = await workshop.run("/bin/sh", "-c", script)
+    await workshop.exit_of(container_id)
+    assert workshop.log_text(container_id) == text
 
 
 async def test_signal_reaches_the_first_process(workshop: Workshop) -> None:

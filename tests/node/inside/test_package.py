@@ -15,7 +15,13 @@ from tests.node.inside.service import Unit, run, units
 
 PACKAGE = "/root/podwright.deb"
 TIMEOUT_S = patient(120)
-STATE = ("/etc/podwright", "/run/podwright", "/var/lib/podwright", "/var/log/podwright")
+STATE = (
+    "/etc/podwright",
+    "/run/podwright",
+    "/run/podwright-userns",
+    "/var/lib/podwright",
+    "/var/log/podwright",
+)
 
 
 def dpkg(verb: str, what: str) -> None:

@@ -9,10 +9,11 @@ from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client, eventually
 from tests.harness.counts import Counts
 from tests.harness.patience import patient
+from tests.harness.reach import NOBODY, reachable, readable_of_process
 from tests.node.inside.pods import IMAGE, LOGS, Pods, gaps
 from tests.node.inside.service import Unit, run, units
 
-MIB = 1 << 20
+MIB, GIB = 1 << 20, 1 << 30
 OVERCOMMIT = "/proc/sys/vm/overcommit_memory"
 # Writes what is there already, so that nothing is changed by a success.
 WRITE = f"read -r now <{OVERCOMMIT}; echo $now >{OVERCOMMIT} && echo written; sleep 100000"
@@ -108,6 +109,25 @@ def test_a_daemon_that_crashes_is_started_again_by_systemd_and_keeps_its_contain
     )
     pod.goes_on()
     assert (pod.pid, gaps(pod.lines())) == (pid, [])
+
+
+def test_state_is_for_root_alone(service: Unit, pods: Pods) -> None:
+    pods.run("walked").reaches(1)
+    monitor = Unit("podwright-monitor.scope")
+    (watching,) = map(int, Path(f"/sys/fs/cgroup{monitor['ControlGroup']}/cgroup.procs").read_text().split())
+    for pid in (service.pid, watching):
+        assert readable_of_process(pid, NOBODY) == []
+        assert "Umask:\t0077" in Path(f"/proc/{pid}/status").read_text().splitlines()
+    tops = ("/run/podwright", "/var/lib/podwright", "/var/log/podwright", "/var/lib/cni/networks")
+    assert reachable(map(Path, tops), NOBODY) == []
+
+
+def test_the_daemons_memory_is_bounded_and_nobody_elses_by_that(service: Unit, pods: Pods) -> None:
+    pod = pods.run("bounded")
+    assert (service["UMask"], service["MemoryHigh"], service["MemoryMax"]) == ("0077", f"{GIB}", f"{2 * GIB}")
+    for unit in ("podwright-monitor.scope", f"podwright-{pod.container}.scope"):
+        assert Unit(unit)["MemoryMax"] == "infinity"
+        assert service.name not in Unit(unit)["ControlGroup"]
 
 
 def test_a_container_is_held_by_the_default_apparmor_profile(pods: Pods) -> None:

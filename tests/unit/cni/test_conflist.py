@@ -57,7 +57,8 @@ def test_the_newest_known_version_of_several_is_spoken() -> None:
         ({"cniVersion": "0.2.0"}, "cniVersion '0.2.0' is not supported"),
         ({"cniVersion": ""}, "cniVersion '0.1.0' is not supported"),
         ({"cniVersion": "2.0.0"}, "cniVersion '2.0.0' is not supported"),
-        ({"disableCheck": "yes"}, "disableCheck must be true or false, not a string"),
+        ({"disableCheck": "yes"}, "disableCheck must be true or false, not 'yes'"),
+        ({"disableGC": []}, "disableGC must be true or false, not a list"),
     ],
 )
 def test_mistakes_name_file_and_key(change: dict[str, object], message: str) -> None:

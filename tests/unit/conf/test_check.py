@@ -45,7 +45,7 @@ def test_the_defaults_are_without_errors_and_warnings() -> None:
         (changed("runtime", monitor_cgroup="pod"), "crio.runtime.monitor_cgroup", "not a slice"),
         (changed("runtime", monitor_cgroup="/a/b.slice"), "crio.runtime.monitor_cgroup", "not a slice"),
         (
-            changed("runtime", default_sysctls=(Assignment("a", " 1"),)),
+            changed("runtime", default_sysctls=(Assignment("net.a", " 1"),)),
             "crio.runtime.default_sysctls",
             "blanks",
         ),
@@ -62,6 +62,31 @@ def test_the_defaults_are_without_errors_and_warnings() -> None:
         ),
         (handler(runtime_path=Path("crun")), "crio.runtime.runtimes.own.runtime_path", "absolute"),
         (changed("metrics", metrics_cert=Path("/c")), "crio.metrics.metrics_cert", "belong together"),
+        (
+            changed("metrics", metrics_socket=Config().api.listen),
+            "crio.metrics.metrics_socket",
+            "socket of the CRI",
+        ),
+        (changed("metrics", metrics_socket=Path("/" + "x" * 110)), "crio.metrics.metrics_socket", "too long"),
+        (changed("image", pinned_images=("a*b",)), "crio.image.pinned_images", '"a*b" is no name'),
+        (changed("image", pinned_images=("*",)), "crio.image.pinned_images", '"*" is no name'),
+        (changed("image", pinned_images=("*a",)), "crio.image.pinned_images", "must end with * too"),
+        (
+            changed("image", insecure_registries=("http://a.test",)),
+            "crio.image.insecure_registries",
+            "no scheme",
+        ),
+        (changed("image", insecure_registries=("a.test/x",)), "crio.image.insecure_registries", "no path"),
+        (
+            changed("runtime", default_sysctls=(Assignment("kernel.panic", "1"),)),
+            "crio.runtime.default_sysctls",
+            "is the node's",
+        ),
+        (
+            changed("runtime", default_sysctls=(Assignment("vm.swappiness", "1"),)),
+            "crio.runtime.default_sysctls",
+            "/etc/sysctl.d",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_an_error(config: Config, name: str, text: str) -> None:
@@ -80,6 +105,17 @@ def test_what_cannot_be_used_is_an_error(config: Config, name: str, text: str) -
             "runtime", default_capabilities=("chown", "CAP_KILL"), default_ulimits=(Ulimit("locks", 1, 2),)
         ),
         changed("api", stream_address="::1", stream_idle_timeout=Seconds(0)),
+        changed("api", stream_address=""),
+        changed(
+            "image", pinned_images=("a", "a:1", "a*", "*a*"), insecure_registries=("a.b:1", "[::1]:5000")
+        ),
+        changed(
+            "runtime",
+            default_sysctls=tuple(
+                Assignment(name, "1")
+                for name in ("kernel.sem", "kernel.shm_rmid_forced", "net/ipv4/x", "fs.mqueue.a")
+            ),
+        ),
         changed("image", pull_progress_timeout=Seconds(0)),
     ],
 )

@@ -19,7 +19,7 @@ from google.protobuf.json_format import MessageToDict
 from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from conf.schema import Config
-from cri import apparmor
+from cri import apparmor, reach
 from cri.cgroups.files import FilesDriver
 from cri.containers import bundle, create, image_volumes
 from cri.containers import status as container_status
@@ -144,6 +144,7 @@ class Machine:
         container = create._record(node, name, sandbox, config, image)
         container.id, container.created_ns = CONTAINER_ID, 1
         container.cgroup_path = container_cgroup(sandbox, CONTAINER_ID)
+        container.log_path = create._log_path(node, sandbox, config, CONTAINER_ID)
         rootfs = self.directory / "rootfs"
         container.user = bundle.write(node, container, sandbox, image, volume_images, rootfs)
         return container
@@ -219,6 +220,7 @@ def without_root(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
         (run, "pin_owned"): pin_owned,
         (hostview, "mount_points"): lambda: (MountPoint("/", shared=True),),
         (hostview, "host_devices"): lambda: (node,),
+        (reach, "attach"): lambda _paths, _identifier, rootfs, _gid: rootfs,
         (apparmor, "loaded_profiles"): lambda *_: {"mine", Config().runtime.apparmor_profile},
     }
     for (owner, name), value in replaced.items():

@@ -8,7 +8,7 @@ import pytest
 
 from conf.schema import Config, RuntimeHandler, RuntimeTable
 from conf.seccomp import BadSeccompProfile
-from cri.defaults import handler_defaults, with_localhost_profile
+from cri.defaults import UnknownTimezone, handler_defaults, timezone_file, with_localhost_profile
 from oci.generate.inputs import Defaults, ProfileType, SecurityContext, SecurityProfile
 
 
@@ -58,3 +58,22 @@ def test_a_localhost_profile_is_read_by_either_field(tmp_path: Path) -> None:
     for security in (new, old):
         read = with_localhost_profile(Defaults(), security).localhost_seccomp
         assert read == {str(profile): {"defaultAction": "SCMP_ACT_LOG"}}
+
+
+def in_zone(name: str) -> Config:
+    return replace(Config(), runtime=RuntimeTable(timezone=name))
+
+
+@pytest.mark.parametrize("name", ["Local", "local", "LOCAL"])
+def test_local_time_may_be_asked_for_in_any_case(name: str) -> None:
+    assert timezone_file(name) == "/etc/localtime"
+
+
+@pytest.mark.parametrize("name", ["Nowhere/Atlantis", "../../../etc/passwd", "/etc/passwd", "Europe"])
+def test_an_unknown_time_zone_stops_the_start(name: str) -> None:
+    with pytest.raises(UnknownTimezone, match=rf'crio.runtime.timezone: there is no time zone "{name}"'):
+        handler_defaults(in_zone(name), "crun")
+
+
+def test_without_a_time_zone_nothing_is_looked_for() -> None:
+    assert handler_defaults(in_zone(""), "crun").general.timezone_file == ""

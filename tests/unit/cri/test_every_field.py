@@ -23,6 +23,7 @@ from api.errors import InvalidArgument, PodwrightError
 from api.kernel import CAPABILITIES
 from api.runtime.v1 import api_pb2 as pb
 from conf.schema import Config
+from oci.generate.paths import DEFAULT_MASKED_PATHS
 from tests.unit.cri.made import CONTAINER_ID, IMAGE, SANDBOX_ID, TARGET, Machine, without_root
 from tests.unit.oci.generate import builders
 
@@ -485,7 +486,7 @@ CONTAINER = [
         {
             "oci mounts /data source": "@/volume",
             "oci mounts /data options": ["rbind", "rprivate", "ro"],
-            "status mounts /data image image_ref": IMAGE.repo_digests[0],
+            "status mounts /data image image_ref": IMAGE.id,
         },
         beside=VOLUME,
     ),
@@ -731,7 +732,11 @@ SECURITY = [
         beside={f"{CONTEXT}.run_as_user.value": 1000},
     ),
     produces(f"{CONTEXT}.no_new_privs", True, {"oci process noNewPrivileges": True}),
-    produces(f"{CONTEXT}.masked_paths", ["/proc/x"], {"oci linux maskedPaths": ["/proc/x"]}),
+    produces(
+        f"{CONTEXT}.masked_paths",
+        ["/proc/x"],
+        {"oci linux maskedPaths": ["/proc/x", *DEFAULT_MASKED_PATHS]},
+    ),
     produces(f"{CONTEXT}.readonly_paths", ["/proc/y"], {"oci linux readonlyPaths": ["/proc/y"]}),
     produces(
         f"{CONTEXT}.seccomp.profile_type",

@@ -1,10 +1,13 @@
 """Error categories and the statuses that clients see."""
 
+import errno
+
 import grpc
 import pytest
 
 from api import errors
-from cri.grpc_errors import message_of, status_of
+from cri.grpc_errors import message_of, status_of, steps_of, unforeseen
+from cri.operations import Steps
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,43 @@ def test_every_category_is_mapped() -> None:
     for category in errors.PodwrightError.__subclasses__():
         if category.__module__ == errors.__name__ and category is not errors.Internal:
             assert status_of(category("x")) is not grpc.StatusCode.INTERNAL, category
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (
+            OSError(errno.ENOSPC, "x", "/var/lib/x"),
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "/var/lib/x: No space left on device: make room on the file system that holds it",
+        ),
+        (OSError(errno.EDQUOT, "x"), grpc.StatusCode.RESOURCE_EXHAUSTED, "Disk quota exceeded: make room"),
+        (OSError(errno.EROFS, "x", "/a"), grpc.StatusCode.INTERNAL, "/a: Read-only file system: mount the"),
+        (OSError(errno.EMFILE, "x"), grpc.StatusCode.INTERNAL, "Too many open files: raise LimitNOFILE"),
+    ],
+)
+def test_what_the_node_lacks_is_said_with_the_path_and_the_way_out(
+    error: OSError, code: grpc.StatusCode, text: str
+) -> None:
+    assert status_of(error) is code
+    assert message_of(error).startswith(text)
+    assert unforeseen(error) is None
+
+
+def test_a_traceback_is_for_what_nobody_foresaw() -> None:
+    error = KeyError("x")
+    assert unforeseen(error) is error
+    assert unforeseen(errors.NotFound("x")) is None
+    missing = FileNotFoundError(errno.ENOENT, "No such file", "/a")
+    assert unforeseen(missing) is missing
+
+
+def test_steps_are_for_the_log_and_other_notes_for_the_client_too() -> None:
+    error = errors.Unavailable("no plugin")
+    error.add_note(Steps("network 3.1 ms (failed)"))
+    error.add_note("its undo failed too")
+    assert message_of(error) == "no plugin [its undo failed too]"
+    assert steps_of(error) == "network 3.1 ms (failed)"
 
 
 def test_an_unforeseen_error_names_its_type() -> None:

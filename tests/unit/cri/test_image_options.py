@@ -6,6 +6,7 @@ from pathlib import Path
 from conf.schema import Config, ImageTable
 from conf.values import Seconds
 from cri.image_options import image_options
+from storage.catalogue import is_pinned
 
 
 def test_the_stores_options_are_those_of_the_configuration() -> None:
@@ -27,3 +28,13 @@ def test_the_stores_options_are_those_of_the_configuration() -> None:
     assert not options.short_names_enforcing
     assert options.pinned_images == ("keep", "pause")
     assert options.client.stall_timeout_s == 7
+
+
+def test_a_pause_image_is_pinned_whether_or_not_one_is_configured() -> None:
+    pinned = image_options(Config()).pinned_images
+    assert is_pinned(["registry.k8s.io/pause:3.10.1"], pinned)
+    assert not is_pinned(["registry.k8s.io/pauser:1", "quay.io/pause:1"], pinned)
+    own = replace(ImageTable(), pause_image="quay.io/own/pause:1", pinned_images=("quay.io/a",))
+    pinned = image_options(replace(Config(), image=own)).pinned_images
+    assert is_pinned(["quay.io/own/pause:1"], pinned)
+    assert not is_pinned(["registry.k8s.io/pause:3.10.1"], pinned)

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,8 +42,36 @@ def test_death_by_signal_is_negative() -> None:
     assert asyncio.run(run([SH, "-c", "kill -9 $$"], timeout_s=20)).returncode == -signal.SIGKILL
 
 
-def test_environment_is_the_given_one() -> None:
-    assert asyncio.run(run(["/usr/bin/env"], env={"A": "b"}, timeout_s=20)).stdout == b"A=b\n"
+def test_the_environment_is_the_helpers_and_what_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "not for programs")
+    monkeypatch.setenv("PATH", "/bin:/usr/bin")
+    done = asyncio.run(run(["/usr/bin/env"], variables={"A": "b"}, timeout_s=20))
+    assert sorted(done.stdout.split()) == [b"A=b", b"LC_ALL=C.UTF-8", b"PATH=/bin:/usr/bin"]
+
+
+def test_programs_have_an_ordinary_umask_and_nobody_elses_changes() -> None:
+    """Seen by other threads while programs start: a file made then is root's alone too."""
+    own = os.umask(0o077)
+    seen = set()
+    try:
+
+        async def scenario() -> None:
+            starting = [
+                asyncio.create_task(run([SH, "-c", "umask; sleep 0.05"], timeout_s=20)) for _ in range(5)
+            ]
+            while not all(task.done() for task in starting):
+                seen.add(_umask())
+                await asyncio.sleep(0)
+            assert {task.result().stdout for task in starting} == {b"0022\n"}
+
+        asyncio.run(scenario())
+    finally:
+        os.umask(own)
+    assert seen == {0o077}
+
+
+def _umask() -> int:
+    return int(re.findall(r"Umask:\s*(\d+)", Path("/proc/self/status").read_text())[0], 8)
 
 
 def test_signals_that_python_ignores_are_back_to_default() -> None:

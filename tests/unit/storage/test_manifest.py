@@ -22,6 +22,7 @@ from storage.manifest import (
     choose,
     parse_config,
     parse_manifest,
+    require_platform,
     this_platform,
 )
 
@@ -145,3 +146,24 @@ def test_a_config_is_read_and_may_leave_out_nearly_everything() -> None:
 def test_a_config_with_wrong_types_is_refused(config: dict[str, object]) -> None:
     with pytest.raises(BadManifest):
         parse_config(json.dumps({"config": config}).encode())
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted", "runs"),
+    [
+        ("linux/amd64", "linux/amd64", True),
+        ("linux/386", "linux/amd64", True),
+        ("linux/arm", "linux/arm64", True),
+        ("linux/arm64", "linux/amd64", False),
+        ("linux/amd64", "linux/arm64", False),
+        ("windows/amd64", "linux/amd64", False),
+        ("/", "linux/amd64", True),  # an image that does not say
+    ],
+)
+def test_an_image_of_another_architecture_is_refused(offered: str, wanted: str, runs: bool) -> None:
+    platforms = Platform(*offered.split("/")), Platform(*wanted.split("/"))
+    if runs:
+        require_platform(*platforms)
+    else:
+        with pytest.raises(NoMatchingPlatform, match=f"for {offered}, and this node is {wanted}"):
+            require_platform(*platforms)

@@ -1,3 +1,4 @@
+import os
 import stat
 from pathlib import Path
 
@@ -20,8 +21,12 @@ def rootfs(tmp_path: Path) -> Path:
 
 
 def test_a_missing_directory_is_made_with_its_parents(rootfs: Path) -> None:
-    found = make_directory(rootfs, "/new/one")
-    assert stat.S_ISDIR(found.st_mode)
+    own = os.umask(0o077)
+    try:
+        found = make_directory(rootfs, "/new/one")
+    finally:
+        os.umask(own)
+    assert [stat.S_IMODE(each.st_mode) for each in (found, (rootfs / "new").stat())] == [0o755, 0o755]
     assert (rootfs / "new/one").is_dir()
 
 
@@ -41,3 +46,12 @@ def test_nothing_is_made_outside_or_in_place_of_something_else(
     with pytest.raises(BadContainer, match="image volume"):
         make_directory(rootfs, path)
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_what_is_made_belongs_to_the_containers_user_and_what_is_there_to_its_owner(rootfs: Path) -> None:
+    inside = rootfs.stat()
+    found = make_directory(rootfs, "/new/one", (0, 0))
+    assert (found.st_uid, found.st_gid) == (inside.st_uid, inside.st_gid)
+    before = (rootfs / "there").stat()
+    found = make_directory(rootfs, "/there", (5, 6))
+    assert (found.st_uid, found.st_gid) == (before.st_uid, before.st_gid)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers.devices import DeviceNotAllowed, cdi_names, requested
+from cri.containers.devices import DeviceInTheWay, DeviceNotAllowed, cdi_names, requested
 from oci.generate.inputs import Device
 
 ALLOWED = (Path("/dev/fuse"), Path("/dev/net/tun"))
@@ -33,6 +33,29 @@ def test_another_containers_annotation_does_not_count() -> None:
 def test_what_is_not_allowed_is_named(text: str) -> None:
     with pytest.raises(DeviceNotAllowed, match=r"annotation devices\.crio\.io: .*dev/"):
         requested(_config(), {"devices.crio.io": text}, ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("host", "inside", "privileged", "refused"),
+    [
+        ("/dev/zero", "/dev/null", True, True),
+        ("/dev/zero", "/dev/no-such-device", True, False),
+        ("/dev/zero", "/dev/zero", True, False),  # the node's own at its own place
+        ("/dev/zero", "", True, False),
+        ("/dev/zero", "/dev/null", False, False),
+    ],
+)
+def test_a_privileged_container_gets_no_device_in_the_place_of_one_of_the_nodes(
+    host: str, inside: str, privileged: bool, refused: bool
+) -> None:
+    config = pb.ContainerConfig(metadata=pb.ContainerMetadata(name="web"))
+    config.linux.security_context.privileged = privileged
+    config.devices.add(container_path=inside, host_path=host, permissions="r")
+    if refused:
+        with pytest.raises(DeviceInTheWay, match="container_path /dev/null of /dev/zero"):
+            requested(config, {}, ALLOWED)
+    else:
+        assert len(requested(config, {}, ALLOWED)) == 1
 
 
 def test_cdi_names_come_from_the_field_and_from_annotations() -> None:

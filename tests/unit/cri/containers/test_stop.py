@@ -14,6 +14,8 @@ from cri.containers.record import Container, Phase
 from cri.containers.stop import WillNotDie, stop
 from cri.node import Node
 from cri.operations import Operations
+from cri.sandboxes.record import Sandbox
+from cri.store import Store
 from oci.monitor.types import NotLive
 
 
@@ -46,6 +48,7 @@ def made(*, tells: bool) -> tuple[Node, Container]:
     node = SimpleNamespace(
         monitor=EndedMonitor(container, tells=tells),
         operations=Operations(slow_seconds=60),
+        sandboxes=Store[Sandbox]("sandbox"),
         config=Config(runtime=RuntimeTable(ctr_stop_timeout=Seconds(0.01))),
     )
     return cast(Node, node), container

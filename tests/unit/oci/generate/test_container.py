@@ -21,6 +21,7 @@ from oci.generate.inputs import (
     SecurityContext,
     SecurityProfile,
 )
+from oci.generate.paths import DEFAULT_MASKED_PATHS
 from tests.unit.oci.generate.builders import SANDBOX, V1, V2, a_container
 
 
@@ -44,7 +45,7 @@ def test_a_whole_document(host: HostView) -> None:
     assert document["root"] == {"path": "/rootfs", "readonly": False}
     linux = document["linux"]
     assert linux["cgroupsPath"] == "/pods/cccc"
-    assert linux["maskedPaths"] == ["/proc/acpi"]
+    assert linux["maskedPaths"] == list(DEFAULT_MASKED_PATHS)
     assert linux["readonlyPaths"] == ["/proc/sys"]
     assert linux["resources"]["cpu"] == {"shares": 2}
     assert linux["resources"]["pids"] == {"limit": 100}

@@ -1,12 +1,14 @@
 import pytest
 
 from oci.generate.inputs import BadContainer, SecurityContext
-from oci.generate.paths import masked_paths, readonly_paths
+from oci.generate.paths import DEFAULT_MASKED_PATHS, masked_paths, readonly_paths
 
 
 def test_as_requested() -> None:
     security = SecurityContext(masked_paths=("/proc/acpi", "/missing"), readonly_paths=("/tmp",))
-    assert masked_paths(security) == ["/proc/acpi", "/missing"]
+    others = [path for path in DEFAULT_MASKED_PATHS if path != "/proc/acpi"]
+    assert masked_paths(security) == ["/proc/acpi", "/missing", *others]
+    assert masked_paths(SecurityContext(readonly_paths=("/tmp",))) == []  # unmasked, by the pod's wish
     assert readonly_paths(security) == ["/tmp"]
 
 

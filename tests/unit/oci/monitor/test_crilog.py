@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oci.monitor.crilog import PIECE_BYTES, Stamps, log_lines
+from oci.monitor.crilog import PIECE_BYTES, Stamps, end_of_line, log_lines
 
 STAMP = b"2026-01-02T03:04:05.000000006Z"
 TEXT = b"one\n\ntwo \x00\xff\r\nP F stdout\n\n last"
@@ -30,6 +30,12 @@ def test_stamp_has_nine_digits_and_is_in_utc() -> None:
 
 def test_lines_get_f_and_the_unfinished_rest_p() -> None:
     assert log_lines(STAMP, b"stderr", b"a\nb") == STAMP + b" stderr F a\n" + STAMP + b" stderr P b\n"
+
+
+def test_a_line_whose_newline_never_came_ends_with_an_empty_f() -> None:
+    log = log_lines(STAMP, b"stdout", b"last") + end_of_line(STAMP, b"stdout")
+    assert log == STAMP + b" stdout P last\n" + STAMP + b" stdout F \n"
+    assert joined(log) == b"last\n"
 
 
 @pytest.mark.parametrize("cut", range(1, len(TEXT)))

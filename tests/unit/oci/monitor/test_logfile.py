@@ -6,14 +6,31 @@ import pytest
 from oci.monitor.logfile import LogFile
 
 
-def test_log_is_appended_and_not_for_everybody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_log_is_appended_and_not_for_everybody(tmp_path: Path, umask: int) -> None:
     path = tmp_path / "log"
+    own = os.umask(umask)
+    try:
+        _append_twice(path)
+    finally:
+        os.umask(own)
+    assert path.read_bytes() == b"one\ntwo\n"
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_mode_of_a_log_that_is_there_stays(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.touch(0o604)
+    path.chmod(0o604)
+    _append_twice(path)
+    assert path.stat().st_mode & 0o777 == 0o604
+
+
+def _append_twice(path: Path) -> None:
     for text in (b"one\n", b"two\n"):
         log = LogFile(str(path), 0)
         assert log.append(text) == b""
         log.close()
-    assert path.read_bytes() == b"one\ntwo\n"
-    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_reopened_log_exists_and_gets_what_comes(tmp_path: Path) -> None:

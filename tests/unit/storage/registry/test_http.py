@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
+from storage.registry.client import what_was_asked
 from storage.registry.http import error_message, in_words, proxy_for
 
 
@@ -30,7 +32,7 @@ def test_proxies_come_from_the_environment_and_spare_the_loopback(monkeypatch: p
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
     monkeypatch.setenv("no_proxy", "internal.test")
-    assert proxy_for(URL("https://quay.io/v2/")) == "http://proxy.test:3128"
+    assert proxy_for(URL("https://quay.io/v2/")) == URL("http://proxy.test:3128")
     assert proxy_for(URL("http://quay.io/v2/")) is None
     for text in (
         "https://127.0.0.1:5000/",
@@ -66,3 +68,34 @@ async def test_a_refused_connection_is_told_in_words(
 )
 def test_other_failures_keep_their_text(error: Exception, words: str) -> None:
     assert in_words(error) == words
+
+
+def untrusted(code: int, words: str, port: int) -> aiohttp.ClientConnectorCertificateError:
+    reason = ssl.SSLCertVerificationError()
+    reason.verify_code, reason.verify_message = code, words
+    key = ConnectionKey("reg.test", port, True, True, None, None, None)
+    return aiohttp.ClientConnectorCertificateError(key, reason)
+
+
+@pytest.mark.parametrize(("port", "place"), [(443, "reg.test"), (5000, "reg.test:5000")])
+def test_an_unknown_authority_is_told_with_the_place_for_its_certificate(port: int, place: str) -> None:
+    text = in_words(untrusted(18, "self-signed certificate", port))
+    assert "an authority that this node does not know (self-signed certificate)" in text
+    assert text.endswith(f"into /etc/containers/certs.d/{place}/ca.crt")
+
+
+def test_a_certificate_that_has_expired_is_no_matter_of_authorities() -> None:
+    text = in_words(untrusted(10, "certificate has expired", 443))
+    assert text == "its certificate is not valid: certificate has expired"
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v2/a/b/manifests/1.2", "manifest 1.2"),
+        ("/v2/a/blobs/sha256:00", "blob sha256:00"),
+        ("/elsewhere", "elsewhere"),
+    ],
+)
+def test_what_was_asked_of_a_registry_is_named(path: str, asked: str) -> None:
+    assert what_was_asked(URL(f"https://reg.test{path}")).strip() == asked

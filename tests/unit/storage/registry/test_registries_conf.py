@@ -1,5 +1,6 @@
 """storage/registry/registries_conf: where a name is asked for."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -117,9 +118,14 @@ def test_drop_ins_replace_rules_of_the_same_prefix(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("x = [", "here"),
-        ("[registries.search]\nregistries = []", "version 1"),
+        ("[registries.search]\nregistries = []\n[[registry]]\nlocation = 'a'", "version 1"),
+        ("registries = ['a']", "version 1"),
+        ("[registries]\nsearch = ['a']", "registries.search must be a table"),
+        (
+            "[registries.search]\nregistries = 'a'",
+            r"\[registries.search\]: registries must be a list of strings",
+        ),
         ("[[registry]]\ninsecure = true", "needs location or prefix"),
-        ("[[registry]]\nlocation = 'a'\ninsecur = true", "unknown key 'insecur'"),
         ("[[registry]]\nlocation = 'https://a'", "scheme"),
         ("[[registry]]\nlocation = 'a'\nblocked = 'yes'", "true or false"),
         ("[[registry]]\nlocation = 'a'\n[[registry.mirror]]\ninsecure = true", "needs location"),
@@ -129,7 +135,7 @@ def test_drop_ins_replace_rules_of_the_same_prefix(tmp_path: Path) -> None:
         ),
         ("unqualified-search-registries = 'a'", "list of strings"),
         ("short-name-mode = 'maybe'", "maybe"),
-        ("credential-helpers = ['secretservice']", "not supported"),
+        ("credential-helpers = 'secretservice'", "list of strings"),
         ("registry = 1", r"\[\["),
     ],
 )
@@ -156,3 +162,57 @@ def test_drop_ins_come_from_the_directory_that_is_named(tmp_path: Path) -> None:
     file = tmp_path / "registries.conf"
     assert Registries.load(file).search == ("beside.test",)
     assert Registries.load(file, tmp_path / "elsewhere").search == ("named.test",)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a-key-of-tomorrow = true", "here: unknown key 'a-key-of-tomorrow' is passed over"),
+        ("[[registry]]\nlocation = 'a'\ninsecur = true", r"\[\[registry\]\]: unknown key 'insecur'"),
+        (
+            "[[registry]]\nlocation = 'a'\n[[registry.mirror]]\nlocation = 'b'\nnew = 1",
+            r"\[\[registry.mirror\]\]: unknown key 'new'",
+        ),
+        (
+            "credential-helpers = ['containers-auth.json', 'ecr-login']",
+            "credential-helpers ecr-login are not",
+        ),
+        ("[registries.search]\nregistries = ['a']", "version 1 of the format"),
+    ],
+)
+def test_what_podman_passes_over_is_a_remark(text: str, words: str) -> None:
+    (remark,) = Registries().merged(text.encode(), "here").remarks
+    assert re.match(words if words.startswith("here") else f"here: .*{words}", remark)
+
+
+def test_the_usual_credential_helper_and_an_empty_file_are_no_remarks() -> None:
+    assert Registries().merged(b"credential-helpers = ['containers-auth.json']", "here").remarks == ()
+    assert Registries().merged(b"", "here").remarks == ()
+
+
+def test_version_1_means_what_it_meant() -> None:
+    text = """
+[registries.search]
+registries = ["docker.io", "quay.io"]
+[registries.insecure]
+registries = ["plain.test:5000", "bad.test"]
+[registries.block]
+registries = ["bad.test"]
+"""
+    registries = Registries().merged(text.encode(), "here")
+    assert registries.search == ("docker.io", "quay.io")
+    (source,) = registries.sources(Reference.parse("plain.test:5000/a/b:1"))
+    assert source.insecure
+    with pytest.raises(RegistryBlocked):
+        registries.sources(Reference.parse("bad.test/a:1"))
+
+
+@pytest.mark.parametrize("obstacle", ["a directory", "too large"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, obstacle: str) -> None:
+    file = tmp_path / "registries.conf"
+    if obstacle == "a directory":
+        file.mkdir()
+    else:
+        file.write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(BadRegistriesConf, match=str(file)):
+        Registries.load(file)

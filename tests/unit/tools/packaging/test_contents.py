@@ -61,6 +61,17 @@ def test_the_unit_sets_nothing_that_containers_would_inherit_or_mounts_would_mis
     assert set(_unit()["Service"]) & {*MOUNT_NAMESPACE.split(), *INHERITED.split()} == set()
 
 
+def test_the_unit_bounds_the_daemons_memory_and_lets_it_make_files_for_root_alone() -> None:
+    service = _unit()["Service"]
+    assert service["UMask"] == "0077"
+    assert (service["MemoryHigh"], service["MemoryMax"], service["OOMPolicy"]) == ("1G", "2G", "continue")
+
+
+def test_containers_are_started_with_the_limits_of_the_unit_and_none_is_lowered() -> None:
+    service = _unit()["Service"]
+    assert (service["LimitCORE"], service["LimitNPROC"], service["TasksMax"]) == ("infinity",) * 3
+
+
 def test_what_is_left_out_of_the_unit_is_explained_there() -> None:
     comments = (CHECKOUT / "systemd/podwright.service.in").read_text()
     for name in (

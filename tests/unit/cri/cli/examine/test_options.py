@@ -63,9 +63,16 @@ def test_certificates_must_load_where_tls_is_on(tmp_path: Path) -> None:
 def test_the_certificate_of_metrics_must_load_where_they_are_served(
     tmp_path: Path, enabled: bool, expected: list[tuple[Level, str]]
 ) -> None:
-    none = tmp_path / "none"
-    metrics = MetricsTable(enable_metrics=enabled, metrics_cert=none, metrics_key=none)
+    (tmp_path / "cert").write_text("no certificate")
+    metrics = MetricsTable(
+        enable_metrics=enabled, metrics_cert=tmp_path / "cert", metrics_key=tmp_path / "none"
+    )
     assert examined(Config(metrics=metrics)) == expected
+
+
+def test_a_certificate_of_metrics_that_is_missing_will_be_made(tmp_path: Path) -> None:
+    metrics = MetricsTable(enable_metrics=True, metrics_cert=tmp_path / "c", metrics_key=tmp_path / "k")
+    assert examined(Config(metrics=metrics)) == [(Level.OK, "metrics_cert")]
 
 
 @pytest.mark.parametrize(

@@ -91,12 +91,12 @@ def test_a_full_disk_is_a_warning(tmp_path: Path, stat: os.statvfs_result, level
     assert finding.level is level
 
 
-def test_a_socket_that_is_served_is_a_warning(tmp_path: Path) -> None:
+def test_a_daemon_that_runs_is_told_and_no_trouble(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         assert list(places.listener(path)) == []
         server.listen()
         (finding,) = places.listener(path)
-    assert finding.level is Level.WARNING
+    assert (finding.level, finding.text) == (Level.OK, f"a daemon runs and serves {path}")
     assert list(places.listener(path)) == []

@@ -1,0 +1,106 @@
+"""The files that pulls and devices are decided by: each is parsed as it will be when it is needed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from api.errors import PodwrightError
+from conf.schema import Config
+from cri.cli.examine.findings import Finding, fails, ok, warning
+from oci.cdi.registry import broken_files
+from storage.policy import Policy
+from storage.reference import Reference
+from storage.registry.auth import default_paths, examine
+from storage.registry.registries_conf import Registries
+
+POLICY_FILE = Path("/etc/containers/policy.json")
+
+
+def registries_conf(config: Config) -> Iterator[Finding]:
+    """registries.conf and its drop-ins."""
+    image = config.image
+    try:
+        registries = Registries.load(image.registries_conf, image.registries_conf_dir)
+    except PodwrightError as error:
+        yield fails("registries_conf", f"no image can be pulled: {error}", "mend the file")
+        return
+    yield from (warning("registries_conf", remark) for remark in registries.remarks)
+    if image.registries_conf.exists():
+        yield ok("registries_conf", str(image.registries_conf))
+
+
+def auth_files(config: Config, paths: Callable[[], Sequence[Path]] = default_paths) -> Iterator[Finding]:
+    """Files with credentials: the configured one, or those of the usual places that are there."""
+    named = config.image.global_auth_file
+    if named is not None and not named.exists():
+        text = f"{named} is not there: pulls that the kubelet has no credentials for are anonymous"
+        yield warning("global_auth_file", text, "make the file, or remove the option")
+        return
+    for path in (named,) if named else paths():
+        if not path.exists():
+            continue
+        troubles = examine(path)
+        yield from (warning("auth", trouble, "mend it, or log in anew") for trouble in troubles)
+        if not troubles:
+            yield ok("auth", str(path))
+
+
+def policy(path: Path = POLICY_FILE) -> Iterator[Finding]:
+    """policy.json: what it asks for that is not there yet refuses the images it is about."""
+    try:
+        found = Policy.load(path)
+    except (PodwrightError, OSError) as error:
+        yield fails("policy", f"no image can be pulled: {error}", "mend the file")
+        return
+    for scope in found.unsupported():
+        text = f"{path} wants signatures for {scope or 'all images'}: their pulls are refused"
+        yield warning("policy", text, "signatures are not verified yet")
+    if path.exists():
+        yield ok("policy", str(path))
+
+
+def image_names(config: Config) -> Iterator[Finding]:
+    """Names of images and registries in the configuration."""
+    image = config.image
+    named = [("pause_image", image.pause_image)] if image.pause_image else []
+    named += [("pinned_images", name) for name in image.pinned_images if "*" not in name]
+    named += [("insecure_registries", f"{host}/x") for host in image.insecure_registries]
+    for option, name in named:
+        try:
+            Reference.parse(name)
+        except PodwrightError as error:
+            yield warning(option, str(error), f"mend {option}")
+
+
+def cdi_files(config: Config) -> Iterator[Finding]:
+    """Files that describe devices."""
+    for trouble in broken_files(config.runtime.cdi_spec_dirs):
+        yield warning("cdi_spec_dirs", trouble, "mend the file: its devices cannot be given to containers")
+
+
+def devices(config: Config) -> Iterator[Finding]:
+    """Devices that every container is to get."""
+    for rule in config.runtime.additional_devices:
+        if not rule.host_path.exists():
+            text = f"{rule.host_path} is not there: no container can be created"
+            yield fails("additional_devices", text, "load its driver, or remove it")
+
+
+def collectors(config: Config) -> Iterator[Finding]:
+    """Names of metrics, if they are to be served."""
+    if not config.metrics.enable_metrics:
+        return
+    from cri.metrics.collectors import unknown  # prometheus_client costs megabytes
+
+    for name in unknown(config.metrics.metrics_collectors):
+        yield warning("metrics_collectors", f"there is no metric {name}", "remove it")
+
+
+def files(config: Config) -> Iterator[Finding]:
+    """All of them."""
+    yield from registries_conf(config)
+    yield from auth_files(config)
+    yield from policy()
+    yield from image_names(config)
+    yield from cdi_files(config)
+    yield from devices(config)
+    yield from collectors(config)

@@ -1,0 +1,67 @@
+"""Who listens on a port of this host: /proc/net/tcp and its siblings (proc(5))."""
+
+import ipaddress
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_TCP_LISTEN, _UDP_UNCONNECTED = "0A", "07"
+_STATES = {"tcp": _TCP_LISTEN, "udp": _UDP_UNCONNECTED}
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket that takes what comes to a port; ``address`` is unspecified where it takes it on all."""
+
+    address: IpAddress
+    port: int
+    inode: int
+
+
+def listeners(protocol: str, proc: Path = Path("/proc")) -> Iterator[Listener]:
+    """Of "tcp" or "udp", both families; nothing for other protocols."""
+    state = _STATES.get(protocol)
+    if state is None:
+        return
+    for name in (protocol, f"{protocol}6"):
+        try:
+            lines = (proc / "self/net" / name).read_text().splitlines()[1:]
+        except OSError:  # a kernel without IPv6
+            continue
+        for line in lines:
+            parts = line.split()
+            if len(parts) > 9 and parts[3] == state:
+                address, _, port = parts[1].partition(":")
+                yield Listener(_address(address), int(port, 16), int(parts[9]))
+
+
+def taker(protocol: str, host_ip: str, port: int, proc: Path = Path("/proc")) -> Listener | None:
+    """Who takes what comes to ``host_ip`` (empty: any address), so that nobody else should be led it."""
+    wanted = ipaddress.ip_address(host_ip) if host_ip else None
+    for each in listeners(protocol, proc):
+        if each.port == port and (each.address.is_unspecified or each.address == wanted):
+            return each
+    return None
+
+
+def owner(listener: Listener, proc: Path = Path("/proc")) -> str:
+    """``name (pid 5)`` of a process that holds the socket; a word about it when none is to be seen."""
+    link = f"socket:[{listener.inode}]"
+    for process in proc.iterdir():
+        try:
+            if process.name.isdecimal() and link in map(os.readlink, (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+        except OSError:
+            continue  # it has ended
+    return "a process of this host"
+
+
+def _address(text: str) -> IpAddress:
+    """As the kernel prints it: 32-bit words in the byte order of the machine."""
+    words = [int(text[start : start + 8], 16) for start in range(0, len(text), 8)]
+    packed = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+    address = ipaddress.ip_address(packed)
+    return getattr(address, "ipv4_mapped", None) or address

@@ -1,0 +1,79 @@
+"""The daemon's log: fields, in both forms, and whom a line is about."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from cri.logs import JsonFormatter, TextFormatter, fields, fields_of, under
+
+
+def record(template: str, *arguments: object, **extra: Any) -> logging.LogRecord:
+    made = logging.LogRecord("cri.x", logging.INFO, "x.py", 1, template, arguments, None)
+    for name, value in extra.items():
+        setattr(made, name, value)
+    return made
+
+
+def text(made: logging.LogRecord) -> str:
+    return TextFormatter().format(made).split(": ", 1)[1]
+
+
+def entry(made: logging.LogRecord) -> dict[str, Any]:
+    found = json.loads(JsonFormatter().format(made))
+    assert {"time", "level", "logger", "message"} <= found.keys()
+    return dict(found)
+
+
+def test_fields_of_a_call_are_at_the_end_of_a_text_line() -> None:
+    made = record("pod started", **fields(pod="web", ms=1.5, empty="", none=None, words="a b", quote='"'))
+    assert text(made) == 'pod started pod=web ms=1.5 words="a b" quote="\\""'
+
+
+def test_fields_of_a_call_are_keys_in_json_with_their_types() -> None:
+    found = entry(record("pod started", **fields(pod="web", ms=1.5, exit_code=0)))
+    assert (found["message"], found["pod"], found["ms"], found["exit_code"]) == ("pod started", "web", 1.5, 0)
+
+
+@pytest.mark.parametrize(
+    ("template", "arguments", "found"),
+    [
+        ("source failed reference=%s host=%s", ("a", "b"), {"reference": "a", "host": "b"}),
+        ("%s failed code=%d", ("verb", 5), {"code": 5}),
+        ("%d%% of size=%.1f", (5, 1.0), {"size": 1.0}),
+        ("nothing", (), {}),
+        ("plain %s", ("x",), {}),
+    ],
+)
+def test_what_stands_in_a_template_with_its_name_is_a_field(
+    template: str, arguments: tuple[object, ...], found: dict[str, object]
+) -> None:
+    assert fields_of(record(template, *arguments)) == found
+
+
+def test_a_field_never_hides_what_every_line_has() -> None:
+    found = entry(record("x", **fields(message="other", level="other", pod="web")))
+    assert (found["message"], found["level"], found["pod"]) == ("x", "info", "web")
+
+
+async def test_lines_of_a_request_and_of_its_tasks_and_threads_name_its_pod() -> None:
+    async def later() -> str:
+        return text(record("in a task"))
+
+    with under(lambda: {"pod": "web"}):
+        task = asyncio.create_task(later())
+        assert text(record("here", **fields(ms=1))) == "here pod=web ms=1"
+        assert entry(record("here"))["pod"] == "web"
+        assert await asyncio.to_thread(text, record("in a thread")) == "in a thread pod=web"
+    assert await task == "in a task pod=web"
+    assert text(record("outside")) == "outside"
+
+
+def test_whom_a_request_is_about_is_asked_only_when_a_line_is_written() -> None:
+    def never() -> dict[str, object]:
+        raise AssertionError("asked")
+
+    with under(never):
+        pass

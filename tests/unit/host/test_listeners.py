@@ -1,0 +1,78 @@
+"""Who listens on a port of this host."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from host.listeners import listeners, owner, taker
+
+TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1
+   1: 0100007F:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 112 1
+   2: 0100007F:1F91 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 113 1
+"""
+TCP6 = """  sl  local_address remote_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode
+   0: 00000000000000000000000000000000:01BB 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 114 1
+   1: 0000000000000000FFFF00000100007F:0050 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 115 1
+"""
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    directory = tmp_path / "self/net"
+    directory.mkdir(parents=True)
+    (directory / "tcp").write_text(TCP)
+    (directory / "tcp6").write_text(TCP6)
+    return tmp_path
+
+
+def test_listening_sockets_of_both_families_are_read(proc: Path) -> None:
+    assert [(str(each.address), each.port) for each in listeners("tcp", proc)] == [
+        ("0.0.0.0", 8080),
+        ("127.0.0.1", 53),
+        ("::", 443),
+        ("127.0.0.1", 80),
+    ]
+    assert list(listeners("udp", proc)) == []
+    assert list(listeners("sctp", proc)) == []
+
+
+@pytest.mark.parametrize(
+    ("host_ip", "port", "inode"),
+    [
+        ("", 8080, 111),
+        ("192.0.2.1", 8080, 111),
+        ("", 53, None),  # only on the loopback: what comes from outside is nobody's yet
+        ("127.0.0.1", 53, 112),
+        ("192.0.2.1", 53, None),
+        ("", 443, 114),
+        ("127.0.0.1", 80, 115),
+        ("", 8081, None),  # a connection, not a listener
+    ],
+)
+def test_a_port_is_taken_by_who_takes_what_comes_there(
+    proc: Path, host_ip: str, port: int, inode: int | None
+) -> None:
+    found = taker("tcp", host_ip, port, proc)
+    assert (found.inode if found else None) == inode
+
+
+@pytest.mark.parametrize(("kind", "protocol"), [(socket.SOCK_STREAM, "tcp"), (socket.SOCK_DGRAM, "udp")])
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+def test_a_real_socket_and_its_process_are_found(kind: int, protocol: str, address: str) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, kind) as taken:
+        taken.bind((address, 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        found = taker(protocol, "", taken.getsockname()[1])
+        assert found is not None
+        assert owner(found).endswith(f"(pid {os.getpid()})")
+
+
+def test_a_socket_of_nobody_to_be_seen_has_an_owner_in_words(proc: Path) -> None:
+    found = taker("tcp", "", 8080, proc)
+    assert found is not None
+    assert owner(found, proc) == "a process of this host"

@@ -1,0 +1,60 @@
+"""The hashes of what is installed: complete, of the versions that are tested, and no others are taken."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools.packaging.environment import InstallFailed, collect_wheels
+from tools.packaging.layout import CHECKOUT
+from tools.packaging.pins import FILE, PROCESSORS, PYTHONS, requirements, wanted
+
+
+def pinned() -> dict[str, tuple[str, list[str]]]:
+    """Version and hashes by name."""
+    entries = re.findall(r"^(\S+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", FILE.read_text(), re.M)
+    return {_plain(name): (version, re.findall(r"[0-9a-f]{64}", text)) for name, version, text in entries}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_there_is_nothing_but_hashed_requirements_in_it() -> None:
+    lines = [line for line in FILE.read_text().splitlines() if not line.startswith("#")]
+    assert len(lines) == sum(1 + len(hashes) for _, hashes in pinned().values())
+
+
+def test_every_dependency_is_there_in_the_version_that_is_tested() -> None:
+    constraints = re.findall(r"^(\S+)==(\S+)$", (CHECKOUT / "constraints.txt").read_text(), re.M)
+    tested = {_plain(name): version for name, version in constraints}
+    assert {_plain(re.split(r"[>=;<~ ]", each)[0]) for each in wanted()} <= set(pinned())
+    assert {name: version for name, (version, _) in pinned().items()} == {
+        name: tested.get(name) for name in pinned()
+    }
+
+
+@pytest.mark.parametrize("name", ["grpcio", "aiohttp", "pyyaml", "zstandard", "isal"])
+def test_compiled_ones_have_a_wheel_for_every_python_and_processor(name: str) -> None:
+    assert len(pinned()[name][1]) == len(PYTHONS) * len(PROCESSORS)
+
+
+def test_several_wheels_of_one_version_are_one_requirement() -> None:
+    found = [("b", "1", "f" * 64), ("A", "2", "0" * 64), ("b", "1", "e" * 64), ("b", "1", "f" * 64)]
+    assert requirements(found) == (
+        f"A==2 \\\n    --hash=sha256:{'0' * 64}\n"
+        f"b==1 \\\n    --hash=sha256:{'e' * 64} \\\n    --hash=sha256:{'f' * 64}\n"
+    )
+
+
+def test_a_wheel_with_other_bytes_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    for name, (version, _) in pinned().items():
+        (source / f"{name.replace('-', '_')}-{version}-py3-none-any.whl").write_bytes(b"other bytes")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(source))
+    with pytest.raises(InstallFailed, match="DO NOT MATCH THE HASHES"):
+        collect_wheels(target)
+    assert list(target.iterdir()) == []
