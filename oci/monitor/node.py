@@ -231,6 +231,9 @@ class Node:
             self._starts.pop(request.id, None)
             if result.status == 0:
                 container.started()
+            elif not self._is_live(request.id) and not (result.timed_out or result.log or result.stderr):
+                answer.failed("not_live", f"container {request.id[:13]} has ended")
+                return
             answer.done({**result.as_reply(), "record": container.record._asdict()})
 
         try:

@@ -77,7 +77,7 @@ async def test_a_start_without_end_ends_with_its_container(workshop: Workshop) -
     starting = asyncio.create_task(workshop.monitor.start(container_id, never, timeout_s=3600))
     await asyncio.sleep(0)
     await workshop.monitor.signal(container_id, signal.SIGKILL)
-    with pytest.raises(RuntimeFailed):
+    with pytest.raises(NotLive, match="has ended"):
         await asyncio.wait_for(starting, patient(60))
     assert [record.state for record in await workshop.monitor.list()] == ["exited"]
 
