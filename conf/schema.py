@@ -245,6 +245,27 @@ class ImageTable:
         "0 means never.",
         unit="s",
     )
+    pull_minimum_rate: int = option(
+        1024,
+        "Fewest bytes a second that a registry must bring over pull_progress_timeout; slower connections are "
+        "begun anew, a few times. 0: no bound.",
+        unit="bytes",
+        own=True,
+    )
+    pull_deadline: Seconds = option(
+        Seconds(6 * 3600.0),
+        "Time for a whole pull; one that is not done then is undone. 0 means no bound.",
+        unit="s",
+        reload=True,
+        own=True,
+    )
+    pull_abandoned_timeout: Seconds = option(
+        Seconds(120.0),
+        "How long a pull goes on whose callers have all gone, unless one comes back.",
+        unit="s",
+        reload=True,
+        own=True,
+    )
     registries_conf: Path = option(
         Path("/etc/containers/registries.conf"), "Mirrors, blocked registries and search list.", reload=True
     )

@@ -6,6 +6,7 @@ import os
 import grpc
 
 from api import errors
+from api.text import printable
 from cri.operations import Steps
 
 _STATUS: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
@@ -39,6 +40,11 @@ _WAY_OUT = {
 _KUBELET_WORDS = ("RegistryUnavailable", "SignatureValidationFailed")
 
 
+# Details travel in HTTP/2 trailers, of which clients take 8 KiB or 16.
+_MESSAGE_CHARACTERS = 3000
+_NOTES_CHARACTERS = 1500
+
+
 def status_of(error: BaseException) -> grpc.StatusCode:
     """The status code that stands for ``error``; what nobody foresaw is INTERNAL."""
     if str(error).startswith(_KUBELET_WORDS):
@@ -54,15 +60,17 @@ def status_of(error: BaseException) -> grpc.StatusCode:
 def message_of(error: BaseException) -> str:
     """What the client reads, and the kubelet shows as an event: the error's own words and what came of it.
 
-    No durations: events with the same text are counted as one.
+    No durations: events with the same text are counted as one. The words may quote a registry, an image or a
+    runtime: they are one line, bounded, with nothing in it that acts on a terminal.
     """
     text = str(error) or type(error).__name__
     if is_of_the_node(error):
         text = _of_the_node(error)
     elif not isinstance(error, errors.PodwrightError):
         text = f"{type(error).__name__}: {text}"
+    text = printable(text, _MESSAGE_CHARACTERS)
     notes = [note for note in _notes(error) if not isinstance(note, Steps)]
-    return f"{text} [{'; '.join(notes)}]" if notes else text
+    return f"{text} [{printable('; '.join(notes), _NOTES_CHARACTERS)}]" if notes else text
 
 
 def is_of_the_node(error: BaseException) -> bool:

@@ -21,5 +21,9 @@ def image_options(config: Config) -> Options:
         auth_files=(image.global_auth_file,) if image.global_auth_file else None,
         short_names_enforcing=image.short_name_mode == "enforcing",
         pinned_images=(*image.pinned_images, *pause),
-        client=ClientOptions(stall_timeout_s=image.pull_progress_timeout),
+        pull_deadline_s=image.pull_deadline,
+        abandoned_s=image.pull_abandoned_timeout,
+        client=ClientOptions(
+            stall_timeout_s=image.pull_progress_timeout, minimum_rate=float(image.pull_minimum_rate)
+        ),
     )

@@ -3,6 +3,10 @@
 A line has fields: those that a call gives (``extra=fields(...)``), those that stand in its template as
 ``name=%s``, and those of the request that it is logged ``under``: whose pod and container it is about.
 In JSON every field is a key of its own.
+
+Messages and fields quote registries, images, plugins, runtimes and pods: what would act in them is escaped
+here, for all of them (api/text.py). No message begins a second line, and the lines of a traceback are
+indented, so what stands at the beginning of a line was written by the daemon.
 """
 
 import contextlib
@@ -13,6 +17,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+
+from api.text import printable
 
 Fields = Mapping[str, object]
 
@@ -73,16 +79,21 @@ def _stamp(created: float) -> str:
     return f"{whole}.{int(created * 1000) % 1000:03}Z"
 
 
+def _indented(trace: str) -> str:
+    """A traceback, whose last words may be a stranger's, with every line behind a margin."""
+    return "\n".join(f"    {printable(line)}" for line in trace.split("\n"))
+
+
 class TextFormatter(logging.Formatter):
     """Readable by people, one line but for a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         shown = {**subject(), **getattr(record, "fields", {})}
-        message = " ".join(
-            [record.getMessage(), *(f"{name}={_text(value)}" for name, value in shown.items())]
+        message = printable(
+            " ".join([record.getMessage(), *(f"{name}={_text(value)}" for name, value in shown.items())])
         )
         text = f"{_stamp(record.created)} {record.levelname:<7} {record.name}: {message}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        return f"{text}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else text
 
 
 def _text(value: object) -> str:
@@ -98,11 +109,13 @@ class JsonFormatter(logging.Formatter):
             "time": _stamp(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": printable(record.getMessage()),
         }
-        entry |= {name: value for name, value in fields_of(record).items() if name not in _RESERVED}
+        for name, value in fields_of(record).items():
+            if name not in _RESERVED:
+                entry[name] = printable(value) if isinstance(value, str) else value
         if record.exc_info:
-            entry["trace"] = self.formatException(record.exc_info)
+            entry["trace"] = _indented(self.formatException(record.exc_info))
         return json.dumps(entry, default=str)
 
 

@@ -1,22 +1,32 @@
-"""Images as the rest of Podwright sees them, and the index that finds them by any of their names."""
+"""Images as the rest of Podwright sees them, and the index that finds them by any of their names.
+
+An image whose row cannot be read, because another version wrote it or the disk lost it, is listed with
+``fault`` saying why, so that it can be removed; it never hides the others.
+"""
 
 import contextlib
 import fnmatch
+import logging
+import sqlite3
+import urllib.parse
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.errors import FailedPrecondition
+from api.errors import FailedPrecondition, PodwrightError
 from api.ids import ImageId
 from storage.database import Database
 from storage.digest import Digest
 from storage.layers import LayerRecord
-from storage.manifest import ConfigDocument, ImageConfig, parse_config
+from storage.manifest import ConfigDocument, ImageConfig, Platform, parse_config
 from storage.reference import DOCKER_HUB, InvalidReference, Reference
 from storage.registry.registries_conf import Registries
 
+log = logging.getLogger(__name__)
+
 _SHORTEST_PREFIX = 3
+_NOTHING = ConfigDocument(ImageConfig(), Platform("", ""), (), None)
 
 
 class LayersVanished(FailedPrecondition):
@@ -36,6 +46,7 @@ class Image:
     layers: tuple[Digest, ...]
     created: str | None
     pinned: bool
+    fault: str = ""  # what keeps it from being used: ``config`` is empty then
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,7 @@ class Catalogue:
         self._pinned = tuple(pinned)
         self._version = -1
         self._configs: dict[str, ConfigDocument] = {}
+        self._told: set[str] = set()
         self._images: dict[str, Image] = {}
         self._names: dict[str, str] = {}
 
@@ -104,7 +116,8 @@ class Catalogue:
         self._images = {
             str(key): self._image(str(key), int(str(size)), tags, digests, chains) for key, size in sizes
         }
-        self._configs = {key: self._configs[key] for key in self._images}
+        self._configs = {key: found for key, found in self._configs.items() if key in self._images}
+        self._told &= set(self._images)
         self._names = {
             name: image.id
             for image in self._images.values()
@@ -120,23 +133,38 @@ class Catalogue:
         digests: Mapping[str, list[str]],
         chains: Mapping[str, list[str]],
     ) -> Image:
-        if key not in self._configs:
-            [(data,)] = self._database.read("SELECT config FROM images WHERE id = ?", key)
-            assert isinstance(data, bytes), "the schema is strict"
-            self._configs[key] = parse_config(data)
-        document = self._configs[key]
+        document, fault = self._document(key)
+        layers, bad_layers = _digests(chains.get(key, ()))
         names = (*tags.get(key, ()), *digests.get(key, ()))
         return Image(
             id=ImageId(key),
             repo_tags=tuple(tags.get(key, ())),
             repo_digests=tuple(digests.get(key, ())),
-            size_bytes=size,
+            size_bytes=max(0, size),
             user=document.config.user,
             config=document.config,
-            layers=tuple(Digest(chain) for chain in chains.get(key, ())),
+            layers=layers,
             created=document.created,
             pinned=is_pinned(names, self._pinned),
+            fault=fault or bad_layers,
         )
+
+    def _document(self, key: str) -> tuple[ConfigDocument, str]:
+        """The image's config, or an empty one and what is wrong."""
+        known = self._configs.get(key)
+        if known is not None:
+            return known, ""
+        try:
+            rows = self._database.read("SELECT config FROM images WHERE id = ?", key)
+            document, fault = _read_config(key, rows)
+        except sqlite3.DatabaseError as error:
+            document, fault = _NOTHING, f"the catalogue is damaged: {error}"
+        if not fault:
+            self._configs[key] = document
+        elif key not in self._told:
+            self._told.add(key)
+            log.warning("image %s cannot be used: %s; remove it and pull it again", key, fault)
+        return document, fault
 
     def commit(self, image: NewImage, trees: Iterable[Path], now_ns: int) -> None:
         """Enter an image, or give further names to one that is there. Its layers were synced. Blocking.
@@ -151,7 +179,8 @@ class Catalogue:
                 if not tree.is_dir():
                     raise LayersVanished(f"layer {tree.parent.name} of {key} was removed meanwhile")
             connection.execute(
-                "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO images VALUES (?, ?, ?, ?, ?) ON CONFLICT (id)"
+                " DO UPDATE SET config = excluded.config, manifest = excluded.manifest",
                 (key, image.config, image.manifest, size, now_ns),
             )
             connection.executemany(
@@ -181,6 +210,43 @@ class Catalogue:
             "  FROM image_layers GROUP BY chain_id)"
         )
         return int(str(size)), int(str(inodes))
+
+
+def _read_config(key: str, rows: Sequence[tuple[object, ...]]) -> tuple[ConfigDocument, str]:
+    data = rows[0][0] if rows else None
+    if not isinstance(data, bytes):
+        return _NOTHING, "it has no config"
+    if str(Digest.of(data)) != key:
+        return _NOTHING, "its config is not the one that its id names"
+    try:
+        return parse_config(data), ""
+    except PodwrightError as error:
+        return _NOTHING, str(error)
+
+
+def _digests(chain: Iterable[str]) -> tuple[tuple[Digest, ...], str]:
+    try:
+        return tuple(Digest.parse(f"sha256:{text}") for text in chain), ""
+    except PodwrightError as error:
+        return (), f"its layers: {error}"
+
+
+def faults(path: Path) -> list[tuple[str, str]]:
+    """The ids of images in a catalogue that cannot be used, and why; changes nothing. Blocking.
+
+    Raises:
+        sqlite3.DatabaseError: the file cannot be read at all.
+    """
+    with contextlib.closing(
+        sqlite3.connect(f"file:{urllib.parse.quote(str(path))}?mode=ro", uri=True)
+    ) as connection:
+        keys = [str(row[0]) for row in connection.execute("SELECT id FROM images ORDER BY id")]
+        found = []
+        for key in keys:
+            rows = connection.execute("SELECT config FROM images WHERE id = ?", (key,)).fetchall()
+            if rows and (fault := _read_config(key, rows)[1]):
+                found.append((key, fault))
+        return found
 
 
 def _grouped(rows: Iterable[tuple[object, ...]]) -> dict[str, list[str]]:

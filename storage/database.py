@@ -75,6 +75,8 @@ class Database:
             self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         undo.callback(connection.close)
+        # One name that a damaged disk made no UTF-8 shall not hide the others.
+        connection.text_factory = lambda data: data.decode(errors="replace")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")

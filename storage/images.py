@@ -13,11 +13,13 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
+from api.errors import DeadlineExceeded
 from api.ids import ImageId
 from host.files import sync_filesystem
 from host.private import Tree, claim
@@ -31,12 +33,19 @@ from storage.reference import Reference
 from storage.registry.auth import Credentials, default_paths
 from storage.registry.options import ClientOptions
 from storage.registry.registries_conf import BadRegistriesConf, Registries
+from storage.slots import Slots
 from storage.unpack.faults import Limits
 from storage.unpacker import House, LayerSource, Unpacker
 
 log = logging.getLogger(__name__)
 
 _COMMIT_ATTEMPTS = 3
+
+PullKey = tuple[str, Credentials | None]
+
+
+class PullTookTooLong(DeadlineExceeded):
+    """A pull passed its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +70,14 @@ class Options:
     short_names_enforcing: bool = True
     pinned_images: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
-    parallel_layers: int = 4  # at once in the whole store
+    parallel_layers: int = 4  # at once from one registry
+    total_layers: int = 16  # at once in the whole store
     layers_per_pull: int = 3
     platform: Platform = field(default_factory=this_platform)
     client: ClientOptions = field(default_factory=ClientOptions)
     unpack_stall_timeout_s: float = 300.0
+    pull_deadline_s: float = 6 * 3600.0  # of a whole pull; 0: none
+    abandoned_s: float = 120.0  # how long a pull goes on for which nobody waits
 
 
 class Images:
@@ -78,10 +90,11 @@ class Images:
         self.options = options
         self.database = database
         unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s, house=house)
-        self.layers = Layers(root, database, unpacker, options.parallel_layers)
+        self.layers = Layers(root, database, unpacker, Slots(options.parallel_layers, options.total_layers))
         self.catalogue = Catalogue(database, options.pinned_images)
         self._lock = lock
-        self._pulls: dict[tuple[str, Credentials | None], asyncio.Task[Image]] = {}
+        self._pulls: dict[PullKey, _RunningPull] = {}
+        self._pull_tasks: set[asyncio.Task[Image]] = set()
         self._registries = Registries()
 
     @classmethod
@@ -118,7 +131,7 @@ class Images:
 
     async def close(self) -> None:
         """Cancel the pulls in flight, undo what they made, and close the catalogue."""
-        pulls = list(self._pulls.values())
+        pulls = list(self._pull_tasks)
         for pull in pulls:
             pull.cancel()
         await asyncio.gather(*pulls, return_exceptions=True)
@@ -175,33 +188,49 @@ class Images:
     ) -> Image:
         """Have the image that a registry has under ``reference`` now; layers that are here stay here.
 
-        A pull of the same reference with the same credentials joins the one in flight, and a caller that
-        goes away does not end it. ``auth_files`` and ``policy_file`` stand in for the configured ones.
+        A pull of the same reference with the same credentials joins the one in flight. A caller that goes
+        away does not end it, but when all have gone and nobody comes back for ``abandoned_s`` it is undone,
+        and so is one that takes longer than ``pull_deadline_s``. ``auth_files`` and ``policy_file`` stand in
+        for the configured ones.
 
         Raises:
             InvalidReference, BadRegistriesConf, AmbiguousShortName, RegistryBlocked, RejectedByPolicy,
             SignaturesUnsupported, RegistryError, DigestMismatch, BadManifest, NotAnImage, NoMatchingPlatform,
-            LayerError
+            LayerError, GaveWay, PullTookTooLong
         """
         key = (reference, credentials)
-        task = self._pulls.get(key)
-        if task is None:
+        running = self._pulls.get(key)
+        if running is None:
             from storage.pull import Pull  # aiohttp is large, and many daemons never pull
 
             self._take_registries(registries := await self.load_registries())
             policy = await asyncio.to_thread(Policy.load, policy_file or self.options.policy_file)
-            task = self._pulls.get(key)  # another caller may have come first
-            if task is None:
+            running = self._pulls.get(key)  # another caller may have come first
+            if running is None:
                 files = auth_files if auth_files is not None else self.options.auth_files
                 paths = default_paths() if files is None else [*files]
                 pull = Pull(self, registries, policy, credentials, paths)
-                task = asyncio.create_task(pull.run(Reference.parse(reference)), name=f"pull {reference}")
-                self._pulls[key] = task
-                task.add_done_callback(lambda done: self._pull_ended(key, done))
-        return await asyncio.shield(task)
+                running = self._start(key, partial(pull.run, Reference.parse(reference)))
+        return await running.wait(self.options.abandoned_s, lambda: self._abandon(key))
 
-    def _pull_ended(self, key: tuple[str, Credentials | None], task: asyncio.Task[Image]) -> None:
-        del self._pulls[key]
+    def _start(self, key: PullKey, work: Callable[[], Awaitable[Image]]) -> "_RunningPull":
+        task = asyncio.create_task(_in_time(work, self.options.pull_deadline_s), name=f"pull {key[0]}")
+        self._pulls[key] = running = _RunningPull(task)
+        self._pull_tasks.add(task)
+        task.add_done_callback(lambda _: self._pull_ended(key, running))
+        return running
+
+    def _abandon(self, key: PullKey) -> None:
+        """Nobody waits: whoever comes from now on begins anew."""
+        log.warning("pull given up, nobody waits for it reference=%s", key[0])
+        self._pulls.pop(key).task.cancel()
+
+    def _pull_ended(self, key: PullKey, running: "_RunningPull") -> None:
+        task = running.task
+        self._pull_tasks.discard(task)
+        running.end()
+        if self._pulls.get(key) is running:
+            del self._pulls[key]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("pull failed reference=%s error=%s", key[0], error)
 
@@ -263,6 +292,43 @@ class Images:
         if image is None:
             raise LayersVanished(f"image {image_id} was removed while it was pulled")
         return image
+
+
+class _RunningPull:
+    """A pull in flight, and how many wait for it."""
+
+    def __init__(self, task: asyncio.Task[Image]) -> None:
+        self.task = task
+        self._waiting = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def wait(self, abandoned_s: float, abandon: Callable[[], None]) -> Image:
+        """Its image; ``abandon`` is called when this was the last to wait and none has come since."""
+        self.end()
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self.task)
+        finally:
+            self._waiting -= 1
+            if not self._waiting and not self.task.done():
+                self._timer = asyncio.get_running_loop().call_later(abandoned_s, abandon)
+
+    def end(self) -> None:
+        """Let the clock of an abandoned pull stand still."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+async def _in_time(work: Callable[[], Awaitable[Image]], deadline_s: float) -> Image:
+    limit = asyncio.timeout(deadline_s or None)
+    try:
+        async with limit:
+            return await work()
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise PullTookTooLong(f"the pull was not done after {deadline_s:g} s; layers were undone") from error
 
 
 def _try_exclusive(lock: int) -> bool:

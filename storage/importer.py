@@ -1,27 +1,31 @@
 """Images out of files: docker save archives and OCI image layouts, as tar, compressed tar, or directory.
 
 An archive is read in place: layers go from the file into unpack processes without a copy. Only a
-compressed archive is first written out below ingest/, since its index stands at its end.
+compressed archive is first written out below ingest/, since its index stands at its end; that copy is bounded
+(storage/scratch.py). The archive's own headers are read as a layer's are, so that they are bounded too.
 """
 
 import asyncio
 import contextlib
 import gzip
-import json
+import os
 import posixpath
 import secrets
-import tarfile
+import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from api.errors import InvalidArgument
+from storage.bounded_json import bounded_json
 from storage.catalogue import Image
 from storage.digest import Digest, DigestMismatch
 from storage.manifest import (
     CONFIG_LIMIT,
+    INDEX_DEPTH,
     MANIFEST_LIMIT,
     Descriptor,
     Index,
@@ -32,6 +36,9 @@ from storage.manifest import (
     parse_manifest,
 )
 from storage.reference import DOCKER_HUB, Reference
+from storage.scratch import write_bounded
+from storage.unpack.faults import LayerFault, Limits
+from storage.unpack.tar import BLOCK, Entry, Reader, Source, Type, is_header
 from storage.unpacker import LayerSource
 
 if TYPE_CHECKING:
@@ -40,6 +47,9 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _CONTAINERD_NAME = "io.containerd.image.name"
+_MEMBERS = 100_000  # of an archive
+_IMAGES = 1000
+_VALUES = 50_000
 _OCI_NAME = "org.opencontainers.image.ref.name"
 
 
@@ -68,7 +78,7 @@ class ArchivedImage:
 
 async def import_archive(images: "Images", path: Path, name: str | None) -> list[Image]:
     """Import every image of an archive (see Images.import_archive)."""
-    async with _opened(path, images.root / "ingest") as archive:
+    async with _opened(path, images.root / "ingest", images.options.limits) as archive:
         found = await asyncio.to_thread(read_archive, archive, images.options.platform, str(path))
         if name is not None and len(found) != 1:
             raise BadArchive(f"{path} holds {len(found)} images; a name can be given to one only")
@@ -111,26 +121,34 @@ def read_archive(archive: Archive, platform: Platform, source: str) -> list[Arch
 
 
 def _docker_entries(archive: Archive, source: str) -> list[Mapping[str, Any]]:
-    try:
-        entries = json.loads(archive.read("manifest.json", MANIFEST_LIMIT))
-    except ValueError as error:
-        raise BadArchive(f"{source}: manifest.json is not JSON: {error}") from error
+    entries = bounded_json(
+        archive.read("manifest.json", MANIFEST_LIMIT), f"{source}: manifest.json", values=_VALUES
+    )
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise BadArchive(f"{source}: manifest.json is not a list of objects")
+    if len(entries) > _IMAGES:
+        raise BadArchive(f"{source}: {len(entries)} images, more than {_IMAGES}")
     return entries
 
 
 def _docker_image(archive: Archive, entry: Mapping[str, Any], source: str) -> ArchivedImage:
     config = archive.read(str(entry.get("Config")), CONFIG_LIMIT)
     diff_ids = parse_config(config).diff_ids
-    names = [str(layer) for layer in entry.get("Layers") or []]
+    names = _strings(entry, "Layers", source)
     if len(names) != len(diff_ids):
         raise BadArchive(f"{source}: {len(names)} layers listed, the config has {len(diff_ids)}")
     layers = tuple(
         LayerSource(diff_id, None, archive.size(name), partial(archive.open, name))
         for diff_id, name in zip(diff_ids, names, strict=True)
     )
-    return ArchivedImage(config, b"", layers, tuple(str(tag) for tag in entry.get("RepoTags") or []))
+    return ArchivedImage(config, b"", layers, tuple(_strings(entry, "RepoTags", source)))
+
+
+def _strings(entry: Mapping[str, Any], key: str, source: str) -> list[str]:
+    value = entry.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise BadArchive(f"{source}: {key} in manifest.json is no list of strings")
+    return value
 
 
 # -- OCI layout --------------------------------------------------------------------------------
@@ -138,8 +156,10 @@ def _docker_image(archive: Archive, entry: Mapping[str, Any], source: str) -> Ar
 
 def _annotations(index: bytes) -> Iterator[tuple[str, ...]]:
     """The names of each manifest of an index; a bare tag names nothing by itself."""
-    for entry in json.loads(index).get("manifests") or []:
-        annotations = entry.get("annotations") or {}
+    document = bounded_json(index, "index.json", values=_VALUES)
+    for entry in document.get("manifests") or []:
+        annotations = entry.get("annotations")
+        annotations = annotations if isinstance(annotations, dict) else {}
         name = str(annotations.get(_CONTAINERD_NAME) or annotations.get(_OCI_NAME) or "")
         yield (name,) if "/" in name or ":" in name else ()
 
@@ -147,14 +167,14 @@ def _annotations(index: bytes) -> Iterator[tuple[str, ...]]:
 def _oci_image(
     archive: Archive, descriptor: Descriptor, names: tuple[str, ...], platform: Platform, source: str
 ) -> ArchivedImage:
-    data = _blob(archive, descriptor, MANIFEST_LIMIT)
-    document = parse_manifest(data, descriptor.media_type)
-    if isinstance(document, Index):
-        chosen = choose(document, platform)
-        data = _blob(archive, chosen, MANIFEST_LIMIT)
-        document = parse_manifest(data, chosen.media_type)
-    if not isinstance(document, Manifest):
-        raise BadArchive(f"{source}: an index inside an index")
+    for _ in range(INDEX_DEPTH + 1):
+        data = _blob(archive, descriptor, MANIFEST_LIMIT)
+        document = parse_manifest(data)
+        if isinstance(document, Manifest):
+            break
+        descriptor = choose(document, platform)
+    else:
+        raise BadArchive(f"{source}: more than {INDEX_DEPTH} indexes inside one another")
     config = _blob(archive, document.config, CONFIG_LIMIT)
     diff_ids = parse_config(config).diff_ids
     if len(diff_ids) != len(document.layers):
@@ -181,27 +201,30 @@ def _blob(archive: Archive, descriptor: Descriptor, limit: int) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def _opened(path: Path, scratch: Path) -> AsyncIterator[Archive]:
+async def _opened(path: Path, scratch: Path, limits: Limits) -> AsyncIterator[Archive]:
     if path.is_dir():
         yield DirectoryArchive(path)
         return
     temporary = scratch / f"{secrets.token_hex(8)}.tar"
     try:
-        plain = await asyncio.to_thread(_decompressed, path, temporary)
-        yield await asyncio.to_thread(TarArchive, plain)
+        plain = await asyncio.to_thread(_decompressed, path, temporary, limits)
+        yield await asyncio.to_thread(TarArchive, plain, limits)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _decompressed(path: Path, temporary: Path) -> Path:
+def _decompressed(path: Path, temporary: Path, limits: Limits) -> Path:
     try:
         with path.open("rb") as file:
             if file.read(2) != _GZIP_MAGIC:
                 return path
         with gzip.open(path) as source, temporary.open("xb") as target:
-            while chunk := source.read(_CHUNK_BYTES):
-                target.write(chunk)
-    except (OSError, EOFError) as error:
+            first = source.read(_CHUNK_BYTES)
+            if not is_header(first[:BLOCK]):
+                raise BadArchive(f"{path}: what is compressed in it is no tar archive")
+            chunks = chain((first,), iter(partial(source.read, _CHUNK_BYTES), b""))
+            write_bounded(chunks, target, limits, what=str(path), made_of=path.stat().st_size)
+    except (OSError, EOFError, zlib.error) as error:
         raise BadArchive(f"{path}: {error}") from error
     return temporary
 
@@ -224,10 +247,13 @@ class DirectoryArchive:
         self._root = root
 
     def _path(self, name: str) -> Path:
-        path = (self._root / name).resolve()
-        if not path.is_relative_to(self._root.resolve()) or not path.is_file():
-            raise BadArchive(f"{self._root}: there is no file {name!r}")
-        return path
+        try:
+            path = (self._root / name).resolve()
+            if path.is_relative_to(self._root.resolve()) and path.is_file():
+                return path
+        except (OSError, RuntimeError, ValueError):  # too long, a loop, a zero byte
+            pass
+        raise BadArchive(f"{self._root}: there is no file {name[:300]!r}")
 
     def __contains__(self, name: str) -> bool:
         return (self._root / name).is_file()
@@ -247,48 +273,92 @@ class DirectoryArchive:
         return _chunks(self._path(name), 0, self.size(name))
 
 
+class _FileSource(Source):
+    """A file as the tar reader wants it, which passes over what is not read, and knows where it is."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(iter(()))
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
+
+    def tell(self) -> int:
+        """The position of the next byte."""
+        return self._file.tell()
+
+    def read(self, count: int) -> bytes:
+        """The next ``count`` bytes; fewer only at the end of the file."""
+        return self._file.read(count)
+
+    def skip(self, count: int) -> int:
+        """Pass over ``count`` bytes; returns how many the file did not have."""
+        position = self._file.tell()
+        self._file.seek(min(position + count, self._size))
+        return max(0, position + count - self._size)
+
+    def rest_is_zero(self) -> bool:
+        """True: what follows an archive is nobody's business."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """An entry, and where its content begins."""
+
+    entry: Entry
+    position: int
+
+
 class TarArchive:
     """An uncompressed tar file, read by the positions of its members."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits | None = None) -> None:
         self._path = path
         try:
-            with tarfile.open(path, "r:") as file:
-                self._members = {posixpath.normpath(member.name): member for member in file}
-        except (tarfile.TarError, OSError) as error:
+            with path.open("rb") as file:
+                self._members = dict(_members(file, replace(limits or Limits(), entries=_MEMBERS)))
+        except LayerFault as fault:
+            raise BadArchive(f"{path} is no tar archive: {fault.text} {fault.entry}".rstrip()) from fault
+        except OSError as error:
             raise BadArchive(f"{path} is no tar archive: {error}") from error
 
-    def _member(self, name: str) -> tarfile.TarInfo:
+    def _member(self, name: str) -> _Member:
         wanted = posixpath.normpath(name)
         for _ in range(8):  # docker save links a layer that occurs twice
             member = self._members.get(wanted)
             if member is None:
                 break
-            if member.isfile():
+            kind = member.entry.type
+            if kind is Type.FILE:
                 return member
-            if not (member.issym() or member.islnk()):
+            if kind not in (Type.SYMLINK, Type.HARD_LINK):
                 break
-            base = posixpath.dirname(wanted) if member.issym() else ""
-            wanted = posixpath.normpath(posixpath.join(base, member.linkname))
-        raise BadArchive(f"{self._path}: there is no file {name!r}")
+            base = posixpath.dirname(wanted) if kind is Type.SYMLINK else ""
+            wanted = posixpath.normpath(posixpath.join(base, os.fsdecode(member.entry.link)))
+        raise BadArchive(f"{self._path}: there is no file {name[:300]!r}")
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
 
     def size(self, name: str) -> int:
         """Bytes of a member."""
-        return self._member(name).size
+        return self._member(name).entry.size
 
     def read(self, name: str, limit: int) -> bytes:
         """A whole small member."""
         member = self._member(name)
-        if member.size > limit:
-            raise BadArchive(f"{self._path}: {name} is larger than {limit} bytes")
+        if member.entry.size > limit:
+            raise BadArchive(f"{self._path}: {name[:300]} is larger than {limit} bytes")
         with self._path.open("rb") as file:
-            file.seek(member.offset_data)
-            return file.read(member.size)
+            file.seek(member.position)
+            return file.read(member.entry.size)
 
     def open(self, name: str) -> AsyncIterator[bytes]:
         """A member in chunks."""
         member = self._member(name)
-        return _chunks(self._path, member.offset_data, member.size)
+        return _chunks(self._path, member.position, member.entry.size)
+
+
+def _members(file: BinaryIO, limits: Limits) -> Iterator[tuple[str, _Member]]:
+    source = _FileSource(file)
+    for entry in Reader(source, limits):
+        yield posixpath.normpath(os.fsdecode(entry.name)), _Member(entry, source.tell())

@@ -19,13 +19,15 @@ import secrets
 import stat
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from host.files import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2, remove_tree
 from storage.database import Database, referenced_layers
 from storage.digest import Digest, chain_ids
+from storage.slots import Place, Slots
 from storage.unpacker import LayerSource, Unpacked, Unpacker
 
 log = logging.getLogger(__name__)
@@ -41,14 +43,14 @@ class LayerRecord:
 
 
 class Layers:
-    """The layers below ``root``; ``parallel`` bounds how many are unpacked at once."""
+    """The layers below ``root``; ``slots`` bounds how many are unpacked at once."""
 
-    def __init__(self, root: Path, database: Database, unpacker: Unpacker, parallel: int) -> None:
+    def __init__(self, root: Path, database: Database, unpacker: Unpacker, slots: Slots) -> None:
         self._layers = root / "layers"
         self._ingest = root / "ingest"
         self._database = database
         self._unpacker = unpacker
-        self._slots = asyncio.Semaphore(parallel)
+        self._slots = slots
         self._leases: Counter[Digest] = Counter()
         self._locks: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
         for directory in (self._layers, self._ingest):
@@ -106,8 +108,9 @@ class Layers:
             if self.exists(chain[-1]):
                 return await asyncio.to_thread(self._read_record, chain[-1])
             async with self._scratch() as scratch:
-                async with slots, self._slots:
-                    unpacked = await self._unpacker.unpack(source, scratch / "diff")
+                async with slots, self._slots.place(source.owner) as place:
+                    counted = replace(source, open=lambda: _counted(source.open(), place))
+                    unpacked = await self._unpacker.unpack(counted, scratch / "diff")
                 if below is not None:
                     await asyncio.shield(below)
                 return await asyncio.to_thread(self._publish, scratch, unpacked, chain)
@@ -180,6 +183,13 @@ class Layers:
         for path in rubbish:
             log.info("leftover removed path=%s", path)
         _remove_all(rubbish)
+
+
+async def _counted(chunks: AsyncIterator[bytes], place: Place) -> AsyncIterator[bytes]:
+    async with aclosing(chunks) if hasattr(chunks, "aclose") else contextlib.nullcontext(chunks):  # type: ignore[type-var]
+        async for chunk in chunks:
+            place.bytes += len(chunk)
+            yield chunk
 
 
 def _remove_all(paths: Iterable[Path]) -> None:

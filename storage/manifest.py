@@ -1,20 +1,32 @@
 """Manifests, indexes and image configs: OCI image-spec v1.1 and Docker's schema 2, parsed once.
 
-Sizes are bounded before parsing. Unknown fields are ignored, as both specifications ask; wrong types are
-errors. Docker's schema 1 is refused: it was withdrawn by every registry and has no verifiable config.
+Sizes, values and depth are bounded before parsing. Unknown fields are ignored, as both specifications ask;
+wrong types are errors. Docker's schema 1 is refused: it was withdrawn by every registry and has no verifiable
+config.
+
+A digest has one meaning: the bytes alone say whether they are a manifest or an index, whatever type a
+registry serves them with, and bytes that could be both are neither (CVE-2021-41190). Names are matched as the
+peers match them, without regard to case, and a field that stands there in two spellings is refused. Text
+that is kept is UTF-8 without zero bytes, numbers fit into 63 bits, and what is kept of a config is bounded in
+count and size.
 """
 
-import json
 import platform as host_platform
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from api.errors import InvalidArgument, NotFound, Unimplemented
+from storage.bounded_json import BadJson, bounded_json
 from storage.digest import Digest
 
 MANIFEST_LIMIT = 4 << 20
-CONFIG_LIMIT = 8 << 20
+CONFIG_LIMIT = 4 << 20  # as containers/image has it
+VALUES_LIMIT = 50_000  # of one document
+ITEMS_LIMIT = 4096  # of one list or object that is kept
+KEPT_CHARACTERS = 2 << 20  # of a config's texts together; the daemon holds them as long as the image is there
+INDEX_LIMIT = 1000
 LAYERS_LIMIT = 500  # the kernel's overlayfs takes no more
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -25,6 +37,22 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 _SCHEMA1 = "application/vnd.docker.distribution.manifest.v1"
 ACCEPT = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
+_MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
+_INDEX_TYPES = (OCI_INDEX, DOCKER_LIST)
+_MANIFEST_FIELDS = ("schemaVersion", "mediaType", "manifests", "config", "layers")
+_DESCRIPTOR_FIELDS = ("mediaType", "digest", "size", "platform")
+_PLATFORM_FIELDS = ("os", "architecture", "variant")
+_DOCUMENT_FIELDS = ("config", "rootfs", "created", *_PLATFORM_FIELDS)
+_CONFIG_FIELDS = (
+    "Env", "Entrypoint", "Cmd", "WorkingDir", "User", "Volumes", "Labels", "StopSignal", "ExposedPorts"
+)  # fmt: skip
+_ARM_VARIANT = re.compile(r"v?([0-9]{1,2})")
+_LARGEST = (1 << 63) - 1
+_LARGEST_ID = (1 << 32) - 2  # the last one is "none" to the kernel
+_USER_CHARACTERS = 512
+# What docker push of 2015 and 2016, and some registries, called a config (moby issue 22378).
+_OLD_DOCKER_TYPES = frozenset({"application/octet-stream", "application/json", "text/html"})
+INDEX_DEPTH = 3  # an index may hold an index for a platform; nobody nests deeper
 _CONFIG_TYPES = frozenset({OCI_CONFIG, DOCKER_CONFIG, ""})
 
 
@@ -118,32 +146,44 @@ def this_platform() -> Platform:
     return known.get(machine, Platform("linux", machine))
 
 
-def parse_manifest(data: bytes, media_type: str = "") -> Index | Manifest:
-    """Read a manifest or an index; ``media_type`` is the one that it was served with.
+def parse_manifest(data: bytes) -> Index | Manifest:
+    """Read a manifest or an index.
 
     Raises:
-        BadManifest: not JSON, too large, or fields missing or of a wrong type.
+        BadManifest: not JSON, too large, ambiguous, or fields missing or of a wrong type.
         NotAnImage: schema 1, or an artifact.
     """
-    document = _load(data, MANIFEST_LIMIT, "manifest")
-    kind = document.get("mediaType") or media_type.partition(";")[0].strip()
-    if document.get("schemaVersion") == 1 or str(kind).startswith(_SCHEMA1):
+    document = _known(_load(data, MANIFEST_LIMIT, "manifest"), _MANIFEST_FIELDS)
+    kind = _string(document, "mediaType")
+    if document.get("schemaVersion") == 1 or kind.startswith(_SCHEMA1):
         raise NotAnImage(
             "Docker's manifest schema 1 is not supported; push the image again with a current tool"
         )
-    if "manifests" in document and kind not in (OCI_MANIFEST, DOCKER_MANIFEST):
-        return Index(tuple(_index_entry(entry) for entry in _list(document, "manifests")))
+    index, manifest = "manifests" in document, "config" in document or "layers" in document
+    if index and manifest:
+        raise BadManifest("a document with manifests and with config or layers is neither index nor manifest")
+    if (index and kind in _MANIFEST_TYPES) or (manifest and kind in _INDEX_TYPES):
+        raise BadManifest(f"a document of type {kind!r} has the fields of another")
+    if index:
+        return _index(document)
     if "config" not in document or "layers" not in document:
-        raise BadManifest(f"manifest of type {kind!r} has neither manifests nor config and layers")
-    return _manifest(document)
+        shown = kind[:100]
+        raise BadManifest(f"manifest of type {shown!r} has neither manifests nor config and layers")
+    return _manifest(document, _OLD_DOCKER_TYPES if kind == DOCKER_MANIFEST else frozenset())
 
 
-def _manifest(document: Mapping[str, Any]) -> Manifest:
+def _index(document: Mapping[str, Any]) -> Index:
+    entries = _list(document, "manifests")
+    if len(entries) > INDEX_LIMIT:
+        raise BadManifest(f"an index of {len(entries)} manifests, more than {INDEX_LIMIT}")
+    return Index(tuple(_index_entry(entry) for entry in entries))
+
+
+def _manifest(document: Mapping[str, Any], also: frozenset[str]) -> Manifest:
     config = _descriptor(document["config"])
-    if config.media_type not in _CONFIG_TYPES:
-        raise NotAnImage(
-            f"the manifest's config is {config.media_type!r}: an artifact, not a container image"
-        )
+    if config.media_type not in _CONFIG_TYPES | also:
+        shown = config.media_type[:100]
+        raise NotAnImage(f"the manifest's config is {shown!r}: an artifact, not a container image")
     layers = tuple(_descriptor(layer) for layer in _list(document, "layers"))
     if len(layers) > LAYERS_LIMIT:
         raise BadManifest(f"{len(layers)} layers, more than the {LAYERS_LIMIT} that can be mounted")
@@ -163,7 +203,7 @@ def choose(index: Index, wanted: Platform) -> Descriptor:
             ranked.append((rank, -position, descriptor))
     if not ranked:
         offers = ", ".join(sorted({str(offered) for _, offered in index.entries if offered})) or "none"
-        raise NoMatchingPlatform(f"no image for {wanted} in the index; it offers {offers}")
+        raise NoMatchingPlatform(f"no image for {wanted} in the index; it offers {offers[:500]}")
     return max(ranked, key=lambda entry: entry[:2])[2]
 
 
@@ -194,8 +234,8 @@ def _rank(offered: Platform | None, wanted: Platform) -> int | None:
 
 
 def _arm_version(variant: str) -> int:
-    digits = variant.removeprefix("v")
-    return int(digits) if digits.isdigit() and len(digits) < 3 else 99
+    match = _ARM_VARIANT.fullmatch(variant)
+    return int(match[1]) if match else 99
 
 
 def parse_config(data: bytes) -> ConfigDocument:
@@ -204,75 +244,115 @@ def parse_config(data: bytes) -> ConfigDocument:
     Raises:
         BadManifest: as for manifests.
     """
-    document = _load(data, CONFIG_LIMIT, "image config")
-    rootfs = _mapping(document, "rootfs")
-    diff_ids = tuple(Digest.parse(str(text)) for text in _list(rootfs, "diff_ids"))
+    document = _known(_load(data, CONFIG_LIMIT, "image config"), _DOCUMENT_FIELDS)
+    rootfs = _known(_mapping(document, "rootfs"), ("diff_ids",))
+    texts = _list(rootfs, "diff_ids")
+    if len(texts) > LAYERS_LIMIT:
+        raise BadManifest(f"{len(texts)} layers, more than the {LAYERS_LIMIT} that can be mounted")
     created = document.get("created")
     return ConfigDocument(
-        config=_image_config(_mapping(document, "config")),
-        platform=Platform(
-            str(document.get("os") or ""),
-            str(document.get("architecture") or ""),
-            str(document.get("variant") or ""),
-        ),
-        diff_ids=diff_ids,
-        created=created if isinstance(created, str) else None,
+        config=_image_config(_known(_mapping(document, "config"), _CONFIG_FIELDS)),
+        platform=_platform(document),
+        diff_ids=tuple(Digest.parse(_clean(text, "a diff id")) for text in texts),
+        created=_clean(created, "created") if isinstance(created, str) else None,
     )
 
 
 def _image_config(config: Mapping[str, Any]) -> ImageConfig:
     labels = _mapping(config, "Labels")
-    return ImageConfig(
+    read = ImageConfig(
         env=_strings(config, "Env"),
         entrypoint=_strings(config, "Entrypoint"),
         cmd=_strings(config, "Cmd"),
         working_dir=_string(config, "WorkingDir"),
-        user=_string(config, "User"),
-        volumes=tuple(_mapping(config, "Volumes")),
-        labels={str(key): str(value) for key, value in labels.items()},
+        user=_user(_string(config, "User")),
+        volumes=tuple(_clean(name, "a volume") for name in _mapping(config, "Volumes")),
+        labels={_clean(key, "a label"): _clean(str(value), "a label") for key, value in labels.items()},
         stop_signal=_string(config, "StopSignal"),
-        exposed_ports=tuple(_mapping(config, "ExposedPorts")),
+        exposed_ports=tuple(_clean(name, "a port") for name in _mapping(config, "ExposedPorts")),
     )
+    kept = sum(len(text) for text in _texts(read))
+    if kept > KEPT_CHARACTERS:
+        raise BadManifest(f"an image config of {kept} characters, more than {KEPT_CHARACTERS}")
+    return read
+
+
+def _texts(config: ImageConfig) -> Iterable[str]:
+    yield from config.env + config.entrypoint + config.cmd + config.volumes + config.exposed_ports
+    yield from (config.working_dir, config.user, config.stop_signal)
+    for pair in (config.labels or {}).items():
+        yield from pair
+
+
+def _user(text: str) -> str:
+    """``user[:group]``; who that is, if anybody, is found out when a container is made."""
+    if len(text) > _USER_CHARACTERS or not (text.isprintable() or not text):
+        raise BadManifest(f"User is {text[:100]!r}")
+    for part in text.split(":"):
+        if part.isascii() and part.isdecimal() and (len(part) > 10 or int(part) > _LARGEST_ID):
+            raise BadManifest(f"User is {text[:100]!r}: an id is at most {_LARGEST_ID}")
+    return text
 
 
 def _load(data: bytes, limit: int, what: str) -> Mapping[str, Any]:
     if len(data) > limit:
         raise BadManifest(f"{what} of {len(data)} bytes is larger than {limit}")
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BadManifest(f"{what} is not JSON: {error}") from error
+        document = bounded_json(data, what, values=VALUES_LIMIT)
+    except BadJson as error:
+        raise BadManifest(str(error)) from error
     if not isinstance(document, dict):
         raise BadManifest(f"{what} is not a JSON object")
     return document
 
 
+def _known(document: Mapping[str, Any], names: Iterable[str]) -> Mapping[str, Any]:
+    """The fields of these names, found without regard to case as Go's readers find them."""
+    spelled = {name.casefold(): name for name in names}
+    result: dict[str, Any] = {}
+    for key, value in document.items():
+        name = spelled.get(key.casefold())
+        if name is not None:
+            if name in result:
+                raise BadManifest(f"{name} stands there in two spellings")
+            result[name] = value
+    return result
+
+
 def _index_entry(entry: object) -> tuple[Descriptor, Platform | None]:
     descriptor = _descriptor(entry)
-    platform = entry.get("platform") if isinstance(entry, dict) else None
+    platform = _known(entry, _DESCRIPTOR_FIELDS).get("platform") if isinstance(entry, dict) else None
     if not isinstance(platform, dict):
         return descriptor, None
-    return descriptor, Platform(
-        _string(platform, "os"), _string(platform, "architecture"), _string(platform, "variant")
-    )
+    return descriptor, _platform(_known(platform, _PLATFORM_FIELDS))
+
+
+def _platform(document: Mapping[str, Any]) -> Platform:
+    return Platform(_string(document, "os"), _string(document, "architecture"), _string(document, "variant"))
 
 
 def _descriptor(value: object) -> Descriptor:
     if not isinstance(value, dict):
         raise BadManifest(f"descriptor is {type(value).__name__}, not an object")
-    size = value.get("size")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise BadManifest(f"descriptor has the size {size!r}")
-    return Descriptor(_string(value, "mediaType"), Digest.parse(_string(value, "digest")), size)
+    fields = _known(value, _DESCRIPTOR_FIELDS)
+    size = fields.get("size")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _LARGEST:
+        raise BadManifest(f"descriptor has the size {str(size)[:40]}")
+    return Descriptor(_string(fields, "mediaType"), Digest.parse(_string(fields, "digest")), size)
+
+
+def _clean(text: object, what: str) -> str:
+    if not isinstance(text, str):
+        raise BadManifest(f"{what} is {type(text).__name__}, not a string")
+    # The halves of surrogate pairs, which JSON can write and UTF-8 cannot.
+    if "\0" in text or not (text.isascii() or text.encode(errors="ignore").decode() == text):
+        raise BadManifest(f"{what} is {text[:100]!r}: a zero byte, or no UTF-8")
+    return text
 
 
 def _string(document: Mapping[str, Any], key: str) -> str:
     value = document.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise BadManifest(f"{key} is {type(value).__name__}, not a string")
-    return value
+    return "" if value is None else _clean(value, key)
 
 
 def _list(document: Mapping[str, Any], key: str) -> list[Any]:
@@ -285,10 +365,9 @@ def _list(document: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def _strings(document: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    values: Iterable[Any] = _list(document, key)
-    if not all(isinstance(value, str) for value in values):
-        raise BadManifest(f"{key} holds something that is no string")
-    return tuple(values)
+    values = _list(document, key)
+    _bound(values, key)
+    return tuple(_clean(value, f"an item of {key}") for value in values)
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -297,4 +376,10 @@ def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise BadManifest(f"{key} is {type(value).__name__}, not an object")
+    _bound(value, key)
     return value
+
+
+def _bound(value: list[Any] | dict[str, Any], key: str) -> None:
+    if len(value) > ITEMS_LIMIT:
+        raise BadManifest(f"{key} has {len(value)} items, more than {ITEMS_LIMIT}")

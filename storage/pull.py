@@ -10,8 +10,8 @@ from storage.catalogue import Image
 from storage.digest import Digest
 from storage.manifest import (
     CONFIG_LIMIT,
+    INDEX_DEPTH,
     BadManifest,
-    Index,
     Manifest,
     choose,
     parse_config,
@@ -65,7 +65,7 @@ class Pull:
 
     async def _pull_from(self, source: PullSource, reference: Reference) -> Image:
         credentials = await self._credentials_for(source, reference)
-        async with Client(source, credentials, self._client_options) as client:
+        async with Client(source, credentials, self._client_options, self._registries.is_insecure) as client:
             served = await client.manifest(reference)
             chosen, manifest = await self._choose(client, served)
             config = await client.small_blob(manifest.config, CONFIG_LIMIT)
@@ -73,35 +73,35 @@ class Pull:
             return await self._images.add(
                 config,
                 chosen.data,
-                _layer_sources(client, manifest, config),
+                _layer_sources(client, manifest, config, source.host),
                 tags=[reference] if reference.digest is None else [],
                 digests=[_by_digest(reference, digest) for digest in (served.digest, chosen.digest)],
             )
 
     async def _choose(self, client: Client, served: Served) -> tuple[Served, Manifest]:
-        """The manifest for this machine, through one level of index."""
-        document = parse_manifest(served.data, served.media_type)
-        if isinstance(document, Manifest):
-            return served, document
-        chosen = await client.manifest(choose(document, self._images.options.platform).digest)
-        document = parse_manifest(chosen.data, chosen.media_type)
-        if isinstance(document, Index):
-            raise BadManifest("an index inside an index")
-        return chosen, document
+        """The manifest for this machine, through a few levels of index."""
+        for _ in range(INDEX_DEPTH + 1):
+            document = parse_manifest(served.data)
+            if isinstance(document, Manifest):
+                return served, document
+            served = await client.manifest(choose(document, self._images.options.platform).digest)
+        raise BadManifest(f"more than {INDEX_DEPTH} indexes inside one another")
 
     async def _credentials_for(self, source: PullSource, reference: Reference) -> Credentials | None:
         """The request's are for the registry in the reference; auth files go by where that really is."""
-        if self._credentials and not source.is_mirror and source.host == reference.registry:
-            return self._credentials
+        given = self._credentials
+        if given and not source.is_mirror and source.host == reference.registry:
+            # A pod's author names the image, and not always the registry that these are for.
+            return given if given.are_for(reference.registry) else None
         return await asyncio.to_thread(lookup, self._auth_files, source.host, source.repository)
 
 
-def _layer_sources(client: Client, manifest: Manifest, config: bytes) -> list[LayerSource]:
+def _layer_sources(client: Client, manifest: Manifest, config: bytes, owner: str) -> list[LayerSource]:
     diff_ids = parse_config(config).diff_ids
     if len(diff_ids) != len(manifest.layers):
         raise BadManifest(f"the manifest has {len(manifest.layers)} layers, its config {len(diff_ids)}")
     return [
-        LayerSource(diff_id, layer.digest, layer.size, partial(client.blob, layer))
+        LayerSource(diff_id, layer.digest, layer.size, partial(client.blob, layer), owner)
         for diff_id, layer in zip(diff_ids, manifest.layers, strict=True)
     ]
 

@@ -85,12 +85,14 @@ class LayerSource:
     """A layer to be had: what it must be, and how to open its (compressed) bytes.
 
     ``digest`` is None where the archive is not addressed by one (docker save); ``size`` counts those bytes.
+    ``owner`` is who delivers them: a registry's host, "" for a file.
     """
 
     diff_id: Digest
     digest: Digest | None
     size: int
     open: Callable[[], AsyncIterator[bytes]]
+    owner: str = ""
 
     @property
     def name(self) -> str:

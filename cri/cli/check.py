@@ -11,8 +11,9 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, files, kernel, options, places, programs
+from cri.cli.examine import cgroups, files, images, kernel, options, places, programs
 from cri.cli.examine.findings import Finding, Level, verdict, warning
+from cri.cli.output import say
 from host.cgroups import Hierarchy
 from host.environment import of_helpers
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
@@ -25,8 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_configuration(arguments)
     findings = [*(warning("configuration", text) for text in loaded.warnings), *examine(loaded.config)]
     for finding in findings:
-        print(finding)
-    print(verdict(findings))
+        say(str(finding))
+    say(verdict(findings))
     return int(any(finding.level is Level.FAILS for finding in findings))
 
 
@@ -51,6 +52,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.filesystems(config, parse_mountinfo(mountinfo))
     yield from places.listener(config.api.listen)
     yield from places.disk(config)
+    yield from images.images(config.root)
     yield from options.options(config, os.uname().machine)
     yield from files.files(config)
 

@@ -1,21 +1,21 @@
 """``podwright config``: what differs from the defaults, or a sample of all."""
 
 import argparse
-import sys
 
 from conf.sample import differences, sample
 from cri.cli.arguments import load_configuration
+from cri.cli.output import say, say_lines, warn
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a configuration file; warnings go to standard error."""
     if arguments.default:
-        print(sample(), end="")
+        say_lines(sample())
         return 0
     loaded = load_configuration(arguments)
     for warning in loaded.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        warn(f"warning: {warning}")
     files = ", ".join(map(str, loaded.files)) or "none"
-    print(f"# Files read: {files}")
-    print(differences(loaded.config) or "# Every option has its default.\n", end="")
+    say(f"# Files read: {files}")
+    say_lines(differences(loaded.config) or "# Every option has its default.\n")
     return 0

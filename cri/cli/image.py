@@ -3,23 +3,29 @@
 import argparse
 import asyncio
 import contextlib
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from api.errors import NotFound
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
+from cri.cli.output import say
 from cri.image_options import image_options
+from cri.logs import set_up
 from host.spawn import keep_to_itself
 from storage.catalogue import Image
 from storage.images import Images
+from storage.scratch import write_bounded
+from storage.unpack.faults import Limits
 
 STANDARD_INPUT = Path("-")
 # On a disk: /tmp is often a tmpfs, too small for an image.
 COPY_DIRECTORY = Path("/var/tmp")
+COPY_BYTES = 1 << 20
 
 
 class NoSuchImage(NotFound):
@@ -28,6 +34,7 @@ class NoSuchImage(NotFound):
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one action and print its outcome."""
+    set_up("warning", "text")
     keep_to_itself()
     asyncio.run(_run(arguments, load_configuration(arguments).config))
     return 0
@@ -40,12 +47,12 @@ async def _run(arguments: argparse.Namespace, config: Config) -> None:
             case "import":
                 with _archive(arguments.file) as file:
                     for image in await store.import_archive(file, arguments.name):
-                        print(_line(image))
+                        say(_line(image))
             case "list":
                 for image in store.list():
-                    print(_line(image))
+                    say(_line(image))
             case "pull":
-                print(_line(await store.pull(arguments.image)))
+                say(_line(await store.pull(arguments.image)))
             case "remove":
                 if store.find(arguments.image) is None:
                     raise NoSuchImage(f"no image {arguments.image!r} in {config.root}")
@@ -61,7 +68,8 @@ def _archive(file: Path) -> Iterator[Path]:
         yield file
         return
     with tempfile.NamedTemporaryFile(dir=COPY_DIRECTORY, prefix="podwright-import-") as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy)
+        chunks = iter(partial(sys.stdin.buffer.read, COPY_BYTES), b"")
+        write_bounded(chunks, cast(BinaryIO, copy), Limits(), what="standard input")
         copy.flush()
         yield Path(copy.name)
 

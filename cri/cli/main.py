@@ -6,11 +6,13 @@ Exit codes: 0 done, 1 it failed (the reason is on standard error), 2 wrong usage
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
 from api.errors import PodwrightError
 from cri.cli.arguments import parse
+from cri.cli.output import warn
 from host.private import PRIVATE_UMASK
 
 EXIT_FAILED = 1
@@ -44,10 +46,15 @@ def _run(arguments: argparse.Namespace) -> int:
         return EXIT_FAILED
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except Exception:
+        # A bug; its last words may be a stranger's, so they do not go to the terminal as they are.
+        for line in traceback.format_exc().splitlines():
+            warn(line)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
 
 
 def _fail(text: str) -> int:
-    print(f"podwright: {text}", file=sys.stderr)
+    warn(f"podwright: {text}")
     return EXIT_FAILED

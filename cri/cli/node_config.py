@@ -1,7 +1,6 @@
 """``podwright node-config``: the files and flags with which other tools use this node's runtime."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from api.errors import InvalidArgument
@@ -9,6 +8,7 @@ from cri.cli.arguments import load_configuration
 from cri.cli.nodeconfig import crictl, kind, kubeadm, kubelet, minikube
 from cri.cli.nodeconfig.facts import Facts, gather
 from cri.cli.nodeconfig.files import File, printed, write
+from cri.cli.output import say, say_lines, warn
 
 
 class OnlyForKubeadm(InvalidArgument):
@@ -24,14 +24,14 @@ def run(arguments: argparse.Namespace) -> int:
     """
     loaded = load_configuration(arguments)
     for warning in loaded.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        warn(f"warning: {warning}")
     made = files(arguments, gather(loaded.config, ranges=arguments.tool == "kubeadm"))
     if arguments.write is None:
-        print(printed(made), end="")
+        say_lines(printed(made))
         return 0
     directory: Path = arguments.write
     for path in write(made, directory):
-        print(path)
+        say(str(path))
     return 0
 
 

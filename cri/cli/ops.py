@@ -5,6 +5,7 @@ import json
 
 from api.errors import Unavailable
 from cri.cli.arguments import load_configuration
+from cri.cli.output import say
 
 TIMEOUT_S = 5.0
 
@@ -22,11 +23,11 @@ def run(arguments: argparse.Namespace) -> int:
     listen = load_configuration(arguments).config.api.listen
     running = _running(str(listen))
     for operation in running:
-        print(
+        say(
             f"{operation['seconds']:8.1f} s  {operation['verb']} {operation['subject']}: {operation['steps']}"
         )
     if not running:
-        print("nothing is running")
+        say("nothing is running")
     return 0
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import platform
 
+from cri.cli.output import say, say_lines
 from cri.version import VERSION
 
 
@@ -17,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
             "kernel": platform.release(),
             "machine": platform.machine(),
         }
-        print(json.dumps(versions, indent=2))
+        say_lines(json.dumps(versions, indent=2) + "\n")
     else:
-        print(f"podwright {VERSION}")
+        say(f"podwright {VERSION}")
     return 0

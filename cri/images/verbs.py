@@ -1,7 +1,5 @@
 """ImageService (api.proto): the store's images as CRI messages, and pulls."""
 
-import base64
-import binascii
 import json
 import logging
 import time
@@ -14,7 +12,12 @@ from cri.node import Node
 from cri.sandboxes.listing import CHUNK
 from storage.catalogue import Image
 from storage.overlay import ImageNotFound
-from storage.registry.auth import Credentials
+from storage.registry.auth import BadAuthFile, Credentials, decode_auth
+
+
+class ImageDamaged(FailedPrecondition):
+    """The image is here but cannot be read."""
+
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +35,14 @@ def user_fields(user: str) -> tuple[pb.Int64Value | None, str]:
     name = user.partition(":")[0]
     if not name:
         return pb.Int64Value(value=0), ""
-    if name.isdecimal():
+    if name.isascii() and name.isdecimal():
         return pb.Int64Value(value=int(name)), ""
     return None, name
 
 
 def message(image: Image) -> pb.Image:
     """The one message for an image, whatever reference it was asked by."""
-    uid, username = user_fields(image.user)
+    uid, username = (None, "") if image.fault else user_fields(image.user)
     return pb.Image(
         id=image.id,
         repo_tags=image.repo_tags,
@@ -56,18 +59,18 @@ def credentials(auth: pb.AuthConfig) -> Credentials | None:
 
     Raises:
         BadAuthConfig: ``auth`` is set and malformed.
+        BadCredentials: they cannot be sent.
     """
     username, password = auth.username, auth.password
     if auth.auth and not username:
         try:
-            username, colon, password = base64.b64decode(auth.auth, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            colon = ""
-        if not colon:
-            raise BadAuthConfig("auth.auth is not base64 of user:password")
+            username, password = decode_auth(auth.auth, "auth.auth")
+        except BadAuthFile as error:
+            raise BadAuthConfig("auth.auth is not base64 of user:password") from error
     if not (username or auth.identity_token or auth.registry_token):
         return None
-    return Credentials(username, password, auth.identity_token, auth.registry_token)
+    found = Credentials(username, password, auth.identity_token, auth.registry_token, auth.server_address)
+    return found.check("auth")
 
 
 def get(node: Node, reference: str) -> Image:
@@ -75,10 +78,13 @@ def get(node: Node, reference: str) -> Image:
 
     Raises:
         ImageNotFound: it must be pulled first.
+        ImageDamaged: it must be removed, and pulled again.
     """
     image = node.images.find(reference)
     if image is None:
         raise ImageNotFound(f"image {reference!r} is not on this node: pull it first")
+    if image.fault:
+        raise ImageDamaged(f"image {image.id} cannot be used: {image.fault}; remove it and pull it again")
     return image
 
 

@@ -54,7 +54,9 @@ async def _program(node: Node, sandbox: Sandbox) -> tuple[Path, tuple[str, ...]]
     reference = node.config.image.pause_image
     if not reference:
         return node.paths.pause_rootfs, (PROGRAM_PATH,)
-    image = node.images.find(reference) or await node.images.pull(reference)
+    image = node.images.find(reference)
+    if image is None or image.fault:
+        image = await node.images.pull(reference)
     rootfs = await node.rootfs.prepare(ContainerId(sandbox.id), image, sandbox.namespaces.get("user"))
     command = tuple(shlex.split(node.config.image.pause_command))
     return rootfs, command or (*image.config.entrypoint, *image.config.cmd)

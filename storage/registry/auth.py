@@ -6,8 +6,9 @@ Keys of "auths" are a registry or a registry with a path, and the longest that c
 
 import base64
 import binascii
-import json
+import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +16,24 @@ from typing import Any
 
 from api.errors import InvalidArgument, PodwrightError, Unimplemented
 from host.files import read_bounded
+from storage.bounded_json import BadJson, bounded_json
+
+log = logging.getLogger(__name__)
 
 _FILE_LIMIT = 1 << 20
+_LINE_ENDS = str.maketrans("", "", "\r\n")
+_VALUES = 50_000
 _HUB_LEGACY_KEYS = ("index.docker.io", "docker.io")
+_HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+_TOKEN = re.compile(r"[\x21-\x7e]*")  # what may stand in a header
 
 
 class BadAuthFile(InvalidArgument):
     """A file with credentials cannot be read as such."""
+
+
+class BadCredentials(InvalidArgument):
+    """Credentials hold what no registry can be sent."""
 
 
 class CredentialHelperUnsupported(Unimplemented):
@@ -30,12 +42,37 @@ class CredentialHelperUnsupported(Unimplemented):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a registry may ask for; secrets are kept out of ``repr``."""
+    """What a registry may ask for; secrets are kept out of ``repr``.
+
+    ``server`` is the registry that whoever gave them says they are for, "" when nothing was said.
+    """
 
     username: str = ""
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
     registry_token: str = field(default="", repr=False)
+    server: str = ""
+
+    def check(self, source: str) -> "Credentials":
+        """These, when they can be sent.
+
+        Raises:
+            BadCredentials: naming ``source``, and not what is in them.
+        """
+        texts = (self.username, self.password, self.identity_token)
+        if not _TOKEN.fullmatch(self.registry_token) or any("\0" in text for text in texts):
+            raise BadCredentials(f"{source}: credentials have characters that cannot be sent")
+        try:
+            "".join(texts).encode()
+        except UnicodeEncodeError as error:
+            raise BadCredentials(f"{source}: credentials are no UTF-8") from error
+        return self
+
+    def are_for(self, registry: str) -> bool:
+        """Whether they may go to ``registry``, by what was said of them."""
+        said = self.server.partition("://")[2] or self.server
+        host = said.partition("/")[0]
+        return not host or host == registry or {host, registry} <= _HUB_NAMES
 
     def __bool__(self) -> bool:
         return bool(self.username or self.identity_token or self.registry_token)
@@ -83,9 +120,9 @@ def lookup(paths: list[Path], registry: str, repository: str) -> Credentials | N
 def find(data: bytes, registry: str, repository: str, source: str) -> Credentials | None:
     """The credentials in one auth file's content; ``source`` names it in errors."""
     try:
-        document = json.loads(data or b"{}")
-    except ValueError as error:
-        raise BadAuthFile(f"{source}: not JSON: {error}") from error
+        document = bounded_json(data or b"{}", source, values=_VALUES)
+    except BadJson as error:
+        raise BadAuthFile(str(error)) from error
     if not isinstance(document, dict):
         raise BadAuthFile(f"{source}: not a JSON object")
     auths = _normalised(_object(document, "auths", source))
@@ -136,6 +173,17 @@ def _object(document: Mapping[str, Any], key: str, source: str) -> Mapping[str, 
 
 
 def _credentials(entry: object, key: str, source: str) -> Credentials | None:
+    """What an entry says; one that cannot be read says nothing, since public images can be had without."""
+    if entry is not None and not isinstance(entry, dict):
+        raise BadAuthFile(f"{source}: the entry of {key} is not an object")
+    try:
+        return _read(entry or {}, key, source)
+    except BadAuthFile as error:
+        log.warning("credentials are left out: %s", error)
+        return None
+
+
+def _read(entry: object, key: str, source: str) -> Credentials | None:
     if not isinstance(entry, dict):
         raise BadAuthFile(f"{source}: the entry of {key} is not an object")
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
@@ -144,14 +192,18 @@ def _credentials(entry: object, key: str, source: str) -> Credentials | None:
     found = Credentials(
         username, password, str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
     )
-    return found or None
+    return found.check(f"{source}: {key}") if found else None
 
 
 def decode_auth(text: str, source: str) -> tuple[str, str]:
-    """User and password of an ``auth`` field: base64 of ``user:password``."""
+    """User and password of an ``auth`` field: base64 of ``user:password``, in lines too, as base64(1) writes.
+
+    Raises:
+        BadAuthFile: it is something else.
+    """
     try:
-        decoded = base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+        decoded = base64.b64decode(text.translate(_LINE_ENDS), validate=True).decode()
+    except (binascii.Error, ValueError) as error:
         raise BadAuthFile(f"{source}: auth is not base64 of user:password") from error
     username, colon, password = decoded.partition(":")
     if not colon:
@@ -168,14 +220,14 @@ def examine(path: Path) -> list[str]:
         return [f"{path}: {error.strerror}"]
     except PodwrightError as error:
         return [str(error)]
-    document = json.loads(data or b"{}")
+    document = bounded_json(data or b"{}", str(path), values=_VALUES)
     troubles = [
         f"{path}: {key} uses the credential helper {helper!r}, which is not asked"
         for key, helper in _object(document, "credHelpers", str(path)).items()
     ]
     for key, entry in _object(document, "auths", str(path)).items():
         try:
-            _credentials(entry, key, str(path))
-        except BadAuthFile as error:
+            _read({} if entry is None else entry, key, str(path))
+        except InvalidArgument as error:
             troubles.append(str(error))
     return troubles

@@ -1,26 +1,29 @@
 """Small parts of HTTP that the registry client needs: bounded bodies, error bodies, proxies, TLS."""
 
-import json
 import os
+import re
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
+from storage.bounded_json import BadJson, bounded_json
 from storage.registry.proxies import Proxies
 
 HTTPS_PORT = 443
+_VALUES = 10_000
+_HOST = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9._:\[\]-]*")
 # Of OpenSSL (verify(1)): the issuer is missing, or the chain ends with one that nobody vouches for.
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 
 
-async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    """The body, or None when it is longer than ``limit``."""
+async def read_bounded(chunks: AsyncIterator[bytes], limit: int) -> bytes | None:
+    """A body, or None when it is longer than ``limit``."""
     data = bytearray()
-    async for chunk in response.content.iter_any():
+    async for chunk in chunks:
         data += chunk
         if len(data) > limit:
             return None
@@ -51,8 +54,8 @@ def _untrusted(error: aiohttp.ClientConnectorCertificateError) -> str:
 
 def json_object(data: bytes | None) -> Mapping[str, Any]:
     try:
-        document = json.loads(data or b"")
-    except ValueError:
+        document = bounded_json(data or b"", "answer", values=_VALUES)
+    except BadJson:
         return {}
     return document if isinstance(document, dict) else {}
 
@@ -75,16 +78,33 @@ def proxy_for(target: URL) -> URL | None:
     return Proxies.read(os.environ).proxy_for(target)
 
 
-def tls_context(host: str, certs_dirs: Iterable[Path], *, verify: bool) -> ssl.SSLContext:
-    """System roots plus what certs.d/<host> has (containers-certs.d(5)); blocking."""
+def tls_context(
+    host: str, certs_dirs: Iterable[Path], *, verify: bool, trusted_for: str = ""
+) -> ssl.SSLContext:
+    """System roots plus what certs.d/<host> has (containers-certs.d(5)); blocking.
+
+    The authorities of ``trusted_for``, the registry that names ``host``, count as well; its client
+    certificates do not, since they are credentials.
+    """
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     for directory in certs_dirs:
-        place = directory / host
-        for authority in sorted(place.glob("*.crt")):
-            context.load_verify_locations(authority)
-        for certificate in sorted(place.glob("*.cert")):
-            context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+        for place in _places(directory, trusted_for, host):
+            for authority in sorted(place.glob("*.crt")):
+                context.load_verify_locations(authority)
+        for place in _places(directory, host):
+            for certificate in sorted(place.glob("*.cert")):
+                context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     return context
+
+
+def has_certificates(host: str, certs_dirs: Iterable[Path]) -> bool:
+    """True when certs.d has a directory for ``host``; blocking."""
+    return any(place.is_dir() for directory in certs_dirs for place in _places(directory, host))
+
+
+def _places(directory: Path, *hosts: str) -> list[Path]:
+    """Directories of hosts; a stranger's "host" that would be another path has none."""
+    return [directory / host for host in dict.fromkeys(hosts) if _HOST.fullmatch(host)]

@@ -9,7 +9,8 @@ class ClientOptions:
     """Bounds of a conversation, in seconds and counts."""
 
     connect_timeout_s: float = 10.0
-    stall_timeout_s: float = 60.0  # without a byte; 0: no bound
+    stall_timeout_s: float = 60.0  # without a byte, and for the head of an answer; 0: no bound
+    minimum_rate: float = 1024.0  # bytes a second, over stall_timeout_s of waiting; 0: no bound
     attempts: int = 5  # without progress between them
     backoff_s: float = 0.25  # of the first retry; doubled each time, and randomised
     backoff_limit_s: float = 10.0

@@ -183,10 +183,24 @@ class Registries:
         ]
         return [*found, _source(rule, rule.location, reference, rule.insecure, is_mirror=False)]
 
+    def is_insecure(self, host: str) -> bool:
+        """Whether host[:port] is listed as one that may be spoken to without TLS, or unverified."""
+        if host in self.insecure:
+            return True
+        rules = [(rule.location or rule.prefix, rule.insecure) for rule in self.rules]
+        mirrors = [(mirror.location, mirror.insecure) for rule in self.rules for mirror in rule.mirrors]
+        return any(insecure and _is_at(location, host) for location, insecure in (*rules, *mirrors))
+
     def rule_for(self, reference: Reference) -> RegistryRule | None:
         """The rule with the longest prefix that covers the reference."""
         matching = [rule for rule in self.rules if _match_length(rule.prefix, reference)]
         return max(matching, key=lambda rule: _match_length(rule.prefix, reference), default=None)
+
+
+def _is_at(location: str, host: str) -> bool:
+    if location.startswith("*."):
+        return host.partition(":")[0].endswith(location[1:])
+    return location.partition("/")[0] == host
 
 
 def _match_length(prefix: str, reference: Reference) -> int:

@@ -42,6 +42,8 @@ def unpack(descriptor: int, directory: Path, limits: Limits) -> dict[str, Any]:
             tree.write(Reader(Source(chunks), limits))
         except LayerFault as caught:
             fault = caught
+        except MemoryError:
+            fault = LayerFault(Kind.TOO_LARGE, "more memory than a layer may take")
         result = {
             "disk_bytes": tree.disk_bytes,
             "inodes": tree.inodes,

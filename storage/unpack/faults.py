@@ -36,7 +36,10 @@ class Limits:
     name_bytes: int = 4095  # PATH_MAX without its zero byte
     name_parts: int = 256
     header_bytes: int = 1 << 20  # of one pax header or GNU long name, and of all global headers together
+    extension_bytes: int = 1 << 30  # of all pax headers and GNU long names together
+    records: int = 4096  # of one pax header
     directory_bytes: int = 64 << 20  # of the names of directories, which are kept until the end
     implied_bytes: int = 8 << 20  # of the report of directories that no entry described
     ratio: int = 2000  # uncompressed to compressed; gzip itself cannot pass 1032
     ratio_floor_bytes: int = 256 << 20  # the ratio is looked at above this size only
+    reserve_bytes: int = 1 << 30  # left free on the disk, or a twentieth of it if that is less

@@ -1,7 +1,8 @@
 """A tar reader for image layers: ustar, pax (global headers too) and GNU long names (POSIX.1-2001, tar(5)).
 
-It makes ``Entry`` values out of an iterator of byte chunks and touches no file system. Sparse files are
-refused: no image builder writes them and half a support would corrupt silently.
+It makes ``Entry`` values out of an iterator of byte chunks and touches no file system. What is in an entry
+can be given to the kernel: names and links without zero bytes, owners of 32 bits, times of 64. Sparse files
+are refused: no image builder writes them and half a support would corrupt silently.
 """
 
 import os
@@ -14,6 +15,11 @@ from storage.unpack.faults import Kind, LayerFault, Limits
 BLOCK = 512
 _ZERO_BLOCK = bytes(BLOCK)
 _NANOSECONDS = 10**9
+_LARGEST_ID = (1 << 32) - 2  # to chown, the last one means "leave it"
+_LARGEST = (1 << 63) - 1
+_HEADERS_PER_ENTRY = 4  # a pax header, a long name and a long link may come before each
+_XATTR_NAME_BYTES = 255
+_XATTR_BYTES = 64 << 10
 
 
 class Type(IntEnum):
@@ -133,8 +139,24 @@ def parse_number(field: bytes) -> int:
         raise LayerFault(Kind.CORRUPT, f"bad number {digits!r} in a header") from error
 
 
-def parse_pax(data: bytes) -> dict[bytes, bytes]:
-    """The records of a pax header, ``LENGTH KEY=VALUE\\n`` each; the length counts itself."""
+def is_header(block: bytes) -> bool:
+    """Whether this is a header block: its checksum says so."""
+    try:
+        return len(block) == BLOCK and parse_number(block[148:156]) == _checksum(block)
+    except LayerFault:
+        return False
+
+
+def _checksum(header: bytes) -> int:
+    return sum(header) - sum(header[148:156]) + 8 * ord(" ")
+
+
+def parse_pax(data: bytes, limit: int = 4096) -> dict[bytes, bytes]:
+    """The records of a pax header, ``LENGTH KEY=VALUE\\n`` each; the length counts itself.
+
+    Raises:
+        LayerFault: it is malformed, or has more than ``limit`` records.
+    """
     records: dict[bytes, bytes] = {}
     position = 0
     while position < len(data):
@@ -145,6 +167,8 @@ def parse_pax(data: bytes) -> dict[bytes, bytes]:
         if end <= blank or end > len(data) or data[end - 1 : end] != b"\n" or not equals or not key:
             raise LayerFault(Kind.CORRUPT, "malformed pax header")
         records[key] = value
+        if len(records) > limit:
+            raise LayerFault(Kind.TOO_LARGE, f"a pax header of more than {limit} records")
         position = end
     return records
 
@@ -154,10 +178,17 @@ def parse_time(text: bytes) -> int:
     whole, _, fraction = text.partition(b".")
     negative = whole.startswith(b"-")
     digits = whole[1:] if negative else whole
-    if not digits.isdigit() or (fraction and not fraction.isdigit()):
-        raise LayerFault(Kind.CORRUPT, f"bad time {text!r} in a pax header")
+    if not digits.isdigit() or len(digits) > 20 or (fraction and not fraction.isdigit()):
+        raise LayerFault(Kind.CORRUPT, f"bad time {text[:40]!r} in a pax header")
     value = int(digits) * _NANOSECONDS + int((fraction + b"000000000")[:9])
-    return -value if negative else value
+    return _bounded_time(-value if negative else value)
+
+
+def _bounded_time(time_ns: int) -> int:
+    """A time beyond 64 bits of nanoseconds is the epoch, as containerd has it; one of seconds is no time."""
+    if abs(time_ns) > _LARGEST * _NANOSECONDS:
+        raise LayerFault(Kind.CORRUPT, "a time of more than 64 bits")
+    return time_ns if abs(time_ns) <= _LARGEST else 0
 
 
 def _decimal(records: Mapping[bytes, bytes], key: bytes, default: int) -> int:
@@ -181,6 +212,8 @@ class Reader:
         self._limits = limits
         self._global: dict[bytes, bytes] = {}
         self._global_bytes = 0
+        self._headers = 0
+        self._extension_bytes = 0
         self._left = 0
         self._padding = 0
         self._name = b""
@@ -221,7 +254,7 @@ class Reader:
             flag = header[156]
             size = parse_number(header[124:136])
             if flag == _PAX:
-                records = parse_pax(self._extension(size))
+                records = parse_pax(self._extension(size), self._limits.records)
             elif flag == _PAX_GLOBAL:
                 self._extend_global(self._extension(size))
             elif flag == _LONG_NAME:
@@ -229,7 +262,13 @@ class Reader:
             elif flag == _LONG_LINK:
                 long_link = self._extension(size).rstrip(b"\0")
             else:
-                return self._entry(header, self._global | records, long_name, long_link)
+                records = self._global | records
+                name = records.get(b"path") or long_name or _short_name(header)
+                try:
+                    return self._entry(header, records, name, long_link)
+                except LayerFault as fault:
+                    fault.entry = name[:200].decode(errors="replace")
+                    raise
         return None
 
     def _extend_global(self, data: bytes) -> None:
@@ -237,7 +276,7 @@ class Reader:
         self._global_bytes += len(data)
         if self._global_bytes > self._limits.header_bytes:
             raise LayerFault(Kind.TOO_LARGE, f"global headers of {self._global_bytes} bytes")
-        self._global |= parse_pax(data)
+        self._global |= parse_pax(data, self._limits.records)
 
     def _header(self) -> bytes | None:
         """The next header block; None at the end of the archive, with or without its two zero blocks."""
@@ -251,8 +290,10 @@ class Reader:
             return None
         if len(header) < BLOCK:
             raise self._truncated()
-        checksum = header[148:156]
-        if parse_number(checksum) != sum(header) - sum(checksum) + 8 * ord(" "):
+        self._headers += 1
+        if self._headers > self._limits.entries * _HEADERS_PER_ENTRY:
+            raise LayerFault(Kind.TOO_LARGE, f"more than {self._headers - 1} headers")
+        if parse_number(header[148:156]) != _checksum(header):
             after = f" after {self._name.decode(errors='replace')!r}" if self._name else ""
             raise LayerFault(Kind.CORRUPT, f"bad header checksum{after}")
         return header
@@ -260,40 +301,48 @@ class Reader:
     def _extension(self, size: int) -> bytes:
         if not 0 <= size <= self._limits.header_bytes:
             raise LayerFault(Kind.TOO_LARGE, f"an extended header of {size} bytes")
+        self._extension_bytes += size
+        if self._extension_bytes > self._limits.extension_bytes:
+            raise LayerFault(Kind.TOO_LARGE, f"extended headers of {self._extension_bytes} bytes together")
         data = self._source.read(size)
         if len(data) < size:
             raise self._truncated()
         self._pass_over(-size % BLOCK)
         return data
 
-    def _entry(
-        self, header: bytes, records: Mapping[bytes, bytes], long_name: bytes, long_link: bytes
-    ) -> Entry:
-        name = records.get(b"path") or long_name or _short_name(header)
-        shown = name[:200].decode(errors="replace")
+    def _entry(self, header: bytes, records: Mapping[bytes, bytes], name: bytes, long_link: bytes) -> Entry:
         if len(name) > self._limits.name_bytes:
-            raise LayerFault(Kind.TOO_LARGE, f"a name of {len(name)} bytes", shown)
+            raise LayerFault(Kind.TOO_LARGE, f"a name of {len(name)} bytes")
         flag = header[156]
         if flag == _GNU_SPARSE or any(key.startswith(b"GNU.sparse.") for key in records):
-            raise LayerFault(Kind.UNSUPPORTED, "sparse files in layers are not supported", shown)
+            raise LayerFault(Kind.UNSUPPORTED, "sparse files in layers are not supported")
         kind = _TYPES.get(flag)
         if kind is None:
-            raise LayerFault(Kind.UNSUPPORTED, f"unknown entry type {chr(flag)!r}", shown)
+            raise LayerFault(Kind.UNSUPPORTED, f"unknown entry type {chr(flag)!r}")
         size = _decimal(records, b"size", parse_number(header[124:136]))
-        if size < 0:
-            raise LayerFault(Kind.CORRUPT, f"negative size {size}", shown)
+        if not 0 <= size <= _LARGEST:
+            raise LayerFault(Kind.CORRUPT, f"bad size {size}")
+        uid = _decimal(records, b"uid", parse_number(header[108:116]))
+        gid = _decimal(records, b"gid", parse_number(header[116:124]))
+        if not (0 <= uid <= _LARGEST_ID and 0 <= gid <= _LARGEST_ID):
+            raise LayerFault(Kind.CORRUPT, f"owner {uid}:{gid} is none that a file can have")
+        link = records.get(b"linkpath") or long_link or header[157:257].split(b"\0", 1)[0]
+        if b"\0" in link:
+            raise LayerFault(Kind.HOSTILE, f"zero byte in a link to {link[:200]!r}")
+        if len(link) > self._limits.name_bytes:
+            raise LayerFault(Kind.CORRUPT, f"a link of {len(link)} bytes")
         if flag == 0 and name.endswith(b"/"):
             kind = Type.DIRECTORY  # how tar said it before there was a type for it
         mtime = records.get(b"mtime")
         return Entry(
             name=name,
             type=kind,
-            link=records.get(b"linkpath") or long_link or header[157:257].split(b"\0", 1)[0],
+            link=link,
             mode=parse_number(header[100:108]) & 0o7777,
-            uid=_decimal(records, b"uid", parse_number(header[108:116])),
-            gid=_decimal(records, b"gid", parse_number(header[116:124])),
+            uid=uid,
+            gid=gid,
             size=size if kind is Type.FILE else 0,  # the others have no content, whatever the field says
-            mtime_ns=parse_time(mtime) if mtime else parse_number(header[136:148]) * _NANOSECONDS,
+            mtime_ns=parse_time(mtime) if mtime else _header_time(header[136:148]),
             xattrs=_xattrs(records) if records else (),
         )
 
@@ -305,8 +354,18 @@ def _short_name(header: bytes) -> bytes:
     return name
 
 
+def _header_time(field: bytes) -> int:
+    time_ns = parse_number(field) * _NANOSECONDS
+    return time_ns if 0 <= time_ns <= _LARGEST else _bounded_time(time_ns)
+
+
 def _xattrs(records: Mapping[bytes, bytes]) -> tuple[tuple[str, bytes], ...]:
     prefix = b"SCHILY.xattr."
-    return tuple(
-        (os.fsdecode(key[len(prefix) :]), value) for key, value in records.items() if key.startswith(prefix)
-    )
+    found = []
+    for key, value in records.items():
+        if key.startswith(prefix):
+            name = key[len(prefix) :]
+            if b"\0" in name or not 0 < len(name) <= _XATTR_NAME_BYTES or len(value) > _XATTR_BYTES:
+                raise LayerFault(Kind.HOSTILE, f"attribute {name[:40]!r} is none that a file can have")
+            found.append((os.fsdecode(name), value))
+    return tuple(found)

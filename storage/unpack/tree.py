@@ -26,28 +26,50 @@ _OPEN_PARENTS = 128
 _IMPLIED_MODE = 0o755
 _BLOCK = 4096
 _OBJECT_BYTES = 64
+_CHECK_BYTES = 64 << 20  # written between two looks at the free space
+_FEW_INODES = 1000
+_REPLACED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
-# Attributes that would speak to overlayfs itself: an image must not redirect or hide by them.
+# Attributes that speak to overlayfs itself: an image must not redirect or hide by them. Images that were
+# committed from an overlay have them; the peers leave them out or set them without effect.
 _OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
+# Labels of another machine. All others are set, security.ima and security.evm too, as the peers do: a node
+# that appraises needs an image's signatures. A kernel that does not take one has no use for it.
+_FOREIGN_XATTRS = ("security.selinux", "trusted.", *_OVERLAY_XATTRS)
+_REFUSALS = frozenset({errno.EOPNOTSUPP, errno.EPERM})
+_INTEGRITY_XATTRS = frozenset({"security.ima", "security.evm"})
 
 
 def split_name(name: bytes) -> tuple[bytes, bytes]:
     """The parent directory ("" for the top) and the last part of a name; ("", "") is the root itself.
 
-    Absolute names are below the root, too: ko and kaniko write them.
+    Absolute names are below the root, too: ko and kaniko write them. A ``..`` takes the part before it away,
+    whatever that is on disk.
 
     Raises:
-        LayerFault: the name has a ``..`` part or passes through a whiteout marker.
+        LayerFault: a ``..`` leads out of the root, or the name passes through a whiteout marker.
     """
     shown = name.decode(errors="replace")
     if b"\0" in name:
         raise LayerFault(Kind.HOSTILE, "zero byte in a path", shown)
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if b".." in parts:
-        raise LayerFault(Kind.HOSTILE, "path leads out of the layer by '..'", shown)
+        parts = _without_parents(parts, shown)
     if any(part.startswith(_WHITEOUT) for part in parts[:-1]):
         raise LayerFault(Kind.HOSTILE, "path below a whiteout marker", shown)
     return b"/".join(parts[:-1]), parts[-1] if parts else b""
+
+
+def _without_parents(parts: list[bytes], shown: str) -> list[bytes]:
+    kept: list[bytes] = []
+    for part in parts:
+        if part != b"..":
+            kept.append(part)
+        elif kept:
+            kept.pop()
+        else:
+            raise LayerFault(Kind.HOSTILE, "path leads out of the layer by '..'", shown)
+    return kept
 
 
 class Tree:
@@ -60,11 +82,13 @@ class Tree:
         self.inodes = 0
         self.skipped_xattrs = 0
         self.skipped_devices = 0
+        self._devices: set[bytes] = set()  # skipped, and so are links to them
         self._parents: OrderedDict[bytes, int] = OrderedDict()
         self._times: dict[bytes, int] = {}
-        self._times_bytes = 0
+        self._kept_bytes = 0
         self._implied: set[bytes] = set()
         self._implied_bytes = 0
+        self._unchecked_bytes = _CHECK_BYTES
 
     def __enter__(self) -> "Tree":
         return self
@@ -84,14 +108,17 @@ class Tree:
         Raises:
             LayerFault: naming the entry.
         """
-        for entry in reader:
-            try:
+        entry: Entry | None = None
+        try:
+            for entry in reader:
                 self._write_entry(entry, reader)
-            except OSError as error:
-                kind = Kind.DISK if error.errno in _DISK_FAULTS else Kind.CORRUPT
-                text = f"{error.strerror}"
-                raise LayerFault(kind, text, entry.name.decode(errors="replace")) from error
-        self._finish()
+            self._finish()
+        except OSError as error:
+            kind = Kind.DISK if error.errno in _DISK_FAULTS else Kind.CORRUPT
+            raise LayerFault(kind, f"{error.strerror}", _shown(entry) if entry else "") from error
+        except (ValueError, OverflowError) as error:  # what Python refuses to pass to the kernel
+            shown = _shown(entry) if entry else ""
+            raise LayerFault(Kind.CORRUPT, f"cannot be made: {error}", shown) from error
 
     def _write_entry(self, entry: Entry, reader: Reader) -> None:
         directory, name = split_name(entry.name)
@@ -115,7 +142,13 @@ class Tree:
         elif entry.type is Type.FIFO:
             self._fifo(parent, name, entry)
         else:
-            self.skipped_devices += 1  # a container gets its /dev from the runtime
+            self._skip_device(directory, name, entry)  # a container gets its /dev from the runtime
+
+    def _skip_device(self, directory: bytes, name: bytes, entry: Entry) -> None:
+        self.skipped_devices += 1
+        path = directory + b"/" + name
+        self._devices.add(path)
+        self._keep_bytes(len(path), entry)
 
     # -- parents -------------------------------------------------------------------------------
 
@@ -179,6 +212,7 @@ class Tree:
             descriptor = os.open(name, _CREATE, entry.mode, dir_fd=parent)
         try:
             if entry.size:
+                self._spend(entry.size)
                 reader.copy_content(descriptor)
             # root's files too: a directory with the set-group-ID bit gives its group to what is made in it.
             # Changing the owner clears set-id bits and file capabilities: they come after it.
@@ -218,10 +252,14 @@ class Tree:
 
     def _touch_later(self, path: bytes, entry: Entry) -> None:
         if path not in self._times:
-            self._times_bytes += len(path)
-            if self._times_bytes > self._limits.directory_bytes:
-                raise _too_large(entry, f"names of directories of {self._times_bytes} bytes")
+            self._keep_bytes(len(path), entry)
         self._times[path] = entry.mtime_ns
+
+    def _keep_bytes(self, size: int, entry: Entry) -> None:
+        """Count a name that is kept until the end."""
+        self._kept_bytes += size
+        if self._kept_bytes > self._limits.directory_bytes:
+            raise _too_large(entry, f"names of directories of {self._kept_bytes} bytes")
 
     def _describe_root(self, entry: Entry) -> None:
         self._describe(self.root, entry)
@@ -250,6 +288,9 @@ class Tree:
             raise _hostile(entry, f"hard link to {entry.link!r}: {fault.text}") from fault
         if not target or target.startswith(_WHITEOUT):
             raise _hostile(entry, f"hard link to {entry.link!r}")
+        if target_directory + b"/" + target in self._devices:
+            self._skip_device(directory, name, entry)
+            return
         source = self._open_directory(target_directory) if target_directory else os.dup(self.root)
         try:
             self._link(source, target, directory, name, entry)
@@ -322,15 +363,13 @@ class Tree:
 
     def _set_xattrs(self, descriptor: int, entry: Entry) -> None:
         for key, value in entry.xattrs:
-            if key.startswith(_OVERLAY_XATTRS):
-                raise _hostile(entry, f"attribute {key} is overlayfs's own")
-            if key.startswith(("security.selinux", "trusted.")):
-                self.skipped_xattrs += 1  # labels of another machine
+            if key.startswith(_FOREIGN_XATTRS):
+                self.skipped_xattrs += 1
                 continue
             try:
                 os.setxattr(descriptor, key, value)
             except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EPERM):
+                if error.errno not in _REFUSALS and key not in _INTEGRITY_XATTRS:
                     raise
                 self.skipped_xattrs += 1
 
@@ -339,16 +378,35 @@ class Tree:
         if self.inodes > self._limits.entries:
             raise LayerFault(Kind.TOO_LARGE, f"more than {self._limits.entries} files and directories")
         self.disk_bytes += (size + _BLOCK - 1) // _BLOCK * _BLOCK or _BLOCK
+        if not size:
+            self._spend(_BLOCK)
+
+    def _spend(self, size: int) -> None:
+        """Before ``size`` bytes are written: look now and then whether the disk keeps its reserve."""
+        self._unchecked_bytes -= size
+        if self._unchecked_bytes >= 0:
+            return
+        self._unchecked_bytes = _CHECK_BYTES
+        found = os.fstatvfs(self.root)
+        reserve = min(self._limits.reserve_bytes, found.f_blocks * found.f_frsize // 20)
+        if found.f_bavail * found.f_frsize - size < reserve:
+            raise LayerFault(Kind.DISK, f"No space left on device: {reserve} bytes of it are kept free")
+        if found.f_files and found.f_favail < _FEW_INODES:
+            raise LayerFault(Kind.DISK, f"No inodes left on device: {_FEW_INODES} of them are kept free")
 
     def _finish(self) -> None:
         """Set the times of directories, which every entry below them had touched."""
         for path, time in reversed(self._times.items()):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # replaced by a later entry
+            try:
                 descriptor = self._open_directory(path)
-                try:
-                    os.utime(descriptor, ns=(time, time))
-                finally:
-                    os.close(descriptor)
+            except OSError as error:
+                if error.errno in _REPLACED:  # by a later entry
+                    continue
+                raise
+            try:
+                os.utime(descriptor, ns=(time, time))
+            finally:
+                os.close(descriptor)
 
 
 def _make_directory(name: bytes, parent: int) -> bool:

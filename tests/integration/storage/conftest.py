@@ -1,9 +1,10 @@
 """A registry, a store that finds it by its host and as registry.test, and the count of what a store holds."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,12 @@ def open_store(tmp_path: Path) -> Iterator[OpenStore]:
 
     @contextlib.asynccontextmanager
     async def opened(
-        host: str, *, limits: Limits | None = None, auth_file: Path | None = None
+        host: str,
+        *,
+        limits: Limits | None = None,
+        auth_file: Path | None = None,
+        insecure: Sequence[str] = (),
+        **more: Any,
     ) -> AsyncIterator[Images]:
         conf = tmp_path / "registries.conf"
         conf.write_text(
@@ -43,6 +49,8 @@ def open_store(tmp_path: Path) -> Iterator[OpenStore]:
             auth_files=[auth_file] if auth_file else [],
             limits=limits or Limits(),
             client=ClientOptions(backoff_s=0.01, stall_timeout_s=20),
+            insecure_registries=insecure,
+            **more,
         )
         store = await Images.open(tmp_path / "store", options)
         try:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from api.errors import InvalidArgument
 from storage.digest import DigestMismatch
 from storage.images import Images
 from storage.importer import BadArchive
+from storage.scratch import TooMuchData
 from tests.integration.storage.conftest import OpenStore, contents
 from tests.integration.storage.support import (
     OCI_MANIFEST,
@@ -134,3 +136,66 @@ async def test_a_docker_archive_may_leave_out_a_file(store: Images, tmp_path: Pa
                 target.addfile(member, source.extractfile(member))
     with pytest.raises(BadArchive, match=r"there is no file '0/layer\.tar'"):
         await store.import_archive(kept)
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        gzip.compress(bytes(100 << 20)),
+        gzip.compress(tar_bytes([Member("manifest.json", b"[]")]) + bytes(100 << 20)),
+        gzip.compress(b"no tar at all"),
+        b"\x1f\x8b\x08\x00garbage",
+    ],
+    ids=["zeros", "a tar and zeros", "text", "garbage"],
+)
+async def test_a_compressed_archive_that_is_none_fills_no_disk(
+    store: Images, tmp_path: Path, archive: bytes
+) -> None:
+    path = tmp_path / "archive.tar.gz"
+    path.write_bytes(archive)
+    before = contents(store)
+    with pytest.raises((BadArchive, TooMuchData)):
+        await store.import_archive(path)
+    assert contents(store) == before
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"[" * 100_000,
+        b'[{"Config": "c\\u0000", "Layers": [], "RepoTags": ["a:1"]}]',
+        b'[{"Config": "../../../etc/passwd", "Layers": ["x"]}]',
+        b'[{"Config": 5, "Layers": 5}]',
+        b'[{"Config": "manifest.json", "RepoTags": [5]}]',
+        b"[" + b",".join([b"{}"] * 2000) + b"]",
+        b"null",
+        b'{"a": NaN}',
+    ],
+)
+@pytest.mark.parametrize("kind", ["tar", "directory"])
+async def test_an_archives_documents_are_a_strangers(
+    store: Images, tmp_path: Path, document: bytes, kind: str
+) -> None:
+    path = tmp_path / "archive"
+    if kind == "tar":
+        path.write_bytes(tar_bytes([Member("manifest.json", document)]))
+    else:
+        path.mkdir()
+        (path / "manifest.json").write_bytes(document)
+    with pytest.raises(InvalidArgument):
+        await store.import_archive(path)
+
+
+@pytest.mark.parametrize("annotations", [5, [], {"org.opencontainers.image.ref.name": ["x"]}, {"a": None}])
+async def test_annotations_of_an_index_may_be_anything(
+    store: Images, tmp_path: Path, annotations: object
+) -> None:
+    image = build_image([tar_bytes([Member("f", b"x")])])
+    files = oci_files(image, {})
+    index = json.loads(files["index.json"])
+    index["manifests"][0]["annotations"] = annotations
+    files["index.json"] = json.dumps(index).encode()
+    path = tmp_path / "layout.tar"
+    path.write_bytes(tar_bytes([Member(name, data) for name, data in files.items()]))
+    [imported] = await store.import_archive(path, "a.test/b:1")
+    assert imported.id == sha256(image.config)

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import stat
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -16,13 +17,22 @@ import zstandard
 from api.errors import NotFound
 from storage.digest import DigestMismatch
 from storage.images import Images
+from storage.manifest import BadManifest, this_platform
 from storage.registry.auth import Credentials
-from storage.registry.errors import ManifestUnknown, RegistryUnavailable, Unauthorized
+from storage.registry.errors import ManifestUnknown, RegistryUnavailable, Unauthorized, UnexpectedAnswer
 from storage.unpack.faults import Limits
-from storage.unpacker import CorruptLayer, HostileLayer, LayerTooLarge, TruncatedLayer, UnpackFailed
+from storage.unpacker import (
+    CorruptLayer,
+    HostileLayer,
+    LayerTooLarge,
+    StorageFull,
+    TruncatedLayer,
+    UnpackFailed,
+)
 from tests.integration.storage.conftest import OpenStore, contents
 from tests.integration.storage.support import (
     OCI_INDEX,
+    OCI_MANIFEST,
     BuiltImage,
     Member,
     Registry,
@@ -209,8 +219,123 @@ HOSTILE = {
     "hard link outside": [Member("a", kind=tarfile.LNKTYPE, link="../../../../etc/passwd")],
     "whiteout of the parent": [Member(".wh...")],
     "whiteout of itself": [Member("d/.wh..")],
-    "overlay attribute": [Member("a", b"x", pax={"SCHILY.xattr.trusted.overlay.redirect": "/etc"})],
 }
+
+
+# What is in order by itself and cannot be made: the fault is the entry's, never ours.
+ODD: dict[str, list[Member]] = {
+    "link with a zero byte": [Member("a", kind=tarfile.SYMTYPE, pax={"linkpath": "x\0y"})],
+    "hard link with a zero byte": [Member("a", kind=tarfile.LNKTYPE, pax={"linkpath": "x\0y"})],
+    "name with a zero byte": [Member("a", b"x", pax={"path": "x\0y"})],
+    "attribute with a zero byte": [Member("a", b"x", pax={"SCHILY.xattr.user.a\0": "y"})],
+    "attribute without a name": [Member("a", b"x", pax={"SCHILY.xattr.user.": "y"})],
+    "owner beyond 32 bits": [Member("a", b"x", pax={"uid": str(1 << 32)})],
+    "owner beyond 64 bits": [Member("a", b"x", pax={"gid": str(10**19)})],
+    "time beyond 64 bits": [Member("a", b"x", pax={"mtime": "1" * 20})],
+    "component too long": [Member("n" * 300, b"x")],
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_an_entry_that_cannot_be_made_is_named_and_leaves_nothing(
+    name: str, registry: Registry, open_store: OpenStore
+) -> None:
+    image = build_image([tar_bytes([Member("first", b"1"), *ODD[name]])], label=name)
+    repository = f"odd/{name.replace(' ', '-')}"
+    registry.push(repository, "v1", image)
+    async with open_store(registry.host) as store:
+        before = contents(store)
+        with pytest.raises((CorruptLayer, HostileLayer)) as caught:
+            await store.pull(f"registry.test/{repository}:v1")
+        assert caught.value.entry
+        assert contents(store) == before
+
+
+async def test_a_directory_that_becomes_a_loop_of_links_has_no_time_to_be_set(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    members = [
+        Member("d", kind=tarfile.DIRTYPE),
+        Member("e", kind=tarfile.DIRTYPE),
+        Member("e/f", kind=tarfile.DIRTYPE),
+        Member("d", kind=tarfile.SYMTYPE, link="d"),
+        Member("e", kind=tarfile.SYMTYPE, link="d"),
+        Member("z", b"x"),
+    ]
+    registry.push("odd/loop", "v1", build_image([tar_bytes(members)]))
+    async with open_store(registry.host) as store:
+        image = await store.pull("registry.test/odd/loop:v1")
+        tree = store.layers.tree(image.layers[0])
+        assert {path.name: path.is_symlink() for path in tree.iterdir()} == {"d": True, "e": True, "z": False}
+
+
+async def test_a_layer_leaves_the_disk_its_reserve(
+    registry: Registry, open_store: OpenStore, tmp_path: Path
+) -> None:
+    data = bytes(80 << 20)
+    registry.push("team/reserve", "v1", build_image([tar_bytes([Member("zeros", data)])]))
+    place = tmp_path / "store"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=84m,mode=0700", "reserve", str(place)]
+    await asyncio.to_thread(subprocess.run, mount, check=True)
+    async with open_store(registry.host) as store:
+        before = contents(store)
+        with pytest.raises(StorageFull, match="kept free"):
+            await store.pull("registry.test/team/reserve:v1")
+        assert contents(store) == before
+    async with open_store(registry.host, limits=Limits(reserve_bytes=0)) as store:
+        assert (await store.pull("registry.test/team/reserve:v1")).size_bytes > len(data)
+
+
+async def test_a_slow_registry_holds_up_its_own_layers_only(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    """Every place of the slow one is taken, by layers of which a byte comes now and then."""
+    registry.push("team/honest", "v1", build_image([tar_bytes([Member("h", b"h")])]))
+    layers = [tar_bytes([Member(f"slow{index}", b"x")]) for index in range(3)]
+    images = [build_image([layers[index]], label=f"slow{index}") for index in range(3)]
+    asked = 0
+
+    async def settle(_: aiohttp.web.Request) -> aiohttp.web.Response:
+        return aiohttp.web.Response()
+
+    async def slow(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        nonlocal asked
+        reference = request.path.rpartition("/")[2]
+        if "/manifests/" in request.path:
+            return aiohttp.web.Response(body=images[int(reference)].manifest)
+        for image in images:
+            if reference == sha256(image.config):
+                return aiohttp.web.Response(body=image.config)
+        asked += 1
+        response = aiohttp.web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"\x1f")
+                await asyncio.sleep(0.01)
+        except ConnectionError:
+            return response
+
+    application = aiohttp.web.Application()
+    application.router.add_get("/v2/", settle)
+    application.router.add_get("/v2/{rest:.+}", slow)
+    runner = aiohttp.web.AppRunner(application)
+    await runner.setup()
+    await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+    host = f"127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        async with open_store(registry.host, insecure=[host], parallel_layers=2, total_layers=3) as store:
+            pulls = [asyncio.create_task(store.pull(f"{host}/a:{index}")) for index in range(3)]
+            while asked < 2:
+                await asyncio.sleep(0.01)
+            await store.pull("registry.test/team/honest:v1")
+            assert asked == 2, "the third waits for a place of its registry"
+            for pull in pulls:
+                pull.cancel()
+            await asyncio.gather(*pulls, return_exceptions=True)
+    finally:
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -227,6 +352,37 @@ async def test_a_hostile_layer_is_refused_by_name_and_leaves_nothing(
             await store.pull(f"registry.test/{repository}:v1")
         assert caught.value.entry == HOSTILE[name][0].name
         assert contents(store) == before
+
+
+async def test_attributes_of_overlayfs_itself_are_passed_over(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    """Images that were committed from an overlay have them, and the peers pull those."""
+    names = (
+        "trusted.overlay.redirect",
+        "trusted.overlay.opaque",
+        "user.overlay.origin",
+        "user.overlay.impure",
+    )
+    pax = {f"SCHILY.xattr.{name}": "y" for name in names}
+    members = [Member("d", kind=tarfile.DIRTYPE, pax=pax), Member("d/f", b"x", pax=pax)]
+    registry.push("team/overlay", "v1", build_image([tar_bytes(members)]))
+    async with open_store(registry.host) as store:
+        image = await store.pull("registry.test/team/overlay:v1")
+        tree = store.layers.tree(image.layers[0])
+        assert [os.listxattr(tree / name) for name in ("d", "d/f")] == [[], []]
+
+
+async def test_signatures_of_integrity_are_set_where_the_kernel_takes_them_and_never_fail_a_pull(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    """As containers/storage and containerd do; what a kernel thinks of them is its own affair."""
+    pax = {"SCHILY.xattr.security.ima": "\x01hash", "SCHILY.xattr.security.evm": "\x02x"}
+    members = [Member("f", b"x", pax=pax), Member("d", kind=tarfile.DIRTYPE, pax=pax)]
+    registry.push("team/ima", "v1", build_image([tar_bytes(members)]))
+    async with open_store(registry.host) as store:
+        image = await store.pull("registry.test/team/ima:v1")
+        assert (store.layers.tree(image.layers[0]) / "f").read_bytes() == b"x"
 
 
 async def test_absolute_names_are_below_the_root_of_the_layer(
@@ -267,6 +423,41 @@ async def test_device_nodes_of_a_layer_are_not_made(
         assert sorted(str(path.relative_to(tree)) for path in tree.rglob("*")) == ["dev", "file"]
     [told] = [record.getMessage() for record in caplog.records if "device nodes" in record.getMessage()]
     assert told.endswith("count=2")
+
+
+async def test_links_to_device_nodes_are_passed_over_with_them(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    members = [
+        Member("dev/sda", kind=tarfile.BLKTYPE),
+        Member("dev/one", kind=tarfile.LNKTYPE, link="dev/sda"),
+        Member("two", kind=tarfile.LNKTYPE, link="dev/one"),
+        Member("u/v/../w", b"x"),
+    ]
+    registry.push("team/linked-devices", "v1", build_image([tar_bytes(members)]))
+    async with open_store(registry.host) as store:
+        image = await store.pull("registry.test/team/linked-devices:v1")
+        tree = store.layers.tree(image.layers[0])
+        assert sorted(str(path.relative_to(tree)) for path in tree.rglob("*")) == ["dev", "u", "u/w"]
+
+
+async def test_an_index_in_an_index_is_followed_a_few_levels(
+    registry: Registry, open_store: OpenStore
+) -> None:
+    image = build_image([tar_bytes([Member("n", b"nested")])])
+    registry.push("team/nested", "v1", image)
+    document, platform = image.manifest, {"os": "linux", "architecture": this_platform().architecture}
+    media_type = OCI_MANIFEST
+    for level in range(1, 6):
+        entry = {**descriptor(media_type, document), "platform": platform}
+        document = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}).encode()
+        media_type = OCI_INDEX
+        registry.put_manifest("team/nested", f"level{level}", document, OCI_INDEX)
+    async with open_store(registry.host) as store:
+        for level in (1, 2, 3):
+            assert (await store.pull(f"registry.test/team/nested:level{level}")).id == sha256(image.config)
+        with pytest.raises(BadManifest, match="inside one another"):
+            await store.pull("registry.test/team/nested:level5")
 
 
 async def test_links_cannot_carry_a_file_out_of_the_layer(
@@ -520,8 +711,14 @@ async def test_a_token_is_fetched_and_not_sent_to_where_a_redirect_leads(open_st
     seen: list[str] = []
     runner = await token_registry(image, seen)
     try:
-        host = f"127.0.0.1:{runner.addresses[0][1]}"
+        port = runner.addresses[0][1]
+        host, elsewhere = f"127.0.0.1:{port}", f"localhost:{port}"
         async with open_store(host) as store:
+            # Being listed as insecure is the registry's alone, not that of where it points.
+            with pytest.raises(UnexpectedAnswer, match=f"{elsewhere}, which is not https"):
+                await store.pull(f"{host}/a/b", Credentials("user", "pass"))
+        seen.clear()
+        async with open_store(host, insecure=[elsewhere]) as store:
             pulled = await store.pull(f"{host}/a/b", Credentials("user", "pass"))
             assert pulled.id == sha256(image.config)
     finally:

@@ -78,3 +78,12 @@ def test_steps_are_for_the_log_and_other_notes_for_the_client_too() -> None:
 def test_an_unforeseen_error_names_its_type() -> None:
     assert message_of(KeyError("bridge")) == "KeyError: 'bridge'"
     assert message_of(errors.NotFound("no container")) == "no container"
+
+
+def test_what_a_stranger_says_is_one_bounded_line() -> None:
+    error = errors.NotFound("no\nsuch \x1b[31mimage\u202e\ud800" + "x" * 100_000)
+    error.add_note("network\n 3 ms")
+    text = message_of(error)
+    assert text.startswith("no\\nsuch \\x1b[31mimage\\u202e\\ud800xxx")
+    assert text.endswith(" [network\\n 3 ms]")
+    assert len(text.encode()) < 8000

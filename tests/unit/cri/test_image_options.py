@@ -19,6 +19,9 @@ def test_the_stores_options_are_those_of_the_configuration() -> None:
         pinned_images=("keep",),
         pause_image="pause",
         pull_progress_timeout=Seconds(7),
+        pull_minimum_rate=500,
+        pull_deadline=Seconds(8),
+        pull_abandoned_timeout=Seconds(9),
     )
     options = image_options(replace(Config(), image=table))
     assert options.registries_conf == Path("/r.conf")
@@ -28,6 +31,8 @@ def test_the_stores_options_are_those_of_the_configuration() -> None:
     assert not options.short_names_enforcing
     assert options.pinned_images == ("keep", "pause")
     assert options.client.stall_timeout_s == 7
+    assert options.client.minimum_rate == 500
+    assert (options.pull_deadline_s, options.abandoned_s) == (8, 9)
 
 
 def test_a_pause_image_is_pinned_whether_or_not_one_is_configured() -> None:

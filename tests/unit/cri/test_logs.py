@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -77,3 +78,38 @@ def test_whom_a_request_is_about_is_asked_only_when_a_line_is_written() -> None:
 
     with under(never):
         pass
+
+
+EVIL = "no\n2026-11-29T00:00:00.000Z ERROR   cri.daemon: FORGED \x1b[31m\x1b]0;t\x07\x9b\u2028\u202e\ud800\r"
+SHOWN = (
+    "no\\n2026-11-29T00:00:00.000Z ERROR   cri.daemon: FORGED "
+    "\\x1b[31m\\x1b]0;t\\x07\\x9b\\u2028\\u202e\\ud800\\r"
+)
+
+
+def failed(exception: Exception) -> logging.LogRecord:
+    made = record("error=%s", EVIL)
+    try:
+        raise exception
+    except Exception:
+        made.exc_info = sys.exc_info()
+    return made
+
+
+def test_a_strangers_text_is_one_line_and_acts_on_nothing() -> None:
+    assert text(record("error=%s", EVIL)) == f"error={SHOWN}"
+    line = TextFormatter().format(record("x", **fields(pod=EVIL)))
+    assert len(line.splitlines()) == 1
+    assert line.isprintable()
+    found = entry(record("error=%s", EVIL, **fields(pod=EVIL)))
+    assert found["message"] == f"error={SHOWN}"
+    assert found["error"] == found["pod"] == SHOWN
+
+
+@pytest.mark.parametrize("error", [ValueError(EVIL), RuntimeError(EVIL, EVIL)])
+def test_the_words_of_an_unforeseen_error_begin_no_line(error: Exception) -> None:
+    first, *others = TextFormatter().format(failed(error)).split("\n")
+    assert others
+    assert all(line.startswith("    ") for line in others)
+    assert "\x1b" not in first + "".join(others)
+    assert "\x1b" not in entry(failed(error))["trace"]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.catalogue import Catalogue, LayersVanished, NewImage, is_pinned, possible_names
+from api.ids import ImageId
+from storage.catalogue import Catalogue, LayersVanished, NewImage, faults, is_pinned, possible_names
 from storage.database import CatalogueBroken, CatalogueTooNew, Database
 from storage.digest import Digest
 from storage.layers import LayerRecord
@@ -153,3 +154,36 @@ def test_other_images_are_pinned_from_one_call_to_the_next(connect: Open) -> Non
     assert [image.pinned for image in catalogue.images()] == [True, False]
     catalogue.pin(["quay.io/b*"])
     assert [image.pinned for image in catalogue.images()] == [False, True]
+
+
+def test_one_image_that_cannot_be_read_hides_no_other_and_can_be_removed_and_repaired(
+    connect: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = connect()
+    catalogue = Catalogue(database, [])
+    good, bad, lost, odd = (new_image(number, f"q.io/i{number}:1") for number in range(4))
+    for image in (good, bad, lost, odd):
+        catalogue.commit(image, [], 1)
+    older = b'{"config":{"User":"99999999999999999999"}}'  # an earlier version took it
+    with database.transaction() as connection:
+        connection.execute("UPDATE images SET config = ? WHERE id = ?", (b"garbage", bad.id))
+        connection.execute("UPDATE image_layers SET chain_id = '../../x' WHERE image_id = ?", (lost.id,))
+        connection.execute("INSERT INTO images VALUES (?, ?, x'', -1, 9)", (str(Digest.of(older)), older))
+        connection.execute("UPDATE tags SET name = CAST(x'ff' AS TEXT) WHERE image_id = ?", (odd.id,))
+    fresh = Catalogue(connect(), [])
+    images = {image.id: image for image in fresh.images()}
+    assert set(images) == {good.id, bad.id, lost.id, odd.id, str(Digest.of(older))}
+    assert {image.id for image in images.values() if not image.fault} == {good.id, odd.id}
+    assert "its config is not the one" in images[bad.id].fault
+    assert "User is" in images[ImageId(str(Digest.of(older)))].fault
+    assert all(image.size_bytes >= 0 for image in images.values())
+    assert len([line for line in caplog.messages if "cannot be used" in line]) == 2
+    fresh.images()
+    assert len([line for line in caplog.messages if "cannot be used" in line]) == 2
+    assert [key for key, _ in faults(tmp_path / "db")] == sorted([bad.id, str(Digest.of(older))])
+    fresh.commit(bad, [], 2)
+    assert not {image.id: image for image in fresh.images()}[bad.id].fault
+    for listed in fresh.images():
+        if listed.fault:
+            fresh.remove(listed)
+    assert {image.id for image in fresh.images()} == {good.id, bad.id, odd.id}

@@ -1,12 +1,16 @@
 """storage/images: what a store costs before it is used."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from storage.images import Images, Options
+from storage.catalogue import Image
+from storage.images import Images, Options, PullTookTooLong
+from storage.pull import Pull
+from storage.reference import Reference
 from storage.registry.registries_conf import BadRegistriesConf, RegistryBlocked
 
 
@@ -27,6 +31,86 @@ async def test_an_empty_store_answers_and_unknown_images_are_no_error(tmp_path: 
     await store.remove("sha256:" + "0" * 64)
     usage = store.fs_info()
     assert (usage.mountpoint, usage.used_bytes, usage.inodes_used) == (tmp_path / "store", 0, 0)
+    await store.close()
+
+
+class Held:
+    """Pulls that run until they are let go; how many began, and how many were undone."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun = self.undone = 0
+        self.free = asyncio.Event()
+
+        async def run(_: Pull, reference: Reference) -> Image:
+            self.begun += 1
+            try:
+                await self.free.wait()
+            except asyncio.CancelledError:
+                self.undone += 1
+                raise
+            raise LookupError(str(reference))
+
+        monkeypatch.setattr(Pull, "run", run)
+
+    async def starts(self, number: int) -> None:
+        while self.begun < number:
+            await asyncio.sleep(0.001)
+
+    async def ends(self, number: int) -> None:
+        while self.undone < number:
+            await asyncio.sleep(0.001)
+
+
+def options(tmp_path: Path, **more: float) -> Options:
+    return Options(registries_conf=tmp_path / "none", policy_file=tmp_path / "none", auth_files=[], **more)  # type: ignore[arg-type]
+
+
+async def test_a_pull_for_which_nobody_waits_ends_and_a_later_one_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(monkeypatch)
+    store = await Images.open(tmp_path / "store", options(tmp_path, abandoned_s=0.0))
+    callers = [asyncio.create_task(store.pull("q.io/a")) for _ in range(2)]
+    await held.starts(1)
+    callers[0].cancel()
+    await asyncio.gather(callers[0], return_exceptions=True)
+    assert held.undone == 0, "the other waits"
+    callers[1].cancel()
+    await held.ends(1)
+    again = asyncio.create_task(store.pull("q.io/a"))
+    await held.starts(2)
+    held.free.set()
+    with pytest.raises(LookupError):
+        await again
+    await store.close()
+
+
+async def test_who_comes_back_in_time_finds_the_pull_going_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(monkeypatch)
+    store = await Images.open(tmp_path / "store", options(tmp_path, abandoned_s=3600.0))
+    first = asyncio.create_task(store.pull("q.io/a"))
+    await held.starts(1)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    again = asyncio.create_task(store.pull("q.io/a"))
+    await asyncio.sleep(0.01)
+    held.free.set()
+    with pytest.raises(LookupError):
+        await again
+    assert (held.begun, held.undone) == (1, 0)
+    await store.close()
+
+
+async def test_a_pull_has_a_deadline_however_many_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(monkeypatch)
+    store = await Images.open(tmp_path / "store", options(tmp_path, pull_deadline_s=0.05))
+    results = await asyncio.gather(*(store.pull("q.io/a") for _ in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [PullTookTooLong] * 3
+    assert (held.begun, held.undone) == (1, 1)
     await store.close()
 
 

@@ -1,6 +1,7 @@
 """storage/manifest: indexes, manifests, configs and the choice of a platform."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def manifest(**changes: object) -> bytes:
 
 @pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST, None])
 def test_both_kinds_of_manifest_are_read(media_type: str | None) -> None:
-    parsed = parse_manifest(manifest(mediaType=media_type), OCI_MANIFEST)
+    parsed = parse_manifest(manifest(mediaType=media_type))
     assert parsed == Manifest(Descriptor(OCI_CONFIG, DIGEST, 7), (Descriptor("layer", Digest("22" * 32), 7),))
 
 
@@ -146,6 +147,121 @@ def test_a_config_is_read_and_may_leave_out_nearly_everything() -> None:
 def test_a_config_with_wrong_types_is_refused(config: dict[str, object]) -> None:
     with pytest.raises(BadManifest):
         parse_config(json.dumps({"config": config}).encode())
+
+
+def test_a_digest_has_one_meaning_whatever_type_it_is_served_with() -> None:
+    both = json.loads(manifest())
+    both["manifests"] = [descriptor(OCI_MANIFEST)]
+    for kind in (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, "", None):
+        with pytest.raises(BadManifest, match="neither index nor manifest"):
+            parse_manifest(json.dumps({**both, "mediaType": kind}).encode())
+    for kind in (OCI_INDEX, DOCKER_LIST):
+        with pytest.raises(BadManifest, match="fields of another"):
+            parse_manifest(manifest(mediaType=kind))
+    for kind in (OCI_MANIFEST, DOCKER_MANIFEST):
+        with pytest.raises(BadManifest, match="fields of another"):
+            parse_manifest(json.dumps({"mediaType": kind, "manifests": []}).encode())
+
+
+def test_names_are_read_without_regard_to_case_and_once() -> None:
+    """Go's readers do so: an image must not be run as root here and as its user elsewhere."""
+    assert parse_config(b'{"Config": {"user": "1000"}}').config.user == "1000"
+    for data in (
+        b'{"config": {"User": "0", "user": "1000"}}',
+        b'{"config": {}, "Config": {"User": "1000"}}',
+        b'{"config": {"User": "0", "User": "1000"}}',
+    ):
+        with pytest.raises(BadManifest):
+            parse_config(data)
+    with pytest.raises(BadManifest, match="two spellings"):
+        parse_manifest(manifest(Layers=[]))
+    assert parse_config(b'{"config": {"Labels": {"a": "1", "A": "2"}}}').config.labels == {"a": "1", "A": "2"}
+
+
+ODD_TEXTS = ["a\0b", "\ud800", "\udfff\ud800"]
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS)
+@pytest.mark.parametrize(
+    "config",
+    [
+        lambda text: {"User": text},
+        lambda text: {"Env": [text]},
+        lambda text: {"Entrypoint": [text]},
+        lambda text: {"Cmd": ["x", text]},
+        lambda text: {"WorkingDir": text},
+        lambda text: {"StopSignal": text},
+        lambda text: {"Volumes": {text: {}}},
+        lambda text: {"ExposedPorts": {text: {}}},
+        lambda text: {"Labels": {text: "x"}},
+        lambda text: {"Labels": {"x": text}},
+    ],
+)
+def test_text_that_is_kept_is_utf_8_without_zero_bytes(
+    text: str, config: Callable[[str], dict[str, object]]
+) -> None:
+    parse_config(json.dumps({"config": config("plain \u00e4 \U0001f600")}).encode())
+    with pytest.raises(BadManifest):
+        parse_config(json.dumps({"config": config(text)}).encode())
+
+
+@pytest.mark.parametrize(
+    "user",
+    ["99999999999999999999", "4294967295", "0:4294967295", "9" * 5000, "root\nevil", "\x1b[31m", "u" * 600],
+)
+def test_users_that_nobody_can_be_are_refused(user: str) -> None:
+    with pytest.raises(BadManifest, match="User is"):
+        parse_config(json.dumps({"config": {"User": user}}).encode())
+
+
+@pytest.mark.parametrize("user", ["", "0", "4294967294", "1000:1000", "www-data:adm", "j\u00f6rg"])
+def test_users_that_somebody_may_be_are_kept(user: str) -> None:
+    assert parse_config(json.dumps({"config": {"User": user}}).encode()).config.user == user
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"config": {"Env": ["xy"] * 5000}},
+        {"config": {"Labels": {str(number): "x" for number in range(5000)}}},
+        {"config": {"Volumes": {str(number): {} for number in range(5000)}}},
+        {"config": {"ExposedPorts": {str(number): {} for number in range(5000)}}},
+        {"config": {"Cmd": ["x" * 1000] * 3000}},
+        {"rootfs": {"diff_ids": [str(DIGEST)] * 501}},
+        {"history": [{}] * 60_000},
+        {"x": [[[]] * 10] * 6000},
+    ],
+)
+def test_configs_are_bounded_by_count(document: dict[str, object]) -> None:
+    with pytest.raises(BadManifest, match="more than"):
+        parse_config(json.dumps(document).encode())
+
+
+def test_indexes_are_bounded_by_count_and_numbers_by_size() -> None:
+    entry = descriptor(OCI_MANIFEST)
+    with pytest.raises(BadManifest, match="more than 1000"):
+        parse_manifest(json.dumps({"manifests": [entry] * 1001}).encode())
+    for size in (1 << 63, 10**400):
+        with pytest.raises(BadManifest, match="size"):
+            parse_manifest(manifest(layers=[{**entry, "size": size}]))
+    odd = {**entry, "platform": {"os": "linux", "architecture": "arm", "variant": "v\u00b2"}}
+    with pytest.raises(NoMatchingPlatform):
+        choose(Index((*parse_index(odd),)), Platform("linux", "arm", "v7"))
+
+
+def parse_index(*entries: dict[str, object]) -> tuple[tuple[Descriptor, Platform | None], ...]:
+    parsed = parse_manifest(json.dumps({"manifests": entries}).encode())
+    assert isinstance(parsed, Index)
+    return parsed.entries
+
+
+@pytest.mark.parametrize("media_type", ["application/octet-stream", "application/json", "text/html"])
+def test_configs_that_docker_called_otherwise_are_configs_of_dockers_manifests_only(media_type: str) -> None:
+    parsed = parse_manifest(manifest(mediaType=DOCKER_MANIFEST, config=descriptor(media_type)))
+    assert isinstance(parsed, Manifest)
+    for kind in (OCI_MANIFEST, None):
+        with pytest.raises(NotAnImage):
+            parse_manifest(manifest(mediaType=kind, config=descriptor(media_type)))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from storage.registry.auth import (
     BadAuthFile,
+    BadCredentials,
     CredentialHelperUnsupported,
     Credentials,
     decode_auth,
@@ -60,7 +61,17 @@ def test_a_helper_is_named() -> None:
         find(AUTHS, "helped.test", "a", "auth.json")
 
 
-@pytest.mark.parametrize("data", [b"{", b"[]", b'{"auths": []}', b'{"auths": {"q.io": {"auth": "!"}}}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"{",
+        b"[]",
+        b'{"auths": []}',
+        b'{"auths": {"q.io": 5}}',
+        b"[" * 100_000,
+        b"[" + b"0," * 100_000 + b"0]",
+    ],
+)
 def test_malformed_files_are_named(data: bytes) -> None:
     with pytest.raises(BadAuthFile, match="here"):
         find(data, "q.io", "a", "here")
@@ -86,6 +97,30 @@ def test_default_places() -> None:
 
 def test_secrets_stay_out_of_logs() -> None:
     assert "hunter2" not in repr(Credentials("u", "hunter2", "hunter2", "hunter2"))
+
+
+def test_an_entry_that_says_nothing_is_none_so_that_public_images_can_be_had(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    no_colon = base64.b64encode(b"useronly").decode()
+    for entry in (None, {}, {"auth": "!"}, {"auth": no_colon}, {"auth": "\u00e4"}):
+        assert find(json.dumps({"auths": {"q.io": entry}}).encode(), "q.io", "a", "here") is None
+    assert "here: q.io" in caplog.text
+    assert no_colon not in caplog.text
+
+
+def test_base64_may_come_in_lines() -> None:
+    text = base64.encodebytes(b"user:" + b"p" * 80).decode()
+    assert "\n" in text
+    assert decode_auth(text, "x") == ("user", "p" * 80)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"registrytoken": "a\r\nb"}, {"username": "\ud800", "password": "x"}, {"identitytoken": "a\0"}]
+)
+def test_what_cannot_be_sent_is_refused_without_being_shown(entry: dict[str, str]) -> None:
+    with pytest.raises(BadCredentials, match=r"here: q\.io"):
+        find(json.dumps({"auths": {"q.io": entry}}).encode(), "q.io", "a", "here")
 
 
 def test_auth_needs_a_colon() -> None:

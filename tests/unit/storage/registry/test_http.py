@@ -9,7 +9,7 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
-from storage.registry.client import what_was_asked
+from storage.registry.conversation import what_was_asked
 from storage.registry.http import error_message, in_words, proxy_for
 
 

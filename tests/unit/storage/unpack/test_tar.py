@@ -152,6 +152,25 @@ def test_every_usual_ending(end: bytes) -> None:
         (header(flag=b"V"), Kind.UNSUPPORTED),
         (header(flag=b"x", size=2 << 20), Kind.TOO_LARGE),
         (extended(b"x", pax(path=b"p" * 5000)) + header(), Kind.TOO_LARGE),
+        # What fits into a header and into no file.
+        (header(uid=b"\x80" + b"\xff" * 7), Kind.CORRUPT),
+        (header(uid=b"\xff" * 8), Kind.CORRUPT),
+        (extended(b"x", pax(uid=b"4294967295")) + header(), Kind.CORRUPT),
+        (extended(b"x", pax(gid=b"9" * 20)) + header(), Kind.CORRUPT),
+        (extended(b"x", pax(size=b"9" * 20)) + header(), Kind.CORRUPT),
+        (header(raw_size=b"\x80" + b"\xff" * 11), Kind.CORRUPT),
+        (header(mtime=b"\x80" + b"\x7f" * 11), Kind.CORRUPT),
+        (header(mtime=b"\xff" + b"\x00" * 11), Kind.CORRUPT),
+        (extended(b"x", pax(mtime=b"1" * 20)) + header(), Kind.CORRUPT),
+        (extended(b"x", pax(mtime=b"1" * 5000)) + header(), Kind.CORRUPT),
+        (extended(b"x", pax(linkpath=b"a\0b")) + header(flag=b"2"), Kind.HOSTILE),
+        (extended(b"K", b"a\0b\0") + header(flag=b"2"), Kind.HOSTILE),
+        (extended(b"x", pax(linkpath=b"l" * 5000)) + header(flag=b"1"), Kind.CORRUPT),
+        (extended(b"x", pax(**{"SCHILY__xattr__user__a\0": b"x"})) + header(), Kind.HOSTILE),
+        (extended(b"x", pax(SCHILY__xattr__=b"x")) + header(), Kind.HOSTILE),
+        (extended(b"x", pax(**{"SCHILY__xattr__" + "a" * 256: b"x"})) + header(), Kind.HOSTILE),
+        (extended(b"x", pax(SCHILY__xattr__user__a=b"x" * 70_000)) + header(), Kind.HOSTILE),
+        (extended(b"x", b"".join(pax(**{f"k{n}": b""}) for n in range(5000))) + header(), Kind.TOO_LARGE),
     ],
 )
 def test_faults_are_told_apart(data: bytes, kind: Kind) -> None:
@@ -165,6 +184,21 @@ def test_the_number_of_entries_is_bounded() -> None:
     assert len(entries(archive, Limits(entries=5))) == 5
     with pytest.raises(LayerFault, match="more than 4 entries"):
         entries(archive, Limits(entries=4))
+
+
+def test_headers_that_no_entry_follows_are_bounded_too() -> None:
+    with pytest.raises(LayerFault, match="more than 8 headers"):
+        entries(extended(b"x", pax(uid=b"1")) * 9 + header() + END, Limits(entries=2))
+    archive = (extended(b"L", b"n" * 400) + header()) * 3 + END
+    with pytest.raises(LayerFault, match="together"):
+        entries(archive, Limits(extension_bytes=1000))
+
+
+@pytest.mark.parametrize("seconds", [9223372037, 9223372036854775807])
+def test_a_time_beyond_64_bits_of_nanoseconds_is_the_epoch(seconds: int) -> None:
+    [by_pax] = entries(extended(b"x", pax(mtime=str(seconds).encode())) + header() + END)
+    [by_header] = entries(header(mtime=b"\x80\0\0\0" + seconds.to_bytes(8, "big")) + END)
+    assert by_pax.mtime_ns == by_header.mtime_ns == 0
 
 
 def test_global_headers_are_bounded_together() -> None:

@@ -19,6 +19,9 @@ from storage.unpack.tree import split_name
         (b"/a/b", (b"a", b"b")),
         (b"a/..b", (b"a", b"..b")),
         (b"a/.wh.b", (b"a", b".wh.b")),
+        (b"a/..", (b"", b"")),
+        (b"a/../b", (b"", b"b")),
+        (b"/u/v/../w", (b"u", b"w")),
     ],
 )
 def test_honest_names(name: bytes, parts: tuple[bytes, bytes]) -> None:
@@ -26,7 +29,8 @@ def test_honest_names(name: bytes, parts: tuple[bytes, bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [b"..", b"/..", b"/../a", b"a/..", b"../a", b"a/../b", b".wh.a/b", b".wh..wh.plnk/1", b"a\0b"]
+    "name",
+    [b"..", b"/..", b"/../a", b"a/../..", b"../a", b"a/../../b", b".wh.a/b", b".wh..wh.plnk/1", b"a\0b"],
 )
 def test_hostile_names(name: bytes) -> None:
     with pytest.raises(LayerFault) as caught:

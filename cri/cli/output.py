@@ -1,0 +1,24 @@
+"""What the command line prints, and the only place that prints: ruff refuses ``print`` in its other modules.
+
+Names, errors and subjects come from images, registries and pods: what would act on the terminal is escaped.
+"""
+
+import sys
+from typing import TextIO
+
+from api.text import printable
+
+
+def say(line: str, file: TextIO | None = None) -> None:
+    """One line on standard output, or on ``file``, whatever ``line`` has in it."""
+    print(printable(line), file=file)
+
+
+def say_lines(text: str) -> None:
+    """Text whose line feeds are its own, on standard output; it ends as it ends."""
+    print("\n".join(printable(line) for line in text.split("\n")), end="")
+
+
+def warn(line: str) -> None:
+    """One line on standard error."""
+    say(line, sys.stderr)
