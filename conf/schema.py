@@ -77,7 +77,10 @@ class RuntimeHandler:
         False, "Privileged containers do not get the node's devices.", reload=True
     )
     allowed_annotations: tuple[str, ...] = option(
-        (), "Pod annotations with an effect on the node that this handler honours.", reload=True
+        (),
+        "Beginnings of the names of pod annotations that this handler's runtime gets to see, and of those "
+        "with an effect on the node that are honoured (devices.crio.io). No other reaches the runtime.",
+        reload=True,
     )
     default_annotations: Mapping[str, str] = option(
         NOTHING, "Annotations that a pod of this handler has unless it says otherwise.", reload=True
@@ -141,7 +144,8 @@ class RuntimeTable:
         (), "Sysctls of every pod, as name=value; left out where the pod uses the node's namespace."
     )
     allowed_devices: tuple[Path, ...] = option(
-        (Path("/dev/fuse"), Path("/dev/net/tun")), "Devices that pods may ask for by annotation."
+        (Path("/dev/fuse"), Path("/dev/net/tun")),
+        "Devices that pods may ask for by annotation, where the handler's allowed_annotations name it.",
     )
     additional_devices: tuple[DeviceRule, ...] = option(
         (), "Devices of every container, as /dev/host[:/dev/container][:rwm]."

@@ -1,6 +1,8 @@
 """Seccomp profiles as data: the shipped default (conf/seccomp.json) and files that others name."""
 
 import json
+import os
+import stat
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -26,7 +28,11 @@ def load_profile(path: Path) -> Mapping[str, object]:
         BadSeccompProfile: see there; the message has the path.
     """
     try:
-        with path.open("rb") as file:
+        # A request may name anything: what is no file is not waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise BadSeccompProfile(f"seccomp profile {path} is not a file")
             content = file.read(SIZE_LIMIT + 1)
     except OSError as error:
         raise BadSeccompProfile(f"seccomp profile {path}: {error.strerror}") from error
@@ -43,7 +49,7 @@ def parse(content: bytes, name: str) -> Mapping[str, object]:
     """
     try:
         profile = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadSeccompProfile(f"{name}: not JSON: {error}") from error
     if not isinstance(profile, dict) or not isinstance(profile.get("defaultAction"), str):
         raise BadSeccompProfile(f"{name}: no defaultAction, so not a seccomp profile")

@@ -25,6 +25,7 @@ from cri import apparmor, exits, listener, watchdog
 from cri.boot import forget_other_boots
 from cri.cgroups import own_scopes
 from cri.cgroups.choose import choose
+from cri.containers.accounts import Accounts
 from cri.containers.record import Container
 from cri.defaults import handler_defaults
 from cri.events import Events
@@ -33,6 +34,7 @@ from cri.image_options import image_options
 from cri.node import Node
 from cri.operations import Operations
 from cri.paths import Paths
+from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.reload import Reread, watch
 from cri.restore import restore
@@ -128,6 +130,8 @@ async def build(config: Config) -> AsyncIterator[Node]:
             filters=Filters(),
             streaming=streaming_server(config.api, lambda: node),
             volume_threads=DetachedThreads("volumes", _VOLUME_THREADS),
+            quarantine=Quarantine(),
+            accounts=Accounts(),
         )
         await node.handlers.probe()
         security.say_limitations(node.host.capabilities)

@@ -7,7 +7,7 @@ from pathlib import Path
 from api.errors import InvalidArgument
 from conf.schema import Config, RuntimeHandler
 from conf.seccomp import default_profile, load_profile
-from oci.generate.inputs import Defaults, Device, ProfileType, SecurityContext, Ulimit
+from oci.generate.inputs import BadContainer, Defaults, Device, ProfileType, SecurityContext, Ulimit
 from oci.generate.seccomp import chosen
 
 
@@ -108,4 +108,6 @@ def with_localhost_profile(defaults: Defaults, security: SecurityContext) -> Def
     if profile.type is not ProfileType.LOCALHOST or security.privileged:
         return defaults
     path = profile.localhost_ref
+    if not path.startswith("/") or ".." in path.split("/"):
+        raise BadContainer(f"seccomp.localhost_ref: {path!r} is not an absolute path without '..'")
     return replace(defaults, localhost_seccomp={path: load_profile(Path(path))})

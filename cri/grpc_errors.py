@@ -2,6 +2,8 @@
 
 import errno
 import os
+import string
+from collections.abc import Mapping
 
 import grpc
 
@@ -22,6 +24,16 @@ _STATUS: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
     (errors.Internal, grpc.StatusCode.INTERNAL),
     (TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED),
 )
+
+# What the kernel says of a request to a step that nobody has judged before; what the node lacks is INTERNAL.
+_ERRNO: Mapping[int, grpc.StatusCode] = {
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR), grpc.StatusCode.INVALID_ARGUMENT),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EBUSY), grpc.StatusCode.FAILED_PRECONDITION),
+}
+
+# A status travels in the headers of HTTP/2, percent-encoded; with 8 KiB of them clients give up the call.
+_DETAILS_LIMIT = 6_000
+_PLAIN = frozenset(string.printable) - frozenset("%\t\n\r\x0b\x0c")
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # What a node may lack, and what to do about it.
@@ -54,7 +66,8 @@ def status_of(error: BaseException) -> grpc.StatusCode:
     for category, code in _STATUS:
         if isinstance(error, category):
             return code
-    return grpc.StatusCode.INTERNAL
+    known = _ERRNO.get(error.errno or 0) if isinstance(error, OSError) else None
+    return known or grpc.StatusCode.INTERNAL
 
 
 def message_of(error: BaseException) -> str:
@@ -70,7 +83,20 @@ def message_of(error: BaseException) -> str:
         text = f"{type(error).__name__}: {text}"
     text = printable(text, _MESSAGE_CHARACTERS)
     notes = [note for note in _notes(error) if not isinstance(note, Steps)]
-    return f"{text} [{printable('; '.join(notes), _NOTES_CHARACTERS)}]" if notes else text
+    if notes:
+        text += f" [{printable('; '.join(notes), _NOTES_CHARACTERS)}]"
+    return _sendable(text)
+
+
+def _sendable(text: str) -> str:
+    """What a status can carry: encodable, and cut where it would grow too long on its way."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    room = _DETAILS_LIMIT
+    for place, character in enumerate(text):
+        room -= 1 if character in _PLAIN else 3 * len(character.encode())
+        if room < 0:
+            return f"{text[:place]}…"
+    return text
 
 
 def is_of_the_node(error: BaseException) -> bool:
@@ -80,7 +106,8 @@ def is_of_the_node(error: BaseException) -> bool:
 
 def unforeseen(error: BaseException) -> BaseException | None:
     """The error if its traceback belongs into the log (``exc_info``); None for one that says all itself."""
-    return None if isinstance(error, errors.PodwrightError) or is_of_the_node(error) else error
+    foreseen = isinstance(error, errors.PodwrightError) or is_of_the_node(error)
+    return None if foreseen or status_of(error) is not grpc.StatusCode.INTERNAL else error
 
 
 def _of_the_node(error: BaseException) -> str:

@@ -11,11 +11,19 @@ class IncompleteMetadata(InvalidArgument):
     """A field of the metadata that must identify the object is empty."""
 
 
+class BadName(InvalidArgument):
+    """A name that would mean something else to whom it is handed."""
+
+
 def _require(owner: str, **fields: str) -> None:
     for name, value in fields.items():
         if not value:
             raise IncompleteMetadata(
                 f"{owner}.metadata.{name} is empty: it identifies the object, give it a value"
+            )
+        if ";" in value:
+            raise BadName(
+                f"{owner}.metadata.{name} {value!r}: a semicolon parts the arguments of CNI plugins"
             )
 
 

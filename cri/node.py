@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from conf.schema import Config
 from cri.cgroups.driver import CgroupDriver
+from cri.containers.accounts import Accounts
 from cri.containers.record import Container
 from cri.defaults import HandlerDefaults
 from cri.events import Events
@@ -11,6 +12,7 @@ from cri.handlers import Handlers
 from cri.operations import Operations
 from cri.parts import Images, Monitor, Network, Rootfs
 from cri.paths import Paths
+from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.sandboxes.record import Sandbox
 from cri.store import Store
@@ -49,3 +51,6 @@ class Node:
     streaming: StreamingServer
     # For what touches the file systems of volumes, which may hang for ever.
     volume_threads: DetachedThreads
+    # What cannot be read or shown.
+    quarantine: Quarantine
+    accounts: Accounts

@@ -8,14 +8,18 @@ made on the event loop. A reboot empties it, as it should: no process outlives t
 """
 
 import contextlib
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from api.errors import Internal
 
 SCHEMA_VERSION = 1
+
+T = TypeVar("T")
 
 
 class RecordsUnreadable(Internal):
@@ -30,6 +34,47 @@ class Row:
     name: str
     config: bytes
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A row that nothing can be made of."""
+
+    id: str
+    why: str
+
+
+def rows(database: sqlite3.Connection, kind: str) -> Iterator[Row]:
+    """Text is fetched as bytes: sqlite3 would fail over the whole query for one that is no UTF-8."""
+    columns = "CAST(id AS BLOB), CAST(name AS BLOB), CAST(config AS BLOB), CAST(state AS BLOB)"
+    cursor = database.execute(f"SELECT {columns} FROM records WHERE kind = ?", (kind,))
+    for row in cursor.fetchall():
+        identifier, name, config, state = (value or b"" for value in row)
+        yield Row(os.fsdecode(identifier), os.fsdecode(name), config, os.fsdecode(state))
+
+
+def read(
+    database: sqlite3.Connection, kind: str, parse: Callable[[Row], T]
+) -> tuple[list[T], list[Unreadable]]:
+    """See Records.read; for a database that is not ours to write too."""
+    parsed, unreadable = [], []
+    for row in rows(database, kind):
+        try:
+            row.id.encode(), row.name.encode(), row.state.encode()
+            parsed.append(parse(row))
+        except Exception as error:  # a damaged row may raise anything
+            unreadable.append(Unreadable(row.id, f"{type(error).__name__}: {error}"))
+    return parsed, unreadable
+
+
+def require_types(state: Mapping[str, object], **types: type) -> None:
+    """
+    Raises:
+        TypeError: a value is not of the type that is named for its key, or missing.
+    """
+    for name, wanted in types.items():
+        if not isinstance(state.get(name), wanted) or isinstance(state[name], bool) != (wanted is bool):
+            raise TypeError(f"{name} is {state.get(name)!r}, not {wanted.__name__}")
 
 
 class Records:
@@ -81,12 +126,17 @@ class Records:
         )
 
     def delete(self, kind: str, identifier: str) -> None:
-        self._db.execute("DELETE FROM records WHERE kind = ? AND id = ?", (kind, identifier))
+        self._db.execute(
+            "DELETE FROM records WHERE kind = ? AND id = CAST(? AS TEXT)", (kind, os.fsencode(identifier))
+        )
 
     def rows(self, kind: str) -> Iterator[Row]:
-        cursor = self._db.execute("SELECT id, name, config, state FROM records WHERE kind = ?", (kind,))
-        for identifier, name, config, state in cursor.fetchall():
-            yield Row(identifier, name, config, state)
+        """All of a kind; ids and texts that are no UTF-8 come with surrogates in their place."""
+        yield from rows(self._db, kind)
+
+    def read(self, kind: str, parse: Callable[[Row], T]) -> tuple[list[T], list[Unreadable]]:
+        """What ``parse`` makes of the rows, and the rows of which it makes nothing but errors."""
+        return read(self._db, kind, parse)
 
     def close(self) -> None:
         self._db.close()

@@ -18,6 +18,7 @@ from cri.grpc_errors import message_of, unforeseen
 from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
+from cri.readback import showable_container, showable_sandbox
 from cri.sandboxes import lifecycle as sandbox_lifecycle
 from cri.sandboxes import record as sandboxes
 from cri.sandboxes.release import undo as undo_sandbox
@@ -71,13 +72,17 @@ async def _settle(node: Node) -> None:
 
 
 def _read(node: Node) -> None:
-    """Records into memory, in the order of their creation."""
-    found = [sandboxes.Sandbox.from_row(row) for row in node.records.rows(sandboxes.KIND)]
+    """Records into memory, in the order of their creation; what cannot be read or shown is set aside."""
+    found, unreadable = node.records.read(sandboxes.KIND, showable_sandbox)
     for sandbox in sorted(found, key=lambda sandbox: sandbox.created_ns):
         node.sandboxes.add(sandbox)
-    read = [containers.Container.from_row(row) for row in node.records.rows(containers.KIND)]
+    for bad in unreadable:
+        node.quarantine.add(sandboxes.KIND, bad.id, bad.why)
+    read, unreadable = node.records.read(containers.KIND, showable_container)
     for container in sorted(read, key=lambda container: container.created_ns):
         node.containers.add(container)
+    for bad in unreadable:
+        node.quarantine.add(containers.KIND, bad.id, bad.why)
 
 
 async def _end_unwatched(node: Node, container: containers.Container) -> None:
@@ -149,20 +154,21 @@ async def _undone(node: Node, operation: Operation, work: Awaitable[None]) -> No
 async def _sweep(node: Node) -> None:
     """Processes, then root file systems, of which neither a container nor a sandbox is known."""
     for watched in await node.monitor.list():
-        if not _known(node, watched.id):
+        if _is_unknown(node, watched.id):
             logger.warning("container %s has no record: ending it", watched.id[:12])
             await _end_unknown(node, ContainerId(watched.id))
     watched_ids = {watched.id for watched in await node.monitor.list()}
     for identifier in await asyncio.to_thread(node.rootfs.known):
-        if not _known(node, identifier) and identifier not in watched_ids:
+        if _is_unknown(node, identifier) and identifier not in watched_ids:
             logger.info("removing the root file system of unknown container %s", identifier[:12])
             await node.rootfs.remove(identifier)
     await node.rootfs.restore()
 
 
-def _known(node: Node, identifier: str) -> bool:
-    """Whether a record names it: that of a container, or that of the sandbox whose pause process has it."""
-    return node.containers.find(identifier) is not None or node.sandboxes.find(identifier) is not None
+def _is_unknown(node: Node, identifier: str) -> bool:
+    """Whether nobody has a record of it, not even one that cannot be read."""
+    held = (node.quarantine.find(kind, identifier) for kind in (containers.KIND, sandboxes.KIND))
+    return not (node.containers.find(identifier) or node.sandboxes.find(identifier) or any(held))
 
 
 async def _end_unknown(node: Node, identifier: ContainerId) -> None:

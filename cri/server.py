@@ -7,6 +7,7 @@ was slow, one at debug level for the others.
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 import grpc
@@ -16,6 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from api.errors import PodwrightError
 from api.runtime.v1 import api_pb2 as pb
+from cri import door
 from cri.containers import create, exec_sync, publish, reopen_log, start, streams, update
 from cri.containers import listing as container_listing
 from cri.containers import remove as container_remove
@@ -119,7 +121,7 @@ class Calls:
         make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
         return make(
             call,
-            request_deserializer=GetMessageClass(method.input_type).FromString,
+            request_deserializer=partial(door.decode, GetMessageClass(method.input_type)),
             response_serializer=GetMessageClass(method.output_type).SerializeToString,
         )
 
@@ -133,8 +135,9 @@ class Calls:
     def _unary(self, name: str, verb: Unary) -> Callable[..., Awaitable[Message]]:
         async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
             begun = time.monotonic()
-            with under(of_request(self._node, request)):
+            with under(of_request(self._node, door.readable(request))):
                 try:
+                    door.check(request)
                     response = await verb(self._node, request)
                 except Exception as error:
                     self._log_failure(name, begun, error)
@@ -150,6 +153,7 @@ class Calls:
         ) -> AsyncIterator[Message]:
             begun = time.monotonic()
             try:
+                door.check(request)
                 async for response in verb(self._node, request):
                     yield response
             except Exception as error:

@@ -21,6 +21,25 @@ class MissingController(FailedPrecondition):
     """A limit needs a cgroup controller that this host does not offer."""
 
 
+# What the kernel has against a value, or against a file of that name; ENOSPC is an empty set of processors.
+_REFUSALS = frozenset(
+    {
+        errno.EINVAL,
+        errno.ERANGE,
+        errno.EBUSY,
+        errno.EACCES,
+        errno.EPERM,
+        errno.E2BIG,
+        errno.EISDIR,
+        errno.EFBIG,
+        errno.ENOSPC,
+        errno.ENODEV,
+        errno.EOPNOTSUPP,
+        errno.ENAMETOOLONG,
+    }
+)
+
+
 class LimitRefused(InvalidArgument):
     """The kernel refuses the value of a limit."""
 
@@ -177,7 +196,7 @@ def _set(directory: Directory, controller: str, name: str, value: int | str | No
     except FileNotFoundError:
         raise MissingController(f"{name} = {value}: {where / name} does not exist") from None
     except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ERANGE, errno.EBUSY, errno.EACCES, errno.EPERM):
+        if error.errno in _REFUSALS:
             raise LimitRefused(f"the kernel refuses {name} = {value} in {where}: {error.strerror}") from error
         raise
 

@@ -14,7 +14,7 @@ from typing import Self
 
 from api.errors import FailedPrecondition
 from host.processes import CommandTimedOut, Completed, run
-from oci.runtime import ContainerGone, Json, RuntimeFailed, RuntimeTimedOut
+from oci.runtime import ContainerGone, Json, RuntimeFailed, RuntimeTimedOut, failed
 
 _GONE = (  # crun, runc, runsc; compared in lower case
     "does not exist",
@@ -148,7 +148,7 @@ class CliRuntime:
         message = message_of(log, stderr)
         if verb != "create" and is_gone(message) and "executable" not in message:
             return ContainerGone(self.name, verb, container_id)
-        return RuntimeFailed(self.name, verb, container_id, message)
+        return failed(self.name, verb, container_id, message)
 
     async def _run(self, verb: str, container_id: str, *flags: str, stdin: bytes | None = None) -> Completed:
         """Run one verb to its end; a non-zero code becomes the error that the runtime describes."""

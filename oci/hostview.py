@@ -83,7 +83,7 @@ def mount_points() -> tuple[MountPoint, ...]:
 
 
 def read_in_root(root: Path, name: str, limit: int = FILE_LIMIT) -> bytes:
-    """At most ``limit`` bytes of ``name`` inside ``root``; empty when there is no such regular file.
+    """``name`` inside ``root``, one byte beyond ``limit`` at most; empty when there is no such regular file.
 
     ``root`` is an image's: its links are followed as a process inside would follow them and cannot lead out,
     and a FIFO or device in the file's place does not block us.
@@ -102,7 +102,7 @@ def read_in_root(root: Path, name: str, limit: int = FILE_LIMIT) -> bytes:
         if not stat.S_ISREG(os.fstat(found).st_mode):
             return b""
         with Path(f"/proc/self/fd/{found}").open("rb") as file:
-            return file.read(limit)
+            return file.read(limit + 1)
     finally:
         os.close(found)
 

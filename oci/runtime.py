@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from api.errors import DeadlineExceeded, Internal, NotFound
+from api.errors import DeadlineExceeded, Internal, InvalidArgument, NotFound
 
 Json = Mapping[str, object]
 
@@ -18,6 +18,43 @@ class RuntimeFailed(Internal):
         self.verb = verb
         self.container_id = container_id
         self.message = message
+
+
+class RuntimeRefused(RuntimeFailed, InvalidArgument):
+    """It failed over what the request or the image asks for: a program, a directory, a mount, a value."""
+
+
+# By these words of errno(3), and of Go's, runtimes tell what the kernel or they had against a request.
+_REFUSALS = (
+    "no such file or directory",
+    "file exists",
+    "not found",
+    "not a directory",
+    "is a directory",
+    "permission denied",
+    "operation not permitted",
+    "exec format error",
+    "too many levels of symbolic links",
+    "argument list too long",
+    "file name too long",
+    "filename too long",
+    "invalid argument",
+    "numerical result out of range",
+    "result not representable",
+    "value too large",
+    "device or resource busy",
+    "operation not supported",
+    "cannot be mounted because it is inside /proc",
+    "invalid",
+    "too low",
+)
+
+
+def failed(runtime: str, verb: str, container_id: str, message: str) -> RuntimeFailed:
+    """The error for a runtime's words: the request's fault, or else the runtime's."""
+    words = message.lower()
+    asked = verb in ("create", "start", "exec") and any(one in words for one in _REFUSALS)
+    return (RuntimeRefused if asked else RuntimeFailed)(runtime, verb, container_id, message)
 
 
 class RuntimeTimedOut(DeadlineExceeded):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, files, images, kernel, options, places, programs
+from cri.cli.examine import cgroups, files, images, kernel, options, places, programs, records
 from cri.cli.examine.findings import Finding, Level, verdict, warning
 from cri.cli.output import say
 from host.cgroups import Hierarchy
@@ -53,6 +53,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.listener(config.api.listen)
     yield from places.disk(config)
     yield from images.images(config.root)
+    yield from records.records(config.runroot)
     yield from options.options(config, os.uname().machine)
     yield from files.files(config)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
 from cri import apparmor, reach, spec_file, translate
-from cri.containers import declared_volumes, devices, image_volumes, mounts, prepared_mounts
+from cri.containers import declared_volumes, devices, image_volumes, mount_targets, mounts, prepared_mounts
 from cri.containers.record import Container
 from cri.defaults import with_localhost_profile
 from cri.node import Node
@@ -20,7 +20,6 @@ from cri.sandboxes import cgroup, files
 from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import Sandbox
 from oci import hostview
-from oci.generate import identity
 from oci.generate.container import generate
 from oci.generate.inputs import (
     ContainerInput,
@@ -58,37 +57,27 @@ def write(
     if sandbox.has_user_namespace:
         rootfs = reach.attach(node.paths, container.id, rootfs, sandbox.root_ids[1])
     security = translate.container_security(container.config.linux)
-    who, account_files = _identity(directory, rootfs, security, image, sandbox.root_ids)
+    who, completed = node.accounts.resolve(rootfs, security, image.user, directory, sandbox.root_ids)
+    account_files = {**completed, "containerenv": _containerenv(directory, sandbox.root_ids)}
     described = _input(node, container, sandbox, image, rootfs, security, who, account_files)
     described = _with_mounts(node, container, sandbox, described, volume_images)
     document = generate(
         described, node.host, node.handlers.view(container.handler), hostview.observe(described)
     )
+    mount_targets.check_working_directory(document["process"]["cwd"], rootfs)
     apparmor.require_loaded(document, described.defaults.apparmor_profile)
     devices.add_cdi(document, container.config, node.config.runtime.cdi_spec_dirs)
     spec_file.write(node, container.handler, directory, document)
     return who.uid, who.gid, who.additional_gids
 
 
-def _identity(
-    directory: Path, rootfs: Path, security: SecurityContext, image: Image, owner: tuple[int, int]
-) -> tuple[Identity, Mapping[str, Path]]:
-    """Who the process runs as, and the account files that had to be completed for it."""
-    passwd = hostview.read_in_root(rootfs, "/etc/passwd")
-    group = hostview.read_in_root(rootfs, "/etc/group")
-    who = identity.resolve(security, image.user, passwd, group)
-    made = {}
-    for name, content, line in (("passwd", passwd, who.passwd_line), ("group", group, who.group_line)):
-        if line and content:
-            made[name] = directory / name
-            made[name].write_bytes(identity.with_line(content, line))
-            os.chown(made[name], *owner)
-            made[name].chmod(0o644)
-    made["containerenv"] = directory / "containerenv"
-    made["containerenv"].touch()
-    os.chown(made["containerenv"], *owner)
-    made["containerenv"].chmod(0o444)  # the umask must not decide who may read it
-    return who, made
+def _containerenv(directory: Path, owner: tuple[int, int]) -> Path:
+    """The empty file by which programs know that they are in a container."""
+    made = directory / "containerenv"
+    made.touch()
+    os.chown(made, *owner)
+    made.chmod(0o444)  # the umask must not decide who may read it
+    return made
 
 
 def _input(
@@ -102,6 +91,7 @@ def _input(
     account_files: Mapping[str, Path],
 ) -> ContainerInput:
     config = container.config
+    runtime, defaults = node.config.runtime, node.defaults.of(container.handler)
     return ContainerInput(
         id=container.id,
         sandbox=_sandbox_view(node, sandbox, config),
@@ -122,12 +112,14 @@ def _input(
         args=tuple(config.args),
         working_dir=config.working_dir,
         env=translate.environment(config.envs),
-        devices=devices.requested(config, sandbox.config.annotations, node.config.runtime.allowed_devices),
+        devices=devices.requested(
+            config, sandbox.config.annotations, runtime.allowed_devices, defaults.allowed_annotations
+        ),
         annotations=dict(config.annotations),
         tty=config.tty,
         security=security,
         resources=translate.resources(config.linux.resources) if config.linux.HasField("resources") else None,
-        defaults=with_localhost_profile(node.defaults.of(container.handler), security),
+        defaults=with_localhost_profile(defaults, security),
         passwd_file=account_files.get("passwd"),
         group_file=account_files.get("group"),
         containerenv_file=account_files.get("containerenv"),
@@ -152,6 +144,7 @@ def _with_mounts(
         described.rootfs,
         (described.identity.uid, described.identity.gid),
     )
+    mount_targets.check((*resolved, *declared), described.rootfs)
     return replace(
         described,
         mounts=prepared_mounts.prepare(node, container, sandbox, resolved),

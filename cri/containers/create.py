@@ -41,6 +41,10 @@ class ContainerExists(AlreadyExists):
     """A container of this name is there and was started."""
 
 
+class BadLogPath(InvalidArgument):
+    """The log would not lie in its pod's directory."""
+
+
 class PodNotPrivileged(InvalidArgument):
     """A container asks for more than its pod is for."""
 
@@ -156,8 +160,20 @@ def _record(node: Node, name: str, sandbox: Sandbox, config: pb.ContainerConfig,
 def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig, identifier: ContainerId) -> Path:
     """Where the log goes: below the pod's log directory; a request without ``log_path`` has it by its id."""
     directory = sandbox.config.log_directory
-    name = config.log_path or f"{identifier}.log"
+    name = below(config.log_path) if config.log_path else f"{identifier}.log"
     return (Path(directory) if directory else node.config.log_dir / sandbox.id) / name
+
+
+def below(log_path: str) -> str:
+    """A log's path as one below the pod's directory, whatever it begins with.
+
+    Raises:
+        BadLogPath: it leads out of there.
+    """
+    parts = [part for part in log_path.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts:
+        raise BadLogPath(f"log_path {log_path!r} is not a path below the pod's log_directory")
+    return "/".join(parts)
 
 
 async def _make(
@@ -175,6 +191,7 @@ async def _make(
         container.user = await _while_ready(sandbox, node.volume_threads.run(writing))
         if container.log_path is not None:
             public_directory(container.log_path.parent)
+    sandbox.require_ready(NEED)  # else its namespaces are gone
     with operation.step("runtime create"):
         created = await node.monitor.create(_request(node, container, sandbox))
     container.pid = created.pid

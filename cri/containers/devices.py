@@ -12,6 +12,7 @@ from cri import translate
 from oci import hostview
 from oci.cdi import apply, registry
 from oci.generate import inputs
+from oci.generate.annotations import allowed as honoured
 
 # CRI-O's names for the same, the newer first. With "/NAME" behind it, for the container of that name.
 ANNOTATIONS = ("devices.crio.io", "io.kubernetes.cri-o.Devices")
@@ -27,17 +28,24 @@ class DeviceInTheWay(InvalidArgument):
 
 
 def requested(
-    config: pb.ContainerConfig, pod_annotations: Mapping[str, str], allowed: Sequence[Path]
+    config: pb.ContainerConfig,
+    pod_annotations: Mapping[str, str],
+    allowed: Sequence[Path],
+    allowed_annotations: Sequence[str],
 ) -> tuple[inputs.Device, ...]:
     """The devices of a container: by annotation of its pod, as far as ``allowed``, then those of the request.
+
+    As in CRI-O the annotation counts only if the handler's ``allowed_annotations`` name it, by either name.
 
     Raises:
         DeviceNotAllowed: see there; the message names the annotation.
     """
-    by_annotation = _annotated(pod_annotations, config.metadata.name, allowed)
     if config.linux.security_context.privileged:
         _require_free(config.devices)
-    return (*by_annotation, *(translate.device(device) for device in config.devices))
+    by_request = tuple(translate.device(device) for device in config.devices)
+    if not honoured(dict.fromkeys(ANNOTATIONS, ""), allowed_annotations):
+        return by_request
+    return (*_annotated(pod_annotations, config.metadata.name, allowed), *by_request)
 
 
 def _require_free(devices: Iterable[pb.Device]) -> None:

@@ -1,6 +1,6 @@
 """ExecSync: run a command in a container and answer with its output."""
 
-from api.errors import DeadlineExceeded, FailedPrecondition
+from api.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers import stdio
 from cri.containers.bundle import process_of
@@ -12,6 +12,8 @@ from oci.monitor import exec_sync as monitored
 
 # Reported when nobody could see how the command ended.
 UNSEEN_EXIT_CODE = -1
+# A year; clocks and timers have no room for all numbers of the field.
+_LONGEST_S = 365 * 24 * 3600
 
 
 class NotRunning(FailedPrecondition):
@@ -53,13 +55,15 @@ async def exec_sync(node: Node, request: pb.ExecSyncRequest) -> pb.ExecSyncRespo
         RecordNotFound, NotRunning: see ``running``. CommandTimedOut: it was killed after ``timeout`` seconds.
         BadContainer: no command. RuntimeFailed: the runtime could not start it.
     """
+    if request.timeout < 0:
+        raise InvalidArgument(f"timeout {request.timeout} is negative: 0 waits as long as the client does")
     container = living(node, request.container_id)
     output = await monitored.exec_sync(
         node.monitor,
         container.id,
         node.handlers.get(container.handler),
         exec_process(process_of(node, container), request.cmd, terminal=False),
-        timeout_s=float(request.timeout) or None,
+        timeout_s=float(min(request.timeout, _LONGEST_S)) or None,
         output_limit=_output_limit(node.config.api.grpc_max_send_msg_size),
         stdio_owner=stdio.owner_in(node, container),
     )

@@ -59,11 +59,17 @@ def save(node: Node, container: Container) -> None:
         node.records.update(KIND, container.to_row())
 
 
+def is_there(node: Node, container: Container) -> bool:
+    """Whether there is something to remove: it is in the store, or stands in for an unreadable record."""
+    return node.containers.holds(container) or node.quarantine.find(KIND, container.id) is not None
+
+
 def forget(node: Node, container: Container) -> None:
     """Drop the record and free the name, when nothing of the container is left; repeats are fine."""
+    node.records.delete(KIND, container.id)
+    node.quarantine.discard(KIND, container.id)
     if not node.containers.holds(container):
         return
-    node.records.delete(KIND, container.id)
     node.containers.discard(container)
     if container.phase is not Phase.CREATING:
         publish(node, container, pb.CONTAINER_DELETED_EVENT)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers.record import Container, Phase
+from cri.containers.record import KIND, Container, Phase
 from cri.filters import candidates, has_labels
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
@@ -23,13 +23,17 @@ def matching(node: Node, wanted: pb.ContainerFilter) -> list[Container]:
 
 async def list_containers(node: Node, request: pb.ListContainersRequest) -> pb.ListContainersResponse:
     """All containers that pass the filter, oldest first."""
-    return pb.ListContainersResponse(containers=[found.item() for found in matching(node, request.filter)])
+    return pb.ListContainersResponse(containers=_items(node, request.filter))
+
+
+def _items(node: Node, wanted: pb.ContainerFilter) -> list[pb.Container]:
+    return node.quarantine.rendered(KIND, matching(node, wanted), Container.item)
 
 
 async def stream_containers(
     node: Node, request: pb.StreamContainersRequest
 ) -> AsyncIterator[pb.StreamContainersResponse]:
     """The same in messages of at most CHUNK items; no message for no items (KEP-5825)."""
-    found = matching(node, request.filter)
+    found = _items(node, request.filter)
     for first in range(0, len(found), CHUNK):
-        yield pb.StreamContainersResponse(containers=[item.item() for item in found[first : first + CHUNK]])
+        yield pb.StreamContainersResponse(containers=found[first : first + CHUNK])

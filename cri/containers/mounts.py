@@ -40,6 +40,8 @@ def _source(index: int, mount: pb.Mount, must_exist: Sequence[Path]) -> str:
         raise BadMount(f"{field}.container_path is empty: say where in the container it belongs")
     if not mount.host_path:
         raise BadMount(f"{field}.host_path is empty: name the source for {mount.container_path}")
+    if not mount.host_path.startswith("/"):
+        raise BadMount(f"{field}.host_path {mount.host_path!r} is not absolute")
     source = Path(os.path.realpath(mount.host_path))
     if not source.exists():
         if source in must_exist or Path(mount.host_path) in must_exist:
@@ -47,5 +49,8 @@ def _source(index: int, mount: pb.Mount, must_exist: Sequence[Path]) -> str:
                 f"{field}.host_path {mount.host_path} does not exist, "
                 "and absent_mount_sources_to_reject names it"
             )
-        public_directory(source)
+        try:
+            public_directory(source)
+        except OSError as error:
+            raise BadMount(f"{field}.host_path {mount.host_path} cannot be made: {error.strerror}") from error
     return str(source)

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers import status as container_status
-from cri.containers.record import Container, Phase
+from cri.containers.record import KIND, Container, Phase
 from cri.node import Node
+from cri.sandboxes import record as sandboxes
 from cri.sandboxes import status as sandbox_status
 
 
@@ -16,14 +17,16 @@ def publish(node: Node, container: Container, kind: pb.ContainerEventType.ValueT
         return
     sandbox = node.sandboxes.find(container.sandbox_id)
     siblings = [item for item in node.containers if item.sandbox_id == container.sandbox_id]
+    show = node.quarantine.rendered
+    pods = [] if sandbox is None else show(sandboxes.KIND, [sandbox], sandbox_status.message)
     event = pb.ContainerEventResponse(
         container_id=container.id,
         container_event_type=kind,
         created_at=time.time_ns(),
-        pod_sandbox_status=None if sandbox is None else sandbox_status.message(sandbox),
-        containers_statuses=[
-            container_status.message(item) for item in siblings if item.phase is not Phase.CREATING
-        ],
+        pod_sandbox_status=pods[0] if pods else None,
+        containers_statuses=show(
+            KIND, [one for one in siblings if one.phase is not Phase.CREATING], container_status.message
+        ),
     )
     node.events.publish(event)
 

@@ -16,10 +16,13 @@ from pathlib import Path
 from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri.queue import Queue
-from cri.records import Row
+from cri.records import Row, require_types
 from oci.monitor.types import Exited
 
 KIND = "container"
+# What the state of a row must have.
+_NUMBERS = ("created_ns", "stop_signal", "pid", "started_ns", "finished_ns", "exit_code")
+_TEXTS = ("sandbox_id", "handler", "image_id", "image_ref", "cgroup_path", "phase", "reason", "message")
 
 
 class Phase(StrEnum):
@@ -71,6 +74,8 @@ class Container:
     # Its process has ended before it was CREATED.
     early_exit: Exited | None = None
     queue: Queue = field(default_factory=Queue)
+    # Set when nobody wants it any more: what still makes it, in a thread perhaps, gives up.
+    abandoned: bool = False
     _item: pb.Container | None = None
 
     def to_row(self) -> Row:
@@ -98,6 +103,7 @@ class Container:
     def from_row(cls, row: Row) -> "Container":
         """Read back what ``to_row`` wrote."""
         state = json.loads(row.state)
+        require_types(state, **dict.fromkeys(_NUMBERS, int), **dict.fromkeys(_TEXTS, str))
         uid, gid, groups = state.pop("user")
         log_path = state.pop("log_path")
         container = cls(

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
+from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri import reach
 from cri.containers import lifecycle, prepared_mounts
-from cri.containers.record import Container
+from cri.containers.record import KIND, Container, Phase
 from cri.containers.stop import stop
 from cri.forget import forget
 from cri.logs import fields
@@ -23,7 +25,24 @@ async def remove_container(node: Node, request: pb.RemoveContainerRequest) -> pb
     container = node.containers.find(request.container_id)
     if container is not None:
         await remove_and_wait(node, container)
+    elif (unreadable := node.quarantine.find(KIND, request.container_id)) is not None:
+        await remove_and_wait(node, _stand_in(node, unreadable))
     return pb.RemoveContainerResponse()
+
+
+def _stand_in(node: Node, identifier: str) -> Container:
+    """For one whose record cannot be read: its id is all that a release cannot do without."""
+    return Container(
+        id=ContainerId(identifier),
+        name=identifier,
+        sandbox_id=SandboxId(""),
+        config=pb.ContainerConfig(),
+        handler=node.handlers.default,
+        image_id=ImageId(""),
+        image_ref="",
+        created_ns=0,
+        phase=Phase.EXITED,
+    )
 
 
 async def remove_and_wait(node: Node, container: Container) -> None:
@@ -36,13 +55,19 @@ async def remove_and_wait(node: Node, container: Container) -> None:
 async def _remove(node: Node, operation: Operation, container: Container) -> None:
     with operation.step("stop"):
         await stop(node, container, 0)
+    container.abandoned = True
     async with container.queue.turn(operation):
-        if not node.containers.holds(container):
+        if not lifecycle.is_there(node, container):
             return  # a failed creation has given it back itself
         await stop(node, container, 0)
         await release(node, container, operation)
     told = fields(**of_container(node, container), ms=operation.milliseconds())
     logger.info("container removed", extra=told)
+
+
+def _handlers(node: Node, container: Container) -> Sequence[str]:
+    """Its own; of one whose record cannot be read, any may be."""
+    return [container.handler] if container.sandbox_id else node.handlers.names()
 
 
 async def release(node: Node, container: Container, operation: Operation) -> None:
@@ -51,7 +76,8 @@ async def release(node: Node, container: Container, operation: Operation) -> Non
     bundle = node.paths.container(container.id)
     if (bundle / "config.json").exists():  # else the runtime never heard of it
         with operation.step("runtime delete"):
-            await node.handlers.get(container.handler).delete(container.id, force=True)
+            for handler in _handlers(node, container):
+                await node.handlers.get(handler).delete(container.id, force=True)
             if container.cgroup_path:
                 await node.cgroup_driver.remove(container.cgroup_path)
     with operation.step("file system release"):

@@ -1,10 +1,13 @@
 """Stop signals: the request's, the image's, else SIGTERM."""
 
 import functools
+import re
 import signal
 
 from api.errors import InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
+
+_SIGNAL = re.compile(r"(?:SIG)?(?:([0-9]{1,4})|([A-Z]+[0-9]?)([+-][0-9]{1,4})?)", re.ASCII | re.IGNORECASE)
 
 
 class UnknownSignal(InvalidArgument):
@@ -17,21 +20,21 @@ def number_of(text: str) -> int:
     Raises:
         UnknownSignal: ``text`` is none of these.
     """
-    name = text.upper().removeprefix("SIG")
-    if name.isdecimal():
-        value = int(name)
+    parsed = _SIGNAL.fullmatch(text)
+    if parsed is not None:
+        number, base, offset = parsed.groups()
+        found = None if number else getattr(signal, f"SIG{base.upper()}", None)
+        if number:
+            value = int(number)
+        elif isinstance(found, signal.Signals) and (not offset or base.upper() in ("RTMIN", "RTMAX")):
+            value = found + int(offset or 0)
+        else:
+            value = 0
         if 0 < value <= signal.SIGRTMAX:
             return value
-    base, sign, offset = name.partition("+") if "+" in name else name.partition("-")
-    found = getattr(signal, f"SIG{base}", None)
-    if isinstance(found, signal.Signals) and (
-        not sign or (base in ("RTMIN", "RTMAX") and offset.isdecimal())
-    ):
-        value = found + (int(f"{sign}{offset}") if sign else 0)
-        if 0 < value <= signal.SIGRTMAX:
-            return value
+    shown = repr(text if len(text) <= 80 else text[:80] + "…")
     raise UnknownSignal(
-        f"{text!r} is no signal: use a name such as SIGTERM or SIGRTMIN+3, or a number up to 64"
+        f"{shown} is no signal: use a name such as SIGTERM or SIGRTMIN+3, or a number up to 64"
     )
 
 

@@ -17,6 +17,9 @@ from oci.monitor.types import NotLive
 
 logger = logging.getLogger(__name__)
 
+# A year; the field has numbers for which no timer has room.
+_LONGEST_S = 365 * 24 * 3600
+
 
 class WillNotDie(DeadlineExceeded):
     """Processes outlive SIGKILL."""
@@ -26,7 +29,7 @@ async def stop_container(node: Node, request: pb.StopContainerRequest) -> pb.Sto
     """Stop a container; one that has ended or is not there is fine. ``timeout`` 0 is SIGKILL at once."""
     container = node.containers.find(request.container_id)
     if container is not None:
-        await stop(node, container, max(0, request.timeout))
+        await stop(node, container, min(max(0, request.timeout), _LONGEST_S))
     return pb.StopContainerResponse()
 
 

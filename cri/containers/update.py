@@ -15,6 +15,7 @@ from cri.containers.status import get_finished
 from cri.node import Node
 from cri.operations import Operation
 from host.cgroup_limits import UNLIMITED, Limits
+from oci.generate.resources import check_list
 
 
 class NotAlive(FailedPrecondition):
@@ -30,7 +31,13 @@ class BelowUsage(InvalidArgument):
 
 
 def limits_of(asked: pb.LinuxContainerResources) -> Limits:
-    """What to write; 0 and "" leave a value alone, as the CRI has it."""
+    """What to write; 0 and "" leave a value alone, as the CRI has it.
+
+    Raises:
+        BadContainer: a list of processors that is none.
+    """
+    check_list("cpuset_cpus", asked.cpuset_cpus)
+    check_list("cpuset_mems", asked.cpuset_mems)
     return Limits(
         cpu_shares=asked.cpu_shares or None,
         cpu_quota_us=asked.cpu_quota or None,

@@ -10,6 +10,7 @@ from api.runtime.v1 import api_pb2 as pb
 from cri.logs import fields
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
+from oci.generate.identity import image_uid, split_user
 from storage.catalogue import Image
 from storage.overlay import ImageNotFound
 from storage.registry.auth import BadAuthFile, Credentials, decode_auth
@@ -31,13 +32,12 @@ class ImageInUse(FailedPrecondition):
 
 
 def user_fields(user: str) -> tuple[pb.Int64Value | None, str]:
-    """Split an image's ``user[:group]`` into the uid or the name; root where it says nothing."""
-    name = user.partition(":")[0]
-    if not name:
-        return pb.Int64Value(value=0), ""
-    if name.isascii() and name.isdecimal():
-        return pb.Int64Value(value=int(name)), ""
-    return None, name
+    """Split an image's ``user[:group]`` into the uid or the name; root where it says nothing.
+
+    By this the kubelet decides about runAsNonRoot: it is what a container runs as (oci.generate.identity).
+    """
+    uid = image_uid(user)
+    return (None, split_user(user)[0]) if uid is None else (pb.Int64Value(value=uid), "")
 
 
 def message(image: Image) -> pb.Image:

@@ -53,8 +53,14 @@ def save(node: Node, sandbox: Sandbox) -> None:
         node.records.update(KIND, sandbox.to_row())
 
 
+def is_there(node: Node, sandbox: Sandbox) -> bool:
+    """Whether there is something to remove: it is in the store, or stands in for an unreadable record."""
+    return node.sandboxes.holds(sandbox) or node.quarantine.find(KIND, sandbox.id) is not None
+
+
 def forget(node: Node, sandbox: Sandbox) -> None:
     """Drop the record and free the name, when nothing of the sandbox is left; repeats are fine."""
+    node.records.delete(KIND, sandbox.id)
+    node.quarantine.discard(KIND, sandbox.id)
     if node.sandboxes.holds(sandbox):
-        node.records.delete(KIND, sandbox.id)
         node.sandboxes.discard(sandbox)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from api.runtime.v1 import api_pb2 as pb
 from cri.filters import candidates, has_labels
 from cri.node import Node
-from cri.sandboxes.record import Phase, Sandbox
+from cri.sandboxes.record import KIND, Phase, Sandbox
 
 # Items in one message of a Stream* call; a message must stay well under the client's 16 MiB.
 CHUNK = 1000
@@ -24,14 +24,17 @@ def matching(node: Node, wanted: pb.PodSandboxFilter) -> list[Sandbox]:
 
 async def list_pod_sandbox(node: Node, request: pb.ListPodSandboxRequest) -> pb.ListPodSandboxResponse:
     """All sandboxes that pass the filter, oldest first."""
-    return pb.ListPodSandboxResponse(items=[sandbox.item() for sandbox in matching(node, request.filter)])
+    return pb.ListPodSandboxResponse(items=_items(node, request.filter))
+
+
+def _items(node: Node, wanted: pb.PodSandboxFilter) -> list[pb.PodSandbox]:
+    return node.quarantine.rendered(KIND, matching(node, wanted), Sandbox.item)
 
 
 async def stream_pod_sandboxes(
     node: Node, request: pb.StreamPodSandboxesRequest
 ) -> AsyncIterator[pb.StreamPodSandboxesResponse]:
     """The same in messages of at most CHUNK items; no message for no items (KEP-5825)."""
-    found = matching(node, request.filter)
+    found = _items(node, request.filter)
     for first in range(0, len(found), CHUNK):
-        chunk = found[first : first + CHUNK]
-        yield pb.StreamPodSandboxesResponse(pod_sandboxes=[sandbox.item() for sandbox in chunk])
+        yield pb.StreamPodSandboxesResponse(pod_sandboxes=found[first : first + CHUNK])

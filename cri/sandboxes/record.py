@@ -21,10 +21,13 @@ from api.errors import FailedPrecondition
 from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri.queue import Queue
-from cri.records import Row
+from cri.records import Row, require_types
 from cri.sandboxes.validate import wants_user_namespace
 
 KIND = "sandbox"
+# What the state of a row must have.
+_NUMBERS = ("created_ns", "pause_pid")
+_TEXTS = ("handler", "phase", "runtime", "cgroup_parent")
 
 
 class SandboxNotReady(FailedPrecondition):
@@ -127,6 +130,7 @@ class Sandbox:
     def from_row(cls, row: Row) -> "Sandbox":
         """Read back what ``to_row`` wrote."""
         state = json.loads(row.state)
+        require_types(state, **dict.fromkeys(_NUMBERS, int), **dict.fromkeys(_TEXTS, str), attached=bool)
         return cls(
             id=SandboxId(row.id),
             name=row.name,

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from api.runtime.v1 import api_pb2 as pb
+from cri.containers.record import Phase as ContainerPhase
 from cri.containers.stop import stop
 from cri.logs import fields
 from cri.node import Node
@@ -32,7 +33,7 @@ async def stop_sandbox(node: Node, sandbox: Sandbox) -> None:
 async def _stop(node: Node, operation: Operation, sandbox: Sandbox) -> None:
     await _end_containers(node, operation, sandbox)
     async with sandbox.queue.turn(operation):
-        if not node.sandboxes.holds(sandbox):
+        if not lifecycle.is_there(node, sandbox):
             return
         await _end_containers(node, operation, sandbox)  # of one that was still being made
         await shut_down(node, sandbox, operation)
@@ -50,3 +51,6 @@ async def _end_containers(node: Node, operation: Operation, sandbox: Sandbox) ->
         with operation.step(f"stop {len(running)} containers"):
             # By force, as api.proto has it: the kubelet has given them their grace periods before.
             await asyncio.gather(*(stop(node, container, 0) for container in running))
+    for container in node.containers:
+        if container.sandbox_id == sandbox.id and container.phase is ContainerPhase.CREATING:
+            container.abandoned = True

@@ -34,14 +34,20 @@ def sandbox(config: pb.PodSandboxConfig) -> None:
         raise BadSandboxConfig(f"cgroup_parent {config.linux.cgroup_parent!r} must not contain '..'")
     for number, mapping in enumerate(config.port_mappings):
         _port_mapping(f"port_mappings[{number}]", mapping)
-    if len(config.hostname) > 64:
+    if len(config.hostname.encode()) > 64:
         raise BadSandboxConfig(f"hostname {config.hostname!r} is longer than the kernel's 64 bytes")
+    _log_directory(config.log_directory)
     user_namespace(options.userns_options)
     if wants_user_namespace(options) and options.pid == pb.NODE:
         raise BadSandboxConfig(
             "namespace_options.pid is NODE and userns_options.mode is POD: /proc of the node's processes "
             "cannot be mounted in a user namespace; give the pod a PID namespace too"
         )
+
+
+def _log_directory(path: str) -> None:
+    if path and (not path.startswith("/") or ".." in path.split("/")):
+        raise BadSandboxConfig(f"log_directory {path!r} is not an absolute path without '..'")
 
 
 def _mode_name(mode: pb.NamespaceMode.ValueType) -> str:

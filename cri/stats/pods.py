@@ -11,7 +11,7 @@ from cri.containers.record import Phase as ContainerPhase
 from cri.node import Node
 from cri.sandboxes import cgroup
 from cri.sandboxes.listing import CHUNK, matching
-from cri.sandboxes.record import Phase, Sandbox
+from cri.sandboxes.record import KIND, Phase, Sandbox
 from cri.stats.verbs import memory_usage, messages, psi_stats, value
 from cri.store import RecordNotFound
 from host import net_counters
@@ -54,7 +54,16 @@ async def _all(node: Node, wanted: pb.PodSandboxStatsFilter) -> list[pb.PodSandb
         label_selector=wanted.label_selector,
         state=pb.PodSandboxStateValue(state=pb.SANDBOX_READY),
     )
-    return await asyncio.gather(*(pod_message(node, sandbox) for sandbox in matching(node, same)))
+    found = await asyncio.gather(*(_if_possible(node, sandbox) for sandbox in matching(node, same)))
+    return [one for one in found if one is not None]
+
+
+async def _if_possible(node: Node, sandbox: Sandbox) -> pb.PodSandboxStats | None:
+    try:
+        return await pod_message(node, sandbox)
+    except Exception as error:
+        node.quarantine.add(KIND, sandbox.id, f"statistics: {type(error).__name__}: {error}")
+        return None
 
 
 async def pod_message(node: Node, sandbox: Sandbox) -> pb.PodSandboxStats:

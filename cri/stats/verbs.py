@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.listing import matching
-from cri.containers.record import Container
+from cri.containers.record import KIND, Container
 from cri.containers.status import get_finished
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
@@ -98,7 +98,8 @@ async def _writable_layer(node: Node, container: Container, now: int) -> pb.File
 
 
 async def messages(node: Node, containers: Iterable[Container]) -> list[pb.ContainerStats]:
-    """The same of several; one that is removed meanwhile is left out, as it would be a moment later."""
+    """The same of several; one that is removed meanwhile is left out, as it would be a moment later, and so
+    is one of which no message can be made."""
     found = await asyncio.gather(*(_unless_removed(node, container) for container in containers))
     return [one for one in found if one is not None]
 
@@ -107,6 +108,9 @@ async def _unless_removed(node: Node, container: Container) -> pb.ContainerStats
     try:
         return await message(node, container)
     except RootfsNotFound:
+        return None
+    except Exception as error:
+        node.quarantine.add(KIND, container.id, f"statistics: {type(error).__name__}: {error}")
         return None
 
 

@@ -1,11 +1,16 @@
-"""Annotations of the document: the request's, and the keys by which runtimes recognise pods."""
+"""Annotations of the document: keys by which runtimes recognise pods, and of the request's those that may
+pass.
+
+Runtimes, and what is built on them, are steered by annotations past the CRI: handlers, hooks, hypervisors,
+cgroup writes, systemd units. Each has names of its own, and nobody knows those of the next. So no
+annotation of a pod or container reaches a runtime unless the handler's ``allowed_annotations`` name it;
+images have no say at all. CRI clients and network plugins see all annotations nevertheless: they do not
+read this document.
+"""
 
 from collections.abc import Mapping, Sequence
 
 from oci.generate.inputs import ContainerInput, PauseInput
-
-# These steer the OCI runtime past the CRI (handlers, hooks, cgroup writes): only as configuration allows.
-_STEERING = ("run.oci.", "org.systemd.property.", "org.criu.", "module.wasm.", "dev.gvisor.", "io.crun.")
 
 _SCOPE = {
     # For crun, which else puts processes below their scope, where later limits of it would not be all.
@@ -19,9 +24,9 @@ _SCOPE = {
 
 
 def container_annotations(container: ContainerInput) -> dict[str, str]:
-    """What the pod's author wrote, without what steers the runtime.
+    """What of the pod's author's the handler lets pass, the handler's own, and ours.
 
-    Ours win over that and over the handler's, but for the scope's, which the node's owner may set otherwise.
+    Ours win over both, but for the scope's, which the node's owner may set otherwise.
     """
     sandbox = container.sandbox
     ours = {
@@ -59,9 +64,6 @@ def scope_annotations(cgroups_path: str) -> dict[str, str]:
 
 
 def allowed(annotations: Mapping[str, str], prefixes: Sequence[str]) -> dict[str, str]:
-    """Without those that steer the runtime, unless one of ``prefixes`` lets them pass."""
-    return {
-        name: value
-        for name, value in annotations.items()
-        if not name.startswith(_STEERING) or name.startswith(tuple(prefixes))
-    }
+    """Those whose names begin with one of ``prefixes``, letter by letter; other spellings are other names."""
+    beginnings = tuple(filter(None, prefixes))  # the empty one would be that of all
+    return {name: value for name, value in annotations.items() if name.startswith(beginnings)}

@@ -248,8 +248,8 @@ class Defaults:
 
     ``seccomp_profile`` is the parsed JSON of RuntimeDefault (conf.seccomp); the privileged one likewise.
     ``apparmor_profile`` is the name of the loaded default profile, "" or "unconfined" for none.
-    ``allowed_annotations`` are prefixes of annotations that steer the OCI runtime and may pass;
-    ``annotations`` hold where the request does not give others under the same names.
+    ``allowed_annotations`` are prefixes of the annotations of a request that reach the OCI runtime;
+    ``annotations`` hold where no such one has the same name.
     ``localhost_seccomp`` holds the parsed files of Localhost profiles by path: the caller reads, we judge.
     """
 

@@ -12,15 +12,22 @@ from oci.generate.labels import apparmor_profile, process_label
 from oci.generate.resources import oom_score_adj
 
 RLIM_INFINITY = 0xFFFFFFFFFFFFFFFF
+# What execve(2) takes of one string with its NUL (MAX_ARG_STRLEN), and of all with their pointers, however
+# large the limit of the stack is (three quarters of _STK_LIM).
+WORD_LIMIT = 131_072
+WORDS_LIMIT = 6 << 20
+_POINTER = 8
 
 
 def process(container: ContainerInput, host: HostView) -> dict[str, Any]:
     """The process object of a container."""
+    arguments, variables = command_line(container), environment(container)
+    check_words("command", arguments, variables)
     document: dict[str, Any] = {
         "terminal": container.tty,
         "user": user(container.identity),
-        "args": command_line(container),
-        "env": environment(container),
+        "args": arguments,
+        "env": variables,
         "cwd": working_directory(container),
         "capabilities": capability_sets(container.security, container.defaults, host),
         "noNewPrivileges": container.security.no_new_privs,
@@ -50,17 +57,43 @@ def command_line(container: ContainerInput) -> list[str]:
         words = container.image.entrypoint + (container.args or container.image.cmd)
     if not words or not words[0]:
         raise BadContainer("command: neither the request nor the image names a program to run")
-    if any("\0" in word for word in words):
-        raise BadContainer(f"command: {words!r} contains a NUL byte")
     return list(words)
 
 
 def working_directory(container: ContainerInput) -> str:
     """The request's, the image's, or "/"; always absolute and without dots."""
     path = container.working_dir or container.image.working_dir or "/"
-    if "\0" in path:
-        raise BadContainer(f"working_dir: {path!r} contains a NUL byte")
+    _check_text("working_dir", path)
     return posixpath.normpath("/" + path.lstrip("/"))
+
+
+def check_words(field: str, arguments: Sequence[str], variables: Sequence[str]) -> None:
+    """Refuse what execve(2) would: said here, it does not leave a container that cannot start.
+
+    Raises:
+        BadContainer: a NUL byte, text that is no UTF-8, a string or a sum that is too large.
+    """
+    total = 0
+    for name, words in ((field, arguments), ("envs", variables)):
+        for word in words:
+            total += _check_text(name, word) + _POINTER
+    if total > WORDS_LIMIT:
+        raise BadContainer(
+            f"{field} and envs have {total} bytes, more than the {WORDS_LIMIT} that the kernel takes"
+        )
+
+
+def _check_text(field: str, text: str) -> int:
+    """The bytes that it has with its end."""
+    try:
+        size = len(text.encode("utf-8", "surrogateescape")) + 1
+    except UnicodeEncodeError as error:
+        raise BadContainer(f"{field}: {text[:80]!r} is not text: {error.reason}") from error
+    if "\0" in text:
+        raise BadContainer(f"{field}: {text[:80]!r} contains a NUL byte")
+    if size > WORD_LIMIT:
+        raise BadContainer(f"{field}: {text[:80]!r}…: {size} bytes, more than {WORD_LIMIT}")
+    return size
 
 
 def user(identity: Identity) -> dict[str, Any]:
@@ -98,6 +131,7 @@ def exec_process(process: Mapping[str, Any], command: Sequence[str], *, terminal
     """
     if not command or not command[0]:
         raise BadContainer("cmd: no command to execute")
+    check_words("cmd", command, ())
     document = {**process, "args": list(command), "terminal": terminal}
     names = {entry.partition("=")[0] for entry in process.get("env", ())}
     if terminal and "TERM" not in names:

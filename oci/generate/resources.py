@@ -1,8 +1,12 @@
 """Resource limits (config-linux.md, control groups), for create and for update alike."""
 
+import re
 from typing import Any
 
 from oci.generate.inputs import BadContainer, HostView, Resources
+
+_LIST = re.compile(r"\d{1,6}(?:-\d{1,6})?(?:,\d{1,6}(?:-\d{1,6})?)*", re.ASCII)
+_LIST_LIMIT = 4_000  # a page less a little: the kernel takes no more at once
 
 
 def linux_resources(resources: Resources | None, host: HostView, pids_limit: int = 0) -> dict[str, Any]:
@@ -28,10 +32,22 @@ def linux_resources(resources: Resources | None, host: HostView, pids_limit: int
     return document | {name: part for name, part in parts.items() if part}
 
 
+def check_list(field: str, text: str) -> None:
+    """Refuse what is no list of processors or memory nodes (cpuset(7), list format); "" is "not set".
+
+    Raises:
+        BadContainer: see there.
+    """
+    if text and (len(text) > _LIST_LIMIT or not _LIST.fullmatch(text)):
+        raise BadContainer(f"{field}: {text[:80]!r} is not a list such as 0-3,7")
+
+
 def _cpu(resources: Resources) -> dict[str, Any]:
     for name, value in (("cpu_shares", resources.cpu_shares), ("cpu_period", resources.cpu_period_us)):
         if value < 0:
             raise BadContainer(f"{name}: {value} is negative")
+    for name, text in (("cpuset_cpus", resources.cpuset_cpus), ("cpuset_mems", resources.cpuset_mems)):
+        check_list(name, text)
     entries = {
         "shares": resources.cpu_shares,
         "quota": resources.cpu_quota_us,

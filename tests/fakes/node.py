@@ -18,12 +18,14 @@ from conf.schema import Config
 from cri import exits
 from cri import restore as restoring
 from cri.cgroups.files import FilesDriver
+from cri.containers.accounts import Accounts
 from cri.containers.record import Container
 from cri.defaults import HandlerDefaults, handler_defaults
 from cri.events import Events
 from cri.node import Node
 from cri.operations import Operations
 from cri.paths import Paths
+from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.sandboxes import files, release, run
 from cri.sandboxes.record import Sandbox
@@ -62,6 +64,8 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         "containers": Store[Container]("container"),
         "operations": Operations(slow_seconds=60),
         "events": Events(),
+        "quarantine": Quarantine(),
+        "accounts": Accounts(),
         "images": FakeImages([IMAGE]),
         "rootfs": FakeRootfs(world),
         "network": network,

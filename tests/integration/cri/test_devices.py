@@ -49,9 +49,11 @@ def cdi(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def daemon(cdi: Path) -> Iterator[Daemon]:
     runtime: dict[str, Value] = {"cdi_spec_dirs": [str(cdi)], "device_ownership_from_security_context": True}
-    with_devices = Daemon(
-        Settings(tables={"crio.runtime": runtime}, bridge="pw-test2", subnet="10.89.0.0/16")
-    )
+    tables: dict[str, dict[str, Value]] = {
+        "crio.runtime": runtime,
+        "crio.runtime.runtimes.crun": {"allowed_annotations": ["devices.crio.io"]},
+    }
+    with_devices = Daemon(Settings(tables=tables, bridge="pw-test2", subnet="10.89.0.0/16"))
     import_busybox(with_devices)
     with_devices.start()
     Hierarchy.detect().create(CGROUP)

@@ -174,10 +174,11 @@ found["clone3"] = errno_of(435, 0, 0)
 found["io_uring_setup"] = errno_of(425, 1, 0)
 found["unshare"] = 0 if libc.unshare(0x10000000) == 0 else ctypes.get_errno()
 found["open_by_handle"] = 0 if libc.open_by_handle_at(-1, None, 0) == 0 else ctypes.get_errno()
-try:
-    socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
-except OSError as error:
-    found["vsock"] = error.errno
+for name, family in {"alg": 38, "vsock": 40, "new": 46}.items():
+    try:
+        socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        found[name] = error.errno
 thread = threading.Thread(target=lambda: found.update(thread="ran"))
 thread.start(); thread.join()
 left, right = socket.socketpair()
@@ -208,7 +209,8 @@ def test_the_default_profile_suits_python_and_refuses_with_the_right_errors(
     found = json.loads(result.stdout)
     unknown, refused = errno.ENOSYS, errno.EPERM
     assert (found["unknown"], found["clone3"]) == (unknown, unknown)
-    assert {found[name] for name in ("io_uring_setup", "unshare", "open_by_handle", "vsock")} == {refused}
+    assert {found[name] for name in ("io_uring_setup", "unshare", "open_by_handle")} == {refused}
+    assert {found[name] for name in ("alg", "vsock", "new")} == {refused}  # families of sockets
     assert (found["thread"], found["child"]) == ("ran", "hi\n")
 
 

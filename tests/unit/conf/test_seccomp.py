@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,17 @@ def test_what_is_no_profile_is_refused_by_path(tmp_path: Path, content: str) -> 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadSeccompProfile, match="gone"):
         load_profile(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/tty", "fifo", "directory"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(BadSeccompProfile, match=name):
+        load_profile(tmp_path / name)
+
+
+def test_a_profile_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(BadSeccompProfile, match=r"deep\.json"):
+        load_profile(tmp_path / "deep.json")

@@ -23,6 +23,7 @@ from cri import apparmor, reach
 from cri.cgroups.files import FilesDriver
 from cri.containers import bundle, create, image_volumes
 from cri.containers import status as container_status
+from cri.containers.accounts import Accounts
 from cri.containers.record import Container, Phase
 from cri.defaults import handler_defaults
 from cri.handlers import Handlers
@@ -175,6 +176,7 @@ class Machine:
             "handlers": AbleHandlers({"runc": runtime}, "runc"),
             "host": self.host,
             "defaults": handler_defaults(config, "runc"),
+            "accounts": Accounts(),
         }
         return Node(**parts)
 

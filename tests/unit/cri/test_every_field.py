@@ -200,11 +200,11 @@ POD = [
     goes("pod.port_mappings.host_port", 8081, {"cni port_mappings 0 host_port": 8081}, beside=PORT),
     goes("pod.port_mappings.host_ip", "10.0.0.1", {"cni port_mappings 0 host_ip": "10.0.0.1"}, beside=PORT),
     goes("pod.labels", {"app": "shop"}, {"pod labels": {"app": "shop"}}),
-    produces(
+    goes(
         "pod.annotations",
         {"note": "x"},
         {
-            "pause annotations note": "x",
+            "pause annotations note": ABSENT,  # unless the handler lets it
             "oci annotations note": ABSENT,
             "cni annotations": {"note": "x"},
             "pod annotations": {"note": "x"},
@@ -542,10 +542,10 @@ CONTAINER = [
         beside=DEVICE,
     ),
     goes("container.labels", {"app": "shop"}, {"status labels": {"app": "shop"}}),
-    produces(
+    goes(
         "container.annotations",
         {"note": "x"},
-        {"oci annotations note": "x", "status annotations": {"note": "x"}},
+        {"oci annotations note": ABSENT, "status annotations": {"note": "x"}},
     ),
     goes(
         "container.log_path",

@@ -1,6 +1,7 @@
 """Error categories and the statuses that clients see."""
 
 import errno
+import urllib.parse
 
 import grpc
 import pytest
@@ -87,3 +88,32 @@ def test_what_a_stranger_says_is_one_bounded_line() -> None:
     assert text.startswith("no\\nsuch \\x1b[31mimage\\u202e\\ud800xxx")
     assert text.endswith(" [network\\n 3 ms]")
     assert len(text.encode()) < 8000
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENAMETOOLONG, grpc.StatusCode.INVALID_ARGUMENT),
+        (errno.ENOSPC, grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (errno.EBUSY, grpc.StatusCode.FAILED_PRECONDITION),
+        (errno.EIO, grpc.StatusCode.INTERNAL),
+        (None, grpc.StatusCode.INTERNAL),
+    ],
+)
+def test_what_the_kernel_says_has_a_status_too(number: int | None, code: grpc.StatusCode) -> None:
+    error = OSError("x") if number is None else OSError(number, "x")
+    assert status_of(error) is code
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 100_000, "é" * 100_000, "\U0010ffff" * 100_000, "%" * 9000, "\n" * 9000]
+)
+def test_details_fit_into_the_headers_of_http(text: str) -> None:
+    sent = message_of(errors.InvalidArgument(text))
+    assert sent.endswith("…")
+    assert len(urllib.parse.quote(sent)) < 3 * 6100
+    assert sum(3 if byte < 32 or byte > 126 or byte == 37 else 1 for byte in sent.encode()) < 6100
+
+
+def test_details_can_be_encoded() -> None:
+    assert message_of(errors.InvalidArgument("a\ud800b")) == "a\\ud800b"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from api.errors import InvalidArgument
 from oci.cli import CliRuntime, Kind, RuntimeMissing, is_gone, message_of
 from oci.runtime import RuntimeFailed, RuntimeTimedOut
 
@@ -158,3 +159,27 @@ def test_a_command_without_end_is_told(tmp_path: Path) -> None:
 def test_a_runtime_that_is_not_there_is_named() -> None:
     with pytest.raises(RuntimeMissing, match="no-such-runtime"):
         CliRuntime.find("no-such-runtime", "", Path("/run/x"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "chdir `/proc/self/fd/7`: No such file or directory",
+        "executable file `sh` not found in $PATH",
+        "mount `/a` to `tmp`: Not a directory",
+        "unable to start container process: error during container init: mkdir /m: file exists",
+        "OOM: the memory limit could be too low",
+        "exec: Argument list too long",
+    ],
+)
+@pytest.mark.parametrize(("verb", "refused"), [("create", True), ("exec", True), ("delete", False)])
+def test_what_the_request_or_the_image_is_to_blame_for(words: str, verb: str, refused: bool) -> None:
+    error = runtime(Kind.RUNC).failure(verb, ID, b"", words.encode())
+    assert isinstance(error, RuntimeFailed)
+    assert isinstance(error, InvalidArgument) is refused
+    assert words in str(error)
+
+
+def test_a_runtime_that_breaks_is_to_blame_itself() -> None:
+    error = runtime(Kind.CRUN).failure("create", ID, b"", b"panic: nil")
+    assert not isinstance(error, InvalidArgument)

@@ -97,3 +97,17 @@ async def test_a_volume_that_hangs_does_not_hold_up_other_work(monkeypatch: pyte
     for one in creating:
         with pytest.raises(BadMount):
             await one
+
+
+@pytest.mark.parametrize(
+    ("log_path", "place"),
+    [("main/0.log", "main/0.log"), ("/abs.log", "abs.log"), ("a//./b", "a/b"), ("..a", "..a")],
+)
+def test_a_log_lies_below_the_directory_of_its_pod(log_path: str, place: str) -> None:
+    assert create.below(log_path) == place
+
+
+@pytest.mark.parametrize("log_path", ["../x", "a/../../x", "..", "/..", "/", "a/.."])
+def test_a_log_elsewhere_is_refused(log_path: str) -> None:
+    with pytest.raises(create.BadLogPath, match="log_path"):
+        create.below(log_path)

@@ -1,11 +1,24 @@
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal, cast
 
 import pytest
 
-from cri.containers.declared_volumes import make_directory
+from conf.schema import Config
+from cri.containers.declared_volumes import (
+    DIRECTORIES_LIMIT,
+    VOLUMES_LIMIT,
+    Abandoned,
+    make_directory,
+    prepare,
+)
+from cri.node import Node
+from host.files import remove_tree
 from oci.generate.inputs import BadContainer
+from tests.unit.cri.made import TARGET
 
 
 @pytest.fixture
@@ -46,6 +59,58 @@ def test_nothing_is_made_outside_or_in_place_of_something_else(
     with pytest.raises(BadContainer, match="image volume"):
         make_directory(rootfs, path)
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+@pytest.mark.parametrize("volume", ["/../../etc/x", "//a/./b/", "a/b/../c", "/a/../../.."])
+def test_dots_are_resolved_by_the_text(rootfs: Path, tmp_path: Path, volume: str) -> None:
+    make_directory(rootfs, volume)
+    assert list((tmp_path / "outside").iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"outside", "rootfs"}
+
+
+@pytest.mark.parametrize("volume", ["/a\0b", "/\ud800", "/" + "a/" * 3000, "/" + "a" * 300])
+def test_what_is_no_path_is_refused_in_few_words(rootfs: Path, volume: str) -> None:
+    with pytest.raises(BadContainer, match="image volume") as caught:
+        make_directory(rootfs, volume)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_deep_volume_is_made_to_its_end(rootfs: Path) -> None:
+    try:
+        make_directory(rootfs, "/data" + "/a" * 1500)
+        make_directory(rootfs, "/there" + "/a" * 1500 + "/b")
+        assert [path.name for path in (rootfs / "there/a").iterdir()] == ["a"]
+        deepest = rootfs / ("there" + "/a" * 1500)
+        assert [path.name for path in deepest.iterdir()] == ["b"]
+    finally:
+        remove_tree(rootfs)  # deeper than others can remove
+
+
+def _prepare(
+    rootfs: Path, volumes: list[str], *, abandoned: bool = False, how: Literal["mkdir", "ignore"] = "mkdir"
+) -> None:
+    config = Config(image=replace(Config().image, image_volumes=how))
+    node = cast(Node, SimpleNamespace(config=config))
+    prepare(node, replace(TARGET, abandoned=abandoned), volumes, rootfs)
+
+
+def test_an_image_has_so_many_volumes_and_directories_and_no_more(rootfs: Path) -> None:
+    _prepare(rootfs, [f"/v/{number}" for number in range(VOLUMES_LIMIT)])
+    assert len(list((rootfs / "v").iterdir())) == VOLUMES_LIMIT
+    for volumes in (
+        [f"/w/{number}" for number in range(VOLUMES_LIMIT + 1)],
+        [f"/w/{number}" + "/a" * 1500 for number in range(DIRECTORIES_LIMIT // 1500 + 1)],
+    ):
+        with pytest.raises(BadContainer, match=r"image volumes: .*more than"):
+            _prepare(rootfs, volumes)
+        assert not (rootfs / "w").exists()  # nothing is made before all are counted
+        _prepare(rootfs, volumes, how="ignore")
+
+
+def test_the_work_ends_when_nobody_wants_the_container(rootfs: Path) -> None:
+    with pytest.raises(Abandoned):
+        _prepare(rootfs, ["/w"], abandoned=True)
+    assert not (rootfs / "w").exists()
 
 
 def test_what_is_made_belongs_to_the_containers_user_and_what_is_there_to_its_owner(rootfs: Path) -> None:

@@ -16,6 +16,7 @@ from cri.containers.lifecycle import TRANSITIONS, ImpossibleTransition
 from cri.containers.record import KIND, Container, Phase
 from cri.events import Events
 from cri.node import Node
+from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.sandboxes.record import Sandbox
 from cri.store import Store
@@ -26,7 +27,9 @@ def node(tmp_path: Path) -> Iterator[Node]:
     """As much of one as a lifecycle needs."""
     records = Records(tmp_path / "records.sqlite")
     containers, sandboxes = Store[Container]("container"), Store[Sandbox]("sandbox")
-    made = SimpleNamespace(records=records, containers=containers, sandboxes=sandboxes, events=Events())
+    made = SimpleNamespace(
+        records=records, quarantine=Quarantine(), containers=containers, sandboxes=sandboxes, events=Events()
+    )
     yield cast(Node, made)
     records.close()
 

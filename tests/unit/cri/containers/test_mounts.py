@@ -48,3 +48,19 @@ def test_image_volumes_have_their_sources_already(tmp_path: Path) -> None:
 def test_what_is_missing_is_named(source: str, target: str, field: str) -> None:
     with pytest.raises(BadMount, match=rf"mounts\[0\]\.{field}"):
         resolve([_mount(source, target)], [], {})
+
+
+@pytest.mark.parametrize("host_path", ["odd/relative", "../x", "x"])
+def test_a_relative_source_is_refused_and_made_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host_path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadMount, match="not absolute"):
+        resolve([pb.Mount(container_path="/x", host_path=host_path)], (), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadMount, match=r"host_path .*file/x cannot be made: Not a directory"):
+        resolve([pb.Mount(container_path="/x", host_path=f"{tmp_path}/file/x")], (), {})

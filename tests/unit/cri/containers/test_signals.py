@@ -23,8 +23,23 @@ def test_texts_that_images_carry(text: str, number: int) -> None:
     assert number_of(text) == number
 
 
+ODD = (
+    "9" * 5000,
+    "RTMIN+" + "9" * 5000,
+    "\u0669",
+    "9\n",
+    " 9",
+    "--9",
+    "\ud800",
+    "SIGKILL; rm",
+    "_DFL",
+    "SIG",
+    "SIGSIGTERM",
+)
+
+
 @pytest.mark.parametrize(
-    "text", ["", "SIGNOTHING", "0", "65", "-9", "SIGTERM+1", "SIGRTMIN+99", "SIGRTMIN+x"]
+    "text", ["", "SIGNOTHING", "0", "65", "-9", "SIGTERM+1", "SIGRTMIN+99", "SIGRTMIN+x", *ODD]
 )
 def test_what_is_no_signal_is_refused(text: str) -> None:
     with pytest.raises(UnknownSignal):

@@ -13,6 +13,7 @@ import cri
 from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri.node import Node
+from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.sandboxes import lifecycle
 from cri.sandboxes.lifecycle import TRANSITIONS, ImpossibleTransition
@@ -24,7 +25,9 @@ from cri.store import Store
 def node(tmp_path: Path) -> Iterator[Node]:
     """As much of one as a lifecycle needs."""
     records = Records(tmp_path / "records.sqlite")
-    yield cast(Node, SimpleNamespace(records=records, sandboxes=Store[Sandbox]("sandbox")))
+    yield cast(
+        Node, SimpleNamespace(records=records, quarantine=Quarantine(), sandboxes=Store[Sandbox]("sandbox"))
+    )
     records.close()
 
 

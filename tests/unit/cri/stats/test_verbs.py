@@ -3,7 +3,7 @@
 import errno
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -11,6 +11,7 @@ from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.record import Container, Phase
 from cri.node import Node
+from cri.quarantine import Quarantine
 from cri.stats.verbs import message, messages
 from storage.overlay import RootfsNotFound
 
@@ -49,7 +50,7 @@ class Layers:
 @pytest.fixture
 def node() -> Node:
     images = SimpleNamespace(fs_info=lambda: SimpleNamespace(mountpoint=Path("/images")))
-    return cast(Node, SimpleNamespace(rootfs=Layers("b"), images=images))
+    return cast(Node, SimpleNamespace(rootfs=Layers("b"), images=images, quarantine=Quarantine()))
 
 
 async def test_a_list_leaves_out_what_is_removed_meanwhile(node: Node) -> None:
@@ -67,3 +68,11 @@ async def test_a_layer_that_cannot_be_measured_is_left_out_and_fails_no_list(nod
     found = await messages(node, [container(letter) for letter in "ae"])
     assert [one.attributes.id[0] for one in found] == ["a", "e"]
     assert [one.HasField("writable_layer") for one in found] == [True, False]
+
+
+async def test_a_container_that_cannot_be_shown_is_left_out_alone(node: Node) -> None:
+    odd = container("c")
+    odd.config = cast(Any, SimpleNamespace(metadata=None, labels={"\ud800": ""}, annotations={}))
+    found = await messages(node, [container("a"), odd])
+    assert [one.attributes.id[0] for one in found] == ["a"]
+    assert [(kind, identifier[0]) for kind, identifier, _ in node.quarantine] == [("container", "c")]

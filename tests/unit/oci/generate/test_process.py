@@ -1,9 +1,18 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from oci.generate.inputs import BadContainer, Identity, ImageDefaults, Resources, Ulimit
-from oci.generate.process import command_line, exec_process, process, rlimits, user, working_directory
+from oci.generate.process import (
+    WORD_LIMIT,
+    command_line,
+    exec_process,
+    process,
+    rlimits,
+    user,
+    working_directory,
+)
 from tests.unit.oci.generate.builders import V1, a_container
 
 IMAGE = ImageDefaults(entrypoint=("entry",), cmd=("cmd",), working_dir="/image")
@@ -77,3 +86,38 @@ def test_exec_changes_command_and_terminal_only() -> None:
     assert changed["capabilities"] == original["capabilities"]
     with pytest.raises(BadContainer, match="cmd"):
         exec_process(original, (), terminal=False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"command": ("sh", "a\0b")},
+        {"args": ("x" * WORD_LIMIT,)},
+        {"command": ("sh", "\ud800")},
+        {"working_dir": "/a\0"},
+        {"working_dir": "/\ud800"},
+        {"command": (), "image": ImageDefaults(cmd=("sh", "\ud800"))},
+        {"image": ImageDefaults(env=("A=\ud800",))},
+        {"image": ImageDefaults(env=("A=" + "x" * WORD_LIMIT,))},
+        {"image": ImageDefaults(env=("A=\0",))},
+        {"command": (), "image": ImageDefaults(entrypoint=("\0",))},
+        {"args": ("x" * 100_000,) * 70},
+        {"env": tuple((f"N{number}", "x" * 100_000) for number in range(70))},
+    ],
+)
+def test_what_execve_would_not_take_is_refused_in_few_words(changes: dict[str, Any]) -> None:
+    wanted = a_container(**({"command": ("sh",)} | changes))
+    with pytest.raises(BadContainer) as caught:
+        process(wanted, V1)
+    assert len(str(caught.value)) < 300
+
+
+def test_bytes_of_values_that_are_no_utf_8_are_carried() -> None:
+    wanted = a_container(command=("sh",), env=(("A", b"\xff".decode(errors="surrogateescape")),))
+    assert "A=\udcff" in process(wanted, V1)["env"]
+
+
+@pytest.mark.parametrize("command", [["sh", "\0"], ["x" * WORD_LIMIT], ["x" * 100_000] * 70, [""], []])
+def test_a_command_that_cannot_be_executed_is_refused(command: list[str]) -> None:
+    with pytest.raises(BadContainer, match="cmd"):
+        exec_process({"env": []}, command, terminal=False)

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from oci.generate.inputs import BadContainer, HostView, HugepageLimit, Resources
-from oci.generate.resources import linux_resources, oom_score_adj
+from oci.generate.resources import check_list, linux_resources, oom_score_adj
 from tests.unit.oci.generate.builders import V1, V2
 
 
@@ -76,3 +76,16 @@ def test_oom_score(wanted: int, floor: int, expected: int) -> None:
 def test_oom_score_out_of_range(wanted: int) -> None:
     with pytest.raises(BadContainer, match=str(wanted)):
         oom_score_adj(wanted, V1)
+
+
+@pytest.mark.parametrize("text", ["0", "0-3", "0,2-4,7", "127"])
+def test_lists_of_processors(text: str) -> None:
+    check_list("cpuset_cpus", text)
+
+
+@pytest.mark.parametrize(
+    "text", [" ", "0,", "-1", "0-", "%s%n", "0\n", "a", "0,1;2", "1" * 7, "0," * 3000 + "0", "\u0661"]
+)
+def test_what_is_no_list_of_processors(text: str) -> None:
+    with pytest.raises(BadContainer, match="cpuset_cpus"):
+        linux_resources(Resources(cpuset_cpus=text), V1)
