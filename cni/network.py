@@ -78,6 +78,7 @@ class Network:
         self._chosen: tuple[str, NetworkList] | None = None
         self._problems: Mapping[str, str] = {}
         self._plugin_problem = ""
+        self._trouble = ""
         self._told: tuple[str, ...] = ()
         self._changed = asyncio.Event()
         self._reloading = asyncio.Lock()
@@ -86,11 +87,18 @@ class Network:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Read the configuration and watch it; the directory is made if it is missing."""
-        await asyncio.to_thread(self._conf_dir.mkdir, parents=True, exist_ok=True)
+        """Read the configuration and watch it; the directory is made if it is missing.
+
+        What cannot be read or watched now is tried again with every recheck, and ``ready`` tells of it.
+        """
         self._watch = Watch((self._conf_dir, *self._plugin_dirs), self._reload_soon)
-        self._watch.start()
-        await self.reload()
+        try:
+            await asyncio.to_thread(self._conf_dir.mkdir, parents=True, exist_ok=True)
+            self._watch.start()
+            await self.reload()
+        except Exception as error:
+            _log.warning("the pod network could not be read yet error=%s", error)
+            self._trouble = f"{self._conf_dir} cannot be read: {error}"
         self._spawn(self._recheck(self._watch))
 
     async def close(self) -> None:
@@ -111,6 +119,7 @@ class Network:
 
     async def _reload(self) -> None:
         found = await asyncio.to_thread(read_directory, self._conf_dir)
+        self._trouble = ""
         before = self._chosen
         self._chosen = _choose(found, self._default, before)
         self._problems = found.errors
@@ -134,6 +143,8 @@ class Network:
         while True:
             await asyncio.sleep(self._recheck_s)
             try:
+                if self._trouble:
+                    watch.start()
                 if watch.renew() or not self.ready().ok:
                     await self.reload()
                 else:
@@ -157,7 +168,7 @@ class Network:
 
     def ready(self) -> Readiness:
         """Whether attach can work: there is a configuration, and its plugins are there."""
-        trouble = "; ".join(self._problems.values())
+        trouble = "; ".join((*self._problems.values(), *filter(None, [self._trouble])))
         if self._chosen is None:
             wanted = f" for the network {self._default!r}" if self._default else ""
             text = f"cni config uninitialized: no CNI configuration{wanted} in {self._conf_dir}"
@@ -322,7 +333,13 @@ class Network:
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("the pod network could not be read again, and will be later error=%s", error)
+            self._trouble = f"{self._conf_dir} cannot be read: {error}"
 
     @asynccontextmanager
     async def _alone(self, sandbox_id: str) -> AsyncIterator[None]:

@@ -31,11 +31,13 @@ class Watch:
         self._pending: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin to watch; a directory that is not there waits for ``renew``.
+        """Begin to watch, unless it has begun; a directory that is not there waits for ``renew``.
 
         Raises:
             OSError: the kernel gives no inotify instance.
         """
+        if self._descriptor >= 0:
+            return
         loop = asyncio.get_running_loop()
         self._descriptor = libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
         if self._descriptor < 0:

@@ -158,6 +158,12 @@ class RuntimeTable:
     device_ownership_from_security_context: bool = option(
         False, "Device nodes in a container belong to the container's user and group."
     )
+    pod_files_size: int = option(
+        256 << 10,
+        "Size of the tmpfs for files of one pod that its containers may write to: hostname, resolv.conf.",
+        unit="bytes",
+        own=True,
+    )
     pids_limit: int = option(-1, "Most processes in a container; -1 leaves it to the kubelet.")
     log_size_max: int = option(
         -1, "A container's log is begun anew at this size; -1 leaves it to the kubelet.", unit="bytes"
@@ -327,6 +333,13 @@ class Config:
     root: Path = option(Path("/var/lib/podwright"), "Images, layers and writable layers: kept over a reboot.")
     runroot: Path = option(
         Path("/run/podwright"), "Records, namespaces and sockets: on a tmpfs, gone after a reboot."
+    )
+    reserve_size: int = option(
+        4 << 20,
+        "Room that is kept on root and on runroot for removing things when they are full, at most a 16th of "
+        "each; 0 keeps none.",
+        unit="bytes",
+        own=True,
     )
     log_dir: Path = option(
         Path("/var/log/podwright/pods"), "Container logs of pods that come without a log directory."

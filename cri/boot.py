@@ -27,7 +27,18 @@ def forget_other_boots(runroot: Path, boot_id_file: Path = BOOT_ID) -> bool:
         logger.info("the node was rebooted: what %s says of earlier pods is void", runroot)
         for path in runroot.iterdir():
             if path.name not in _KEPT:
-                remove_tree(path)
-    remove_temporaries(runroot)
-    write_atomic(mark, current.encode() + b"\n", durable=False)
+                _remove(path)
+    try:
+        remove_temporaries(runroot)
+        write_atomic(mark, current.encode() + b"\n", durable=False)
+    except OSError as error:  # a full disk: a mark that is there says the same but after a reboot
+        logger.warning("%s cannot be marked as of this boot: %s", runroot, error)
     return known != current
+
+
+def _remove(path: Path) -> None:
+    """One that cannot be removed is no reason not to start: what it says of pods is read by nobody."""
+    try:
+        remove_tree(path)
+    except OSError as error:
+        logger.warning("leftover of another boot stays: %s: %s", path, error)

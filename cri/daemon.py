@@ -2,10 +2,14 @@
 
     lock → records → store → monitor → network → restore → gRPC; the other way round at the end.
 
+What is needed to serve is made or the start fails: the lock, the monitor, the socket. Everything else is done
+for one object at a time under ``Node.background``: an error is that object's, is shown, and is tried again.
+
 Containers outlive all of this, and as long as there are any the monitor does.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import gc
 import logging
@@ -14,10 +18,11 @@ import signal
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.errors import FailedPrecondition
+from api.errors import FailedPrecondition, PodwrightError
 from cni.network import Network
 from cni.plugin import Timeouts
 from conf.schema import Config
@@ -27,7 +32,7 @@ from cri.cgroups import own_scopes
 from cri.cgroups.choose import choose
 from cri.containers.accounts import Accounts
 from cri.containers.record import Container
-from cri.defaults import handler_defaults
+from cri.defaults import HandlerDefaults, handler_defaults, without_profiles
 from cri.events import Events
 from cri.handlers import Handlers
 from cri.image_options import image_options
@@ -36,16 +41,19 @@ from cri.operations import Operations
 from cri.paths import Paths
 from cri.quarantine import Quarantine
 from cri.records import Records
-from cri.reload import Reread, watch
+from cri.reload import PROFILES, Reread, watch
 from cri.restore import restore
 from cri.sandboxes.record import Sandbox
+from cri.space import Space
 from cri.store import Store
 from cri.stream_backend import streaming_server
+from cri.supervise import Supervisor
 from host import features, security
 from host.cgroups import Hierarchy
 from host.children import Orphans, zombies
 from host.notify import notify
 from host.private import claim
+from host.reserve import Reserve
 from host.threads import DetachedThreads
 from oci import hostview, pause
 from oci.monitor.client import Monitor
@@ -62,6 +70,10 @@ logger = logging.getLogger(__name__)
 _THREADS = 64
 # Containers that are made at once; one whose volume hangs counts for as long as it hangs.
 _VOLUME_THREADS = 128
+# How long the start waits for runtimes, the default one and others, to say what they can do; later answers
+# count, too.
+_PROBE_PATIENCE_S = 10.0
+_OTHERS_PATIENCE_S = 2.0
 
 
 class AlreadyRunning(FailedPrecondition):
@@ -84,19 +96,25 @@ async def build(config: Config) -> AsyncIterator[Node]:
     """The parts of a daemon, connected and restored."""
     paths = Paths(config.runroot, config.runtime.namespaces_dir)
     await asyncio.to_thread(claim, listener.runroot_tree(config))
+    space = Space(config)
+    await asyncio.to_thread(space.runroot.spend_if_full)
     async with AsyncExitStack() as stack:
         stack.callback(os.close, _lock(paths.runroot))
         await asyncio.to_thread(forget_other_boots, paths.runroot)
         for directory in (paths.sandboxes, paths.containers, paths.mounts, paths.runtimes):
             directory.mkdir(mode=0o700, exist_ok=True)
-        records = Records(paths.records)
+        records = Records(paths.records, space.runroot)
         stack.callback(records.close)
+        await asyncio.to_thread(_spend_if_full, space.root)
         images = await Images.open(
             config.root,
             image_options(config),
             lambda pid: own_scopes.house(pid, own_scopes.UNPACK, config.runtime.monitor_cgroup),
+            reserve=space.root,
+            repair=True,
         )
         stack.push_async_callback(images.close)
+        await asyncio.to_thread(space.renew)
         network = _network(config)
         await network.start()
         stack.push_async_callback(network.close)
@@ -107,9 +125,12 @@ async def build(config: Config) -> AsyncIterator[Node]:
         monitor = await Monitor.connect(
             paths.runroot,
             timeout_s=config.runtime.monitor_timeout_s,
+            scratch_apart=True,
             house=lambda pid: own_scopes.house(pid, own_scopes.MONITOR, config.runtime.monitor_cgroup),
         )
         stack.push_async_callback(monitor.leave)
+        background = Supervisor()
+        stack.push_async_callback(background.close)
         node = Node(
             config=config,
             paths=paths,
@@ -126,23 +147,55 @@ async def build(config: Config) -> AsyncIterator[Node]:
             cgroups=hierarchy,
             cgroup_driver=driver,
             host=hostview.gather(hierarchy, features.probe(config.root)),
-            defaults=await asyncio.to_thread(handler_defaults, config, handlers.default),
+            defaults=await _defaults(config, handlers, background),
             filters=Filters(),
             streaming=streaming_server(config.api, lambda: node),
             volume_threads=DetachedThreads("volumes", _VOLUME_THREADS),
             quarantine=Quarantine(),
             accounts=Accounts(),
+            background=background,
+            space=space,
         )
-        await node.handlers.probe()
-        security.say_limitations(node.host.capabilities)
-        if node.host.apparmor:
-            await apparmor.load_default(config.runtime.apparmor_profile)
-        await asyncio.to_thread(pause.make_rootfs, paths.pause_rootfs, os.uname().machine)
+        await _prepare(node)
         await restore(node)
-        await network.collect([sandbox.id for sandbox in node.sandboxes])
         await node.streaming.start()
         stack.push_async_callback(node.streaming.close)
         yield node
+
+
+def _spend_if_full(reserve: Reserve) -> None:
+    """Of a directory that may not be there yet."""
+    with contextlib.suppress(FileNotFoundError):
+        reserve.spend_if_full()
+
+
+async def _defaults(config: Config, handlers: Handlers, background: Supervisor) -> HandlerDefaults:
+    """With a seccomp profile that cannot be read nothing new is made; what runs is served, and SIGHUP reads
+    the mended one."""
+    try:
+        return await asyncio.to_thread(handler_defaults, config, handlers.default)
+    except (PodwrightError, OSError) as error:
+        handlers.refuse(f"{error}; mend it, then reload with SIGHUP")
+        background.note(PROFILES, error)
+        return await asyncio.to_thread(handler_defaults, without_profiles(config), handlers.default)
+
+
+async def _prepare(node: Node) -> None:
+    """What containers need, each by itself."""
+    background, handlers = node.background, node.handlers
+    probes = {f"handler {name}": partial(handlers.probe_one, name) for name in handlers.names()}
+    default = {key: work for key, work in probes.items() if key == f"handler {handlers.default}"}
+    others = {key: work for key, work in probes.items() if key not in default}
+    await asyncio.gather(
+        background.first_tries(default, _PROBE_PATIENCE_S),
+        background.first_tries(others, _OTHERS_PATIENCE_S),
+    )
+    security.say_limitations(node.host.capabilities)
+    if node.host.apparmor:
+        profile = node.config.runtime.apparmor_profile
+        await background.attempt("AppArmor profile", lambda: apparmor.load_default(profile))
+    make = partial(pause.make_rootfs, node.paths.pause_rootfs, os.uname().machine)
+    await background.attempt("pause program", lambda: asyncio.to_thread(make))
 
 
 def _network(config: Config) -> Network:
@@ -173,27 +226,25 @@ async def serve(config: Config, reread: Reread) -> None:
     async with build(config) as node, AsyncExitStack() as stack:
         metrics = await _metrics(node, stack) if config.metrics.enable_metrics else None
         server = await listener.listen(node, metrics)
-        async with asyncio.TaskGroup() as tasks:
-            watching = [
-                tasks.create_task(_watch_exits(node, tasks, metrics), name="exits"),
-                tasks.create_task(Orphans().watch(), name="orphans"),
-                tasks.create_task(watch(node, hangup, reread), name="reload"),
-            ]
-            if watch_s := watchdog.patience_s(os.environ, os.getpid()):
-                ask = await stack.enter_async_context(watchdog.own_status(config.api.listen))
-                feeding = watchdog.feed(watch_s, ask, lambda: notify("WATCHDOG=1", os.environ))
-                watching.append(tasks.create_task(feeding, name="watchdog"))
-            # What was made until now lives as long as the daemon: the collector need not look at it again.
-            gc.freeze()
-            notify("READY=1", os.environ)
-            logger.info("serving %s", config.api.listen)
-            await stop.wait()
-            notify("STOPPING=1", os.environ)
-            logger.info("ending: containers go on")
-            await server.stop(grace=1.0)
-            await node.operations.drain(config.runtime.drain_timeout_s)
-            for task in watching:
-                task.cancel()
+        background = node.background
+        background.forever("exits", partial(_watch_exits, node, metrics))
+        background.forever("orphans", Orphans().watch)
+        background.forever("reload", lambda: watch(node, hangup, reread))
+        background.forever("disk space", node.space.keep)
+        if watch_s := watchdog.patience_s(os.environ, os.getpid()):
+            ask = await stack.enter_async_context(watchdog.own_status(config.api.listen))
+            background.forever(
+                "watchdog", lambda: watchdog.feed(watch_s, ask, lambda: notify("WATCHDOG=1", os.environ))
+            )
+        # What was made until now lives as long as the daemon: the collector need not look at it again.
+        gc.freeze()
+        notify("READY=1", os.environ)
+        logger.info("serving %s", config.api.listen)
+        await stop.wait()
+        notify("STOPPING=1", os.environ)
+        logger.info("ending: containers go on")
+        await server.stop(grace=1.0)
+        await node.operations.drain(config.runtime.drain_timeout_s)
 
 
 def _dump_tasks() -> None:
@@ -210,9 +261,9 @@ async def _metrics(node: Node, stack: AsyncExitStack) -> "Metrics":
     return metrics
 
 
-async def _watch_exits(node: Node, tasks: asyncio.TaskGroup, metrics: "Metrics | None") -> None:
+async def _watch_exits(node: Node, metrics: "Metrics | None") -> None:
     async for event in node.monitor.exits():
+        node.background.until_done(f"exit {event.id}", partial(exits.handle, node, event))
         if metrics is not None and event.oom_killed:
             container = node.containers.find(event.id)
             metrics.out_of_memory(event.id if container is None else container.name)
-        tasks.create_task(exits.handle(node, event), name=f"exit {event.id}")

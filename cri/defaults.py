@@ -40,6 +40,13 @@ def handler_defaults(config: Config, default_handler: str) -> HandlerDefaults:
     return HandlerDefaults(general, own)
 
 
+def without_profiles(config: Config) -> Config:
+    """The configuration as if it named no seccomp profile."""
+    runtime = config.runtime
+    tables = {name: replace(table, seccomp_profile=None) for name, table in runtime.runtimes.items()}
+    return replace(config, runtime=replace(runtime, seccomp_profile=None, runtimes=tables))
+
+
 def _of_handler(general: Defaults, table: RuntimeHandler) -> Defaults:
     path = table.seccomp_profile
     return replace(

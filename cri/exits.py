@@ -41,12 +41,17 @@ def apply(node: Node, container: containers.Container, event: Exited) -> None:
     container.reason = reason_of(container.exit_code, oom_killed=oom_killed)
     if event.exit_code is None:
         container.message = "its end was not seen: the monitor was not running"
-    lifecycle.move(node, container, containers.Phase.EXITED)
-    container.exited.set()
+    try:
+        lifecycle.move(node, container, containers.Phase.EXITED)
+    finally:
+        container.exited.set()
 
 
 async def handle(node: Node, event: Exited) -> None:
-    """Bring the record of a container, or of a sandbox whose pause process it was, up to date."""
+    """Bring the record of a container, or of a sandbox whose pause process it was, up to date.
+
+    May be repeated: when the record cannot be written, memory has the truth already.
+    """
     with under(partial(of_id, node, event.id)):
         await _handle(node, event)
 
@@ -54,6 +59,8 @@ async def handle(node: Node, event: Exited) -> None:
 async def _handle(node: Node, event: Exited) -> None:
     container = node.containers.find(event.id)
     if container is not None:
+        if container.phase is containers.Phase.EXITED:
+            lifecycle.save(node, container)  # an attempt before this one may have failed to
         apply(node, container, event)
         if container.phase is containers.Phase.EXITED:
             tell(node, container)

@@ -1,11 +1,12 @@
 """Runtime handlers: which OCI runtime serves which name, and what it can do."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from api.errors import FailedPrecondition, NotFound
+from api.errors import FailedPrecondition, NotFound, PodwrightError
 from api.runtime.v1 import api_pb2 as pb
 from conf.schema import Config
 from oci.abilities import Abilities, probe
@@ -21,6 +22,10 @@ NONE: Mapping[str, RuntimeMissing] = MappingProxyType({})
 
 class UnknownHandler(NotFound):
     """No handler has this name."""
+
+
+class HandlerUnusable(FailedPrecondition):
+    """The handler's program does not answer."""
 
 
 class HandlersLost(FailedPrecondition):
@@ -42,6 +47,8 @@ class Handlers:
         self._default = default
         self._missing = dict(missing)
         self._abilities: dict[str, Abilities] = {}
+        self._unusable: dict[str, str] = {}
+        self._refused = ""
 
     @classmethod
     def find(cls, config: Config, root: Path, cgroup_driver: str) -> "Handlers":
@@ -92,7 +99,7 @@ class Handlers:
     def problem(self) -> str:
         """Why no container can run, for Status; "" when all is well."""
         if self._default in self._runtimes:
-            return ""
+            return self._refused or self._unusable.get(self._default, "")
         return (
             f"no OCI runtime: install crun or runc, or set runtime_path (default handler {self._default!r})"
         )
@@ -110,10 +117,44 @@ class Handlers:
         return runtime
 
     async def probe(self) -> None:
-        """Ask the runtimes what they can do; before that, they are taken to be able to do nothing special."""
-        for name, runtime in self._runtimes.items():
+        """Ask the runtimes what they can do; before that, they are taken to be able to do nothing special.
+
+        One that does not answer makes no new pods until it does: ``unusable`` has the reason.
+        """
+        await asyncio.gather(*map(self.probe_one, self._runtimes), return_exceptions=True)
+
+    async def probe_one(self, name: str) -> None:
+        """
+        Raises:
+            PodwrightError, OSError: it does not answer.
+        """
+        runtime = self._runtimes[name]
+        self._unusable.setdefault(name, f"{runtime.path} has not answered yet")
+        try:
             self._abilities[name] = await probe(runtime)
-            logger.info("handler %s: %s, %s", name, runtime.path, self._abilities[name])
+        except (PodwrightError, OSError) as error:
+            self._unusable[name] = f"{runtime.path} does not answer: {error}; try it by hand"
+            raise
+        del self._unusable[name]
+        logger.info("handler %s: %s, %s", name, runtime.path, self._abilities[name])
+
+    def refuse(self, reason: str) -> None:
+        """Let no handler make new pods, whether it answers or not; for good."""
+        self._refused = reason
+
+    def unusable(self) -> Mapping[str, str]:
+        """Why, for each handler that is there and does not answer."""
+        return dict(self._unusable)
+
+    def require_usable(self, name: str) -> None:
+        """
+        Raises:
+            UnknownHandler: there is no such handler.
+            HandlerUnusable: it does not answer.
+        """
+        self.get(name)
+        if reason := self._refused or self._unusable.get(name or self._default, ""):
+            raise HandlerUnusable(f"runtime handler {name or self._default!r}: {reason}")
 
     def view(self, name: str) -> RuntimeView:
         """What spec generation must know of a handler's runtime."""

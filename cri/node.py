@@ -1,6 +1,6 @@
 """Everything that the verbs work with. The composition root (cri/daemon.py) builds the one Node there is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conf.schema import Config
 from cri.cgroups.driver import CgroupDriver
@@ -15,8 +15,10 @@ from cri.paths import Paths
 from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.sandboxes.record import Sandbox
+from cri.space import Space
 from cri.store import Store
 from cri.streaming.server import StreamingServer
+from cri.supervise import Supervisor
 from host.cgroups import Hierarchy
 from host.threads import DetachedThreads
 from oci.generate.inputs import HostView
@@ -54,3 +56,8 @@ class Node:
     # What cannot be read or shown.
     quarantine: Quarantine
     accounts: Accounts
+    # Work of the daemon's own: an error in it is listed, and ends nothing.
+    background: Supervisor
+    space: Space
+    # Containers and sandboxes whose records cannot be read: nothing of theirs is touched.
+    unreadable: set[str] = field(default_factory=set)

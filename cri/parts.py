@@ -1,6 +1,6 @@
 """What the verbs need of the parts below: the real ones, or fakes under one contract (tests/contract)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from storage.catalogue import Image
 from storage.image_volumes import ImageVolumes
 from storage.images import FilesystemUsage, Options
 from storage.registry.auth import Credentials
+from storage.registry.registries_conf import Registries
 
 
 class Monitor(Protocol):
@@ -68,6 +69,12 @@ class Monitor(Protocol):
 class Images(Protocol):
     """See storage.images.Images."""
 
+    @property
+    def leftovers(self) -> dict[Path, OSError]: ...
+
+    @property
+    def registries_problem(self) -> Exception | None: ...
+
     def list(self) -> Sequence[Image]: ...
 
     def find(self, text: str) -> Image | None: ...
@@ -79,6 +86,12 @@ class Images(Protocol):
     def fs_info(self) -> FilesystemUsage: ...
 
     def reconfigure(self, options: Options) -> None: ...
+
+    def problems(self) -> tuple[str, ...]: ...
+
+    def discard(self, leftover: Path) -> None: ...
+
+    async def load_registries(self) -> Registries: ...
 
 
 class Rootfs(Protocol):
@@ -93,7 +106,9 @@ class Rootfs(Protocol):
 
     def known(self) -> set[ContainerId]: ...
 
-    async def restore(self) -> None: ...
+    async def restore(self, doomed: Collection[str] = ()) -> dict[Path, OSError]: ...
+
+    def discard(self, place: Path) -> None: ...
 
     async def usage(self, container_id: ContainerId) -> tuple[int, int]: ...
 
@@ -106,3 +121,5 @@ class Network(Protocol):
     async def attach(self, pod: PodNetwork) -> NetworkAttachment: ...
 
     async def detach(self, pod: PodNetwork) -> None: ...
+
+    async def collect(self, sandbox_ids: Collection[str]) -> None: ...

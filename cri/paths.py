@@ -1,8 +1,8 @@
 """Where the daemon keeps what it makes for pods and containers.
 
 <runroot>/records.sqlite
-<runroot>/sandboxes/<id>/  resolv.conf hostname shm/ ns/{net,ipc,uts} pause/config.json
-<runroot>/containers/<id>/ config.json passwd group (the bundle)
+<runroot>/sandboxes/<id>/  files/{resolv.conf,hostname} shm/ ns/{net,ipc,uts} pause/config.json
+<runroot>/containers/<id>/ config.json accounts/{passwd,group} (the bundle)
 <runroot>/mounts/<id>/<n>    while container <id> is created: mounts that its runtime cannot make
     <runroot>/runtimes/<handler>/   each runtime's own state
     <runroot>/pause/rootfs/    root file system of the built-in pause program

@@ -5,25 +5,41 @@
 ``config`` is the request's protobuf message, ``state`` a JSON object; the two record types
 own their meaning. The file lies on tmpfs, so a write costs some 50 microseconds and may be
 made on the event loop. A reboot empties it, as it should: no process outlives that either.
+
+A full disk stops nothing that frees: blocks for the write-ahead log are had before they are needed,
+``update`` and ``delete`` may spend the reserve, ``insert``, which begins something, may not. When not even
+opening works the records are kept in memory, ``problem`` says so, and each write tries the file again. A row
+or a file that cannot be read is no reason not to start: the row is told of and left as it is, the file is set
+aside under another name once all that can be read was taken from it.
 """
 
 import contextlib
+import logging
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from api.errors import Internal
+from api.errors import FailedPrecondition
+from host.files import preallocate
+from host.reserve import Reserve, is_exhaustion
+
+logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+# Pages in the write-ahead log before they go to the file itself, and room for somewhat more of them.
+_CHECKPOINT_PAGES = 250
+_WAL_BYTES = 2 << 20
+_ROW = "INSERT INTO records VALUES (?, ?, ?, ?, ?)"
 
 T = TypeVar("T")
 
 
-class RecordsUnreadable(Internal):
-    """The record file is damaged or of another version."""
+class RecordsTooNew(FailedPrecondition):
+    """The record file is of another version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,63 +96,183 @@ def require_types(state: Mapping[str, object], **types: type) -> None:
 class Records:
     """The record file; one writer, the daemon."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reserve: Reserve | None = None) -> None:
         """Open or make the file.
 
         Raises:
-            RecordsUnreadable: it is no database, or of a schema that this version does not know.
+            RecordsTooNew: it has a schema that this version does not know.
         """
+        self._path = path
+        self._reserve = reserve or Reserve(path.parent, 0)
+        # Rows may have been lost, now or since the node was booted: a file was set aside.
+        aside = [str(one) for one in path.parent.glob(f"damaged-*-{path.name}")]
+        self.damaged = bool(aside)
+        self.problem = _lost(aside[0]) if aside else ""
         try:
-            with contextlib.ExitStack() as undo:
-                self._db = sqlite3.connect(path, isolation_level=None)
-                undo.callback(self._db.close)
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")
-                self._prepare(path)
-                undo.pop_all()
+            self._db = self._reserve.spend(self._open)
         except sqlite3.DatabaseError as error:
-            raise RecordsUnreadable(
-                f"records {path}: {error}; move the file away after stopping all pods"
-            ) from error
+            lacks_room = is_exhaustion(error) and not path.is_dir()
+            self._db = self._in_memory(error) if lacks_room else self._salvaged(error)
 
-    def _prepare(self, path: Path) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+    def _open(self) -> sqlite3.Connection:
+        with contextlib.ExitStack() as undo:
+            db = sqlite3.connect(self._path, isolation_level=None)
+            undo.callback(db.close)
+            db.text_factory = _text
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+            self._prepare(db)
+            [(found,)] = db.execute("PRAGMA quick_check(1)").fetchall()
+            if found != "ok":
+                raise sqlite3.DatabaseError(str(found))
+            undo.pop_all()
+        preallocate(self._path.with_name(self._path.name + "-wal"), _WAL_BYTES)
+        return db
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, SCHEMA_VERSION):
-            raise RecordsUnreadable(
-                f"records {path} have schema version {version}, this Podwright reads {SCHEMA_VERSION}: "
+            raise RecordsTooNew(
+                f"records {self._path} have schema version {version}, this Podwright reads {SCHEMA_VERSION}: "
                 "start the version that wrote them and remove all pods, or reboot"
             )
-        self._db.execute(
+        db.execute(
             "CREATE TABLE IF NOT EXISTS records (kind TEXT, id TEXT, name TEXT, config BLOB, state TEXT,"
             " PRIMARY KEY (kind, id)) WITHOUT ROWID"
         )
-        self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def _in_memory(self, cause: Exception) -> sqlite3.Connection:
+        """The rows of a file that cannot be opened for writing, or none; what is not in it is not lost, for a
+        process that was killed leaves the log that holds it, and then the file can be opened."""
+        self.damaged = True  # as far as we know: nothing is concluded from what is not there
+        self.problem = f"records {self._path} cannot be written and are kept in memory: {cause}"
+        logger.error("%s; make room", self.problem)
+        memory = sqlite3.connect(":memory:", isolation_level=None)
+        memory.text_factory = _text
+        with (
+            contextlib.suppress(sqlite3.DatabaseError),
+            contextlib.closing(_read_only(self._path)) as stored,
+        ):
+            stored.backup(memory)
+        self._prepare(memory)
+        return memory
+
+    def _salvaged(self, cause: Exception) -> sqlite3.Connection:
+        """A new file with the rows of a damaged one, which is set aside."""
+        rows = _readable_rows(self._path)
+        aside = self._path.with_name(f"damaged-{time.time_ns()}-{self._path.name}")
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
+        self.damaged = True
+        self.problem = _lost(str(aside))
+        logger.error("records were damaged: %s; %d are saved; %s", cause, len(rows), self.problem)
+        db = self._reserve.spend(self._open)
+        _write_rows(db, rows)
+        return db
 
     def insert(self, kind: str, row: Row) -> None:
-        """Add a record, whose id must be new."""
-        self._db.execute(
-            "INSERT INTO records VALUES (?, ?, ?, ?, ?)", (kind, row.id, row.name, row.config, row.state)
-        )
+        """A record of something that is about to be made; its id must be new.
+
+        Raises:
+            sqlite3.OperationalError: there is no room for it.
+        """
+        self._persist()
+        self._db.execute(_ROW, (kind, row.id, row.name, row.config, row.state))
 
     def update(self, kind: str, row: Row) -> None:
-        """Replace a record that exists; one that does not is not brought back."""
-        self._db.execute(
-            "UPDATE records SET name = ?, config = ?, state = ? WHERE kind = ? AND id = ?",
-            (row.name, row.config, row.state, kind, row.id),
-        )
+        """Replace a record that exists, on the reserve if need be; one that does not is not brought back."""
+        statement = "UPDATE records SET name = ?, config = ?, state = ? WHERE kind = ? AND id = ?"
+        values = (row.name, row.config, row.state, kind, row.id)
+        self._write(lambda: self._db.execute(statement, values))
 
     def delete(self, kind: str, identifier: str) -> None:
-        self._db.execute(
-            "DELETE FROM records WHERE kind = ? AND id = CAST(? AS TEXT)", (kind, os.fsencode(identifier))
-        )
+        statement = "DELETE FROM records WHERE kind = ? AND id = CAST(? AS TEXT)"
+        self._write(lambda: self._db.execute(statement, (kind, os.fsencode(identifier))))
+
+    def _write(self, work: Callable[[], object]) -> None:
+        self._persist()
+        self._reserve.spend(work)
+
+    def _persist(self) -> None:
+        """From memory to the file, if that is how it is and the file can be written again."""
+        if not self.problem or self._db.execute("PRAGMA database_list").fetchone()[2]:
+            return
+        try:
+            db = self._open()
+        except sqlite3.DatabaseError:
+            return
+        try:
+            _write_rows(db, self._db.execute("SELECT * FROM records").fetchall())
+        except sqlite3.DatabaseError:
+            db.close()
+            return
+        self._db.close()
+        self._db, self.problem = db, ""
+        logger.info("records are kept in %s again", self._path)
 
     def rows(self, kind: str) -> Iterator[Row]:
-        """All of a kind; ids and texts that are no UTF-8 come with surrogates in their place."""
-        yield from rows(self._db, kind)
+        """All of a kind, of a damaged file those that can be read; ids and texts that are no UTF-8 come with
+        surrogates in their place."""
+        try:
+            found = list(rows(self._db, kind))
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            self._db = self._salvaged(error)
+            found = list(rows(self._db, kind))
+        yield from found
 
     def read(self, kind: str, parse: Callable[[Row], T]) -> tuple[list[T], list[Unreadable]]:
         """What ``parse`` makes of the rows, and the rows of which it makes nothing but errors."""
+        list(self.rows(kind))  # a damaged file is set aside first
         return read(self._db, kind, parse)
 
     def close(self) -> None:
+        self._persist()
         self._db.close()
+
+
+def _lost(aside: str) -> str:
+    return (
+        f"records were damaged, the file is now {aside}: what has no record any more is left as it is; "
+        "remove that file once no container of before is left, or reboot the node"
+    )
+
+
+def _text(data: bytes) -> str:
+    """Flipped bytes are one row's, not the query's error."""
+    return data.decode(errors="replace")
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+
+
+def _readable_rows(path: Path) -> list[tuple[object, ...]]:
+    """What can be read of a damaged file, from both of its ends."""
+    found: dict[tuple[object, object], tuple[object, ...]] = {}
+    for order in ("ASC", "DESC"):
+        with (
+            contextlib.suppress(sqlite3.Error, OSError),
+            contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db,
+        ):
+            db.text_factory = _text
+            for row in db.execute(f"SELECT * FROM records ORDER BY kind {order}, id {order}"):
+                if tuple(map(type, row)) == (str, str, str, bytes, str):
+                    found[row[0], row[1]] = row
+    return list(found.values())
+
+
+def _write_rows(db: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
+    """All of ``rows`` and no others, or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.execute("DELETE FROM records")
+        db.executemany(_ROW, rows)
+        db.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from conf.load import Loaded
 from conf.reload import Reloaded, merge
@@ -16,6 +17,8 @@ from cri.node import Node
 logger = logging.getLogger(__name__)
 
 Reread = Callable[[], Loaded]
+# What is listed as in trouble while a configured seccomp profile cannot be read.
+PROFILES = "seccomp profile"
 
 
 async def watch(node: Node, requested: asyncio.Event, reread: Reread) -> None:
@@ -46,10 +49,21 @@ async def reload(node: Node, reread: Reread) -> Reloaded:
     defaults = await asyncio.to_thread(handler_defaults, config, handlers.default)
     # Nothing from here on can fail or wait: a request sees all of the old or all of the new.
     node.config, node.handlers, node.defaults = config, handlers, defaults
+    node.background.clear(PROFILES)
+    _probe_again(node)
     node.images.reconfigure(image_options(config))
     set_level(config.runtime.log_level)
     _tell(loaded, reloaded)
     return reloaded
+
+
+def _probe_again(node: Node) -> None:
+    """Those that did not answer are asked until they do; of former ones nobody wants to know any more."""
+    handlers = node.handlers
+    for name in handlers.names():
+        node.background.cancel(f"handler {name}")
+    for name in handlers.unusable():
+        node.background.until_done(f"handler {name}", partial(handlers.probe_one, name))
 
 
 def _tell(loaded: Loaded, reloaded: Reloaded) -> None:

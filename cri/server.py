@@ -139,7 +139,8 @@ class Calls:
                 try:
                     door.check(request)
                     response = await verb(self._node, request)
-                except Exception as error:
+                except Exception as cause:
+                    error = self._node.space.explain(cause)
                     self._log_failure(name, begun, error)
                     await context.abort(status_of(error), message_of(error))
                 self._log_success(name, begun)
@@ -156,7 +157,8 @@ class Calls:
                 door.check(request)
                 async for response in verb(self._node, request):
                     yield response
-            except Exception as error:
+            except Exception as cause:
+                error = self._node.space.explain(cause)
                 self._log_failure(name, begun, error)
                 await context.abort(status_of(error), message_of(error))
 

@@ -3,6 +3,7 @@
 Each one tries the thing itself on throw-away objects and cleans up: version numbers lie in both directions.
 """
 
+import contextlib
 import ctypes
 import os
 import re
@@ -78,7 +79,10 @@ def _try_mapped_layers(directory: Path, userns: int) -> bool:
         if left == place or not Path("/proc", left.name.removeprefix(".probe-")).exists():
             _take_away(left)
     layers, target = [place / "0", place / "1"], place / "target"
-    place.mkdir(mode=0o700)
+    try:
+        place.mkdir(mode=0o700)
+    except OSError:  # full, or read-only
+        return False
     try:
         for path in (*layers, target):
             path.mkdir()
@@ -94,7 +98,8 @@ def _try_mapped_layers(directory: Path, userns: int) -> bool:
 
 def _take_away(place: Path) -> None:
     for path in (place / "target", place / "0", place / "1"):
-        detach_copy(path)
+        with contextlib.suppress(FileNotFoundError):
+            detach_copy(path)
     place.rmdir()
 
 

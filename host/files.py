@@ -21,6 +21,8 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
+_FALLOC_FL_KEEP_SIZE = 0x01
+
 # Directories nested deeper than this are renamed to the top before they are emptied, so that neither
 # the descriptor table nor the stack bounds the depth that can be removed.
 _FLATTEN_DEPTH = 64
@@ -67,6 +69,20 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = 
         sync_directory(path.parent)
 
 
+def preallocate(path: Path, size_bytes: int) -> None:
+    """Have blocks for the first ``size_bytes`` of ``path``, which exists, without changing its size.
+
+    A saving only: where the file system cannot or is full, nothing happens.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            length = ctypes.c_long(size_bytes)
+            libc.fallocate(descriptor, _FALLOC_FL_KEEP_SIZE, ctypes.c_long(0), length)
+        finally:
+            os.close(descriptor)
+
+
 def remove_temporaries(directory: Path) -> None:
     """Remove what write_atomic left in ``directory`` when its process was killed; absent is fine.
 
@@ -87,13 +103,19 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
     Raises:
         FileTooLarge: there are more than ``limit``.
-        OSError: as open(2) and read(2).
+        OSError: as open(2) and read(2), and for a FIFO, which might be waited for without end.
     """
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_without_waiting) as file:
+        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is a FIFO", str(path))
         data = file.read(limit + 1)
     if len(data) > limit:
         raise FileTooLarge(f"{path} holds more than the {limit} bytes accepted here")
     return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def sync_directory(path: Path) -> None:

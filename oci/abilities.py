@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from oci.cli import CliRuntime, Kind
-from oci.runtime import Json, RuntimeFailed, RuntimeTimedOut
+from oci.runtime import Json, RuntimeFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,16 @@ class Abilities:
 
 
 async def probe(runtime: CliRuntime) -> Abilities:
-    """Ask the runtime; one that does not answer can do none of it."""
+    """Ask the runtime; one whose answer makes no sense can do none of it.
+
+    Raises:
+        RuntimeTimedOut, CommandNotStarted, OSError: it does not answer at all.
+    """
     try:
         document = await runtime.features()
-        version = "" if document is not None else await runtime.version()
-    except (RuntimeFailed, RuntimeTimedOut, OSError):
+    except RuntimeFailed:
         return Abilities()
-    return judge(runtime.kind, document, version)
+    return judge(runtime.kind, document, "" if document is not None else await runtime.version())
 
 
 def judge(kind: Kind, document: Json | None, version: str) -> Abilities:

@@ -209,7 +209,10 @@ class CliRuntime:
 
     async def version(self) -> str:
         """See Runtime."""
-        done = await run([str(self.path), "--version"], timeout_s=self.timeout_s)
+        try:
+            done = await run([str(self.path), "--version"], timeout_s=self.timeout_s)
+        except CommandTimedOut as error:
+            raise RuntimeTimedOut(self.name, "--version", "", self.timeout_s) from error
         lines = done.stdout.decode(errors="replace").splitlines()
         return lines[0].strip() if lines else ""
 

@@ -199,8 +199,9 @@ class Catalogue:
 
     def remove(self, image: Image) -> None:
         """Forget an image with all its names; one that is gone already is no error. Blocking."""
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM images WHERE id = ?", (image.id,))
+        self._database.freeing(
+            lambda connection: connection.execute("DELETE FROM images WHERE id = ?", (image.id,))
+        )
 
     def disk_usage(self) -> tuple[int, int]:
         """Bytes and inodes of all layers of all images, shared ones counted once."""

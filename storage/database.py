@@ -4,43 +4,59 @@ The rows are the truth; a directory that no row names is rubbish. Several proces
 open (the daemon and the command line), so nothing is assumed between two transactions. A row is written
 after what it names was synced; losing the last rows in a power cut loses an image, never its integrity,
 hence synchronous=NORMAL.
+
+On a full disk ``freeing`` may spend the reserve. When there is not even room to open the catalogue it is read
+from its file and cannot be written; each transaction tries to open it anew.
+
+A damaged file is set aside by who may (``repair``). What is not in a catalogue that was lost or begun anew
+may still be in use: as long as the file <root>/keep-unknown is there, nothing that no row names is removed.
 """
 
 import contextlib
+import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
-from api.errors import FailedPrecondition, Internal
+from api.errors import FailedPrecondition, Internal, ResourceExhausted
+from host.files import preallocate
+from host.reserve import Reserve, is_exhaustion
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_S = 30.0
+# The write-ahead log's room, had in advance: it is checkpointed at some 4 MiB, and rows are small.
+_WAL_BYTES = 5 << 20
 _SCHEMA = """
-CREATE TABLE images (
+CREATE TABLE IF NOT EXISTS images (
     id TEXT PRIMARY KEY, config BLOB NOT NULL, manifest BLOB NOT NULL, size_bytes INTEGER NOT NULL,
     pulled_ns INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE tags (
+CREATE TABLE IF NOT EXISTS tags (
     name TEXT PRIMARY KEY, image_id TEXT NOT NULL REFERENCES images ON DELETE CASCADE
 ) STRICT;
-CREATE TABLE digests (
+CREATE TABLE IF NOT EXISTS digests (
     name TEXT PRIMARY KEY, image_id TEXT NOT NULL REFERENCES images ON DELETE CASCADE
 ) STRICT;
-CREATE TABLE image_layers (
+CREATE TABLE IF NOT EXISTS image_layers (
     image_id TEXT NOT NULL REFERENCES images ON DELETE CASCADE, position INTEGER NOT NULL,
     chain_id TEXT NOT NULL, disk_bytes INTEGER NOT NULL, inodes INTEGER NOT NULL,
     PRIMARY KEY (image_id, position)
 ) STRICT;
-CREATE TABLE rootfs (container_id TEXT PRIMARY KEY, image_id TEXT NOT NULL) STRICT;
-CREATE TABLE rootfs_layers (
+CREATE TABLE IF NOT EXISTS rootfs (container_id TEXT PRIMARY KEY, image_id TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS rootfs_layers (
     container_id TEXT NOT NULL REFERENCES rootfs ON DELETE CASCADE, position INTEGER NOT NULL,
     chain_id TEXT NOT NULL, PRIMARY KEY (container_id, position)
 ) STRICT;
-CREATE INDEX tags_by_image ON tags (image_id);
-CREATE INDEX digests_by_image ON digests (image_id);
-CREATE INDEX image_layers_by_chain ON image_layers (chain_id);
-CREATE INDEX rootfs_layers_by_chain ON rootfs_layers (chain_id);
+CREATE INDEX IF NOT EXISTS tags_by_image ON tags (image_id);
+CREATE INDEX IF NOT EXISTS digests_by_image ON digests (image_id);
+CREATE INDEX IF NOT EXISTS image_layers_by_chain ON image_layers (chain_id);
+CREATE INDEX IF NOT EXISTS rootfs_layers_by_chain ON rootfs_layers (chain_id);
 """
 
 
@@ -52,23 +68,108 @@ class CatalogueBroken(Internal):
     """The catalogue is no database, or a damaged one."""
 
 
+class CatalogueFull(ResourceExhausted):
+    """There is no room to open the catalogue for writing."""
+
+
 class Database:
     """Two connections, each usable from any thread: readers do not wait for a transaction."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reserve: Reserve | None = None, *, repair: bool = False) -> None:
+        """Open or make the catalogue.
+
+        Raises:
+            CatalogueTooNew: a later version wrote it.
+            CatalogueBroken: it is damaged, and not to be set aside.
+        """
         self._path = path
+        self._repair = repair
+        self._keep_unknown = path.with_name("keep-unknown")
+        self._reserve = reserve or Reserve(path.parent, 0)
         self._lock = threading.Lock()
         self._read_lock = threading.Lock()
+        self._generation = 0
+        self._full: Exception | None = None
         try:
-            with contextlib.ExitStack() as undo:
-                self._writer = self._connect(undo)
-                self._migrate()
-                self._reader = self._connect(undo)
-                undo.pop_all()
+            self._reserve.spend(self._open)
         except sqlite3.DatabaseError as error:
-            raise CatalogueBroken(
-                f"{path}: {error}; remove the file to start without images, they can be pulled again"
-            ) from error
+            if is_exhaustion(error) and not path.is_dir():
+                self._open_read_only(error)
+                return
+            if not repair:
+                raise CatalogueBroken(
+                    f"{path}: {error}; start the daemon, which sets it aside: containers go on, and images "
+                    "can be pulled again"
+                ) from error
+            self._set_aside(error)
+            self._reserve.spend(self._open)
+
+    def _set_aside(self, cause: Exception) -> None:
+        aside = self._path.with_name(f"damaged-{time.time_ns()}-{self._path.name}")
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
+        log.error(
+            "the catalogue was damaged: %s; the file is now %s, and images must be pulled anew", cause, aside
+        )
+
+    @property
+    def may_sweep(self) -> bool:
+        """Whether what no row names is rubbish."""
+        return not self.problem and not self._keep_unknown.exists()
+
+    def _open(self) -> None:
+        with contextlib.ExitStack() as undo:
+            self._writer = self._connect(undo)
+            self._migrate()
+            if self._repair:
+                [(found,)] = self._writer.execute("PRAGMA quick_check(1)").fetchall()
+                if found != "ok":
+                    raise sqlite3.DatabaseError(str(found))
+            self._reader = self._connect(undo)
+            undo.pop_all()
+        preallocate(self._path.with_name(f"{self._path.name}-wal"), _WAL_BYTES)
+
+    def _open_read_only(self, cause: Exception) -> None:
+        """What the file holds, if there is one; with a log of a killed process it could have been opened."""
+        self._full = cause
+        self._reader = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        with contextlib.suppress(sqlite3.DatabaseError):
+            uri = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as stored:
+                stored.backup(self._reader)
+        if self._reader.execute("PRAGMA user_version").fetchone()[0] == 0:
+            self._reader.executescript(_SCHEMA)
+
+    def _open_again(self) -> None:
+        """
+        Raises:
+            CatalogueFull: there is still no room.
+        """
+        with self._read_lock:
+            stale = self._reader
+            try:
+                self._reserve.spend(self._open)
+            except sqlite3.DatabaseError as error:
+                raise CatalogueFull(f"{self._path} cannot be opened: {error}; make room there") from error
+            stale.close()
+            self._full = None
+            self._generation += 1
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be changed, or ""."""
+        return "" if self._full is None else f"{self._path} can only be read: {self._full}"
+
+    @property
+    def unknown_kept(self) -> str:
+        """Why nothing is swept, with the way out, or ""."""
+        if not self._keep_unknown.exists():
+            return ""
+        return (
+            "the catalogue of images was lost or begun anew over layers that were there; they stay: "
+            f"remove {self._keep_unknown} once no container of before is left, then restart"
+        )
 
     def _connect(self, undo: contextlib.ExitStack) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -83,7 +184,7 @@ class Database:
         return connection
 
     def _migrate(self) -> None:
-        with self.transaction() as connection:
+        with _transaction(self._writer) as connection:
             found = connection.execute("PRAGMA user_version").fetchone()[0]
             if found > SCHEMA_VERSION:
                 raise CatalogueTooNew(
@@ -91,27 +192,40 @@ class Database:
                     "use the newer version"
                 )
             if found == 0:
+                self._spare_what_is_there()
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _spare_what_is_there(self) -> None:
+        """A new catalogue over filled directories knows nothing of what is in use."""
+        places = [self._path.with_name(name) for name in ("layers", "containers")]
+        if any(place.is_dir() and any(place.iterdir()) for place in places):
+            self._keep_unknown.touch(mode=0o600)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write under the database's lock (other processes wait); an exception undoes all. Blocking."""
         with self._lock:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):  # SQLite has undone it itself, as on a full disk
-                    self._writer.execute("ROLLBACK")
-                raise
+            if self._full is not None:
+                self._open_again()
+            with _transaction(self._writer) as connection:
+                yield connection
+
+    def freeing(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """A transaction of something that frees, on the reserve if need be: ``work`` bears repetition."""
+
+        def attempt() -> T:
+            with self.transaction() as connection:
+                return work(connection)
+
+        return self._reserve.spend(attempt)
 
     def version(self) -> int:
         """A number that changes whenever anything was committed, by whatever process."""
         with self._read_lock:
-            return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
+            found = int(self._reader.execute("PRAGMA data_version").fetchone()[0])
+        return found + (self._generation << 40)
 
     def read(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
         """The rows of a query, on the reading connection."""
@@ -123,7 +237,20 @@ class Database:
         with self._read_lock:
             self._reader.close()
         with self._lock:
-            self._writer.close()
+            if self._full is None:
+                self._writer.close()
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):  # SQLite has undone it itself, as on a full disk
+            connection.execute("ROLLBACK")
+        raise
 
 
 def referenced_layers(connection: sqlite3.Connection) -> set[str]:

@@ -5,7 +5,8 @@
     <root>/layers/ ingest/ storage/layers.py
     <root>/containers/     storage/overlay.py
 
-Rubbish of an earlier life is swept at open, if no other process has the store open.
+Rubbish of an earlier life is swept at open, if no other process has the store open; what cannot be removed
+is in ``leftovers``.
 """
 
 import asyncio
@@ -21,8 +22,9 @@ from typing import Self
 
 from api.errors import DeadlineExceeded
 from api.ids import ImageId
-from host.files import sync_filesystem
+from host.files import remove_tree, sync_filesystem
 from host.private import Tree, claim
+from host.reserve import Reserve
 from storage.catalogue import Catalogue, Image, LayersVanished, NewImage
 from storage.database import Database
 from storage.digest import Digest, chain_ids
@@ -92,32 +94,47 @@ class Images:
         unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s, house=house)
         self.layers = Layers(root, database, unpacker, Slots(options.parallel_layers, options.total_layers))
         self.catalogue = Catalogue(database, options.pinned_images)
+        # What an earlier life left and cannot be removed, with the reason.
+        self.leftovers: dict[Path, OSError] = {}
+        self.registries_problem: Exception | None = None
         self._lock = lock
         self._pulls: dict[PullKey, _RunningPull] = {}
         self._pull_tasks: set[asyncio.Task[Image]] = set()
         self._registries = Registries()
 
     @classmethod
-    async def open(cls, root: Path, options: Options | None = None, house: House | None = None) -> Self:
-        """Open the store below ``root``, making it if need be; ``house`` is for Unpacker.
+    async def open(
+        cls,
+        root: Path,
+        options: Options | None = None,
+        house: House | None = None,
+        *,
+        reserve: Reserve | None = None,
+        repair: bool = False,
+    ) -> Self:
+        """Open the store below ``root``, making it if need be; ``house`` is for Unpacker, and what frees may
+        spend ``reserve``. With ``repair``, which is the daemon's, a damaged catalogue is set aside.
 
         Raises:
             CatalogueTooNew, CatalogueBroken: naming the file and the way out.
         """
         options = options or Options()
-        store = await asyncio.to_thread(cls._open, root, options, house)
+        database = partial(Database, root / "catalogue.db", reserve, repair=repair)
+        store = await asyncio.to_thread(cls._open, root, options, database, house)
         await store._try_registries()
         return store
 
     @classmethod
-    def _open(cls, root: Path, options: Options, house: House | None) -> Self:
+    def _open(
+        cls, root: Path, options: Options, database: Callable[[], Database], house: House | None
+    ) -> Self:
         claim(Tree(root, crowded=("containers", "layers", "ingest")))
         lock = os.open(root / "open.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             alone = _try_exclusive(lock)
-            store = cls(root, options, Database(root / "catalogue.db"), lock, house)
+            store = cls(root, options, database(), lock, house)
             if alone:
-                store.layers.sweep()
+                store.leftovers = store.layers.sweep()
             fcntl.flock(lock, fcntl.LOCK_SH)
         except BaseException:
             os.close(lock)
@@ -153,6 +170,19 @@ class Images:
         used, inodes = self.catalogue.disk_usage()
         return FilesystemUsage(self.root, used, inodes, time.time_ns())
 
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the catalogue, and what is kept because of it."""
+        return tuple(text for text in (self.database.problem, self.database.unknown_kept) if text)
+
+    def discard(self, leftover: Path) -> None:
+        """Remove one of ``leftovers``. Blocking.
+
+        Raises:
+            OSError: it still cannot be removed.
+        """
+        remove_tree(leftover)
+        self.leftovers.pop(leftover, None)
+
     async def load_registries(self) -> Registries:
         """registries.conf as it is now."""
         return await asyncio.to_thread(
@@ -169,6 +199,7 @@ class Images:
             self._take_registries(await self.load_registries())
         except BadRegistriesConf as error:
             log.warning("no image can be pulled until this is mended: %s", error)
+            self.registries_problem = error
 
     def _take_registries(self, registries: Registries) -> None:
         for remark in registries.remarks:

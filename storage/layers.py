@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import secrets
+import sqlite3
 import stat
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -164,25 +165,33 @@ class Layers:
 
     def _unlink_unreferenced(self, doomed: list[Digest]) -> list[Path]:
         """Move layers to ingest/, in a transaction as those have who check a layer and then refer to it."""
-        trash = []
-        with self._database.transaction() as connection:
+        trash: list[Path] = []
+
+        def unlink(connection: sqlite3.Connection) -> None:
             needed = referenced_layers(connection)
+            if not self._database.may_sweep:
+                return  # a container without a row may use them
             for chain_id in doomed:
                 if chain_id.hex not in needed:
                     target = self._ingest / secrets.token_hex(8)
                     with contextlib.suppress(FileNotFoundError):
                         (self._layers / chain_id.hex).rename(target)
                         trash.append(target)
+
+        self._database.freeing(unlink)
         return trash
 
-    def sweep(self) -> None:
-        """Remove rubbish of an earlier life; only while no other process has the store open. Blocking."""
+    def sweep(self) -> dict[Path, OSError]:
+        """Remove rubbish of an earlier life; only while no other process has the store open. Blocking.
+
+        What cannot be removed stays, and is the answer.
+        """
+        if not self._database.may_sweep:
+            return {}  # who does not know what is needed removes nothing
         with self._database.transaction() as connection:
             needed = referenced_layers(connection)
         rubbish = [*self._ingest.iterdir(), *(p for p in self._layers.iterdir() if p.name not in needed)]
-        for path in rubbish:
-            log.info("leftover removed path=%s", path)
-        _remove_all(rubbish)
+        return remove_trees(rubbish)
 
 
 async def _counted(chunks: AsyncIterator[bytes], place: Place) -> AsyncIterator[bytes]:
@@ -193,8 +202,26 @@ async def _counted(chunks: AsyncIterator[bytes], place: Place) -> AsyncIterator[
 
 
 def _remove_all(paths: Iterable[Path]) -> None:
+    """All that can be removed.
+
+    Raises:
+        OSError: that of the last one that cannot.
+    """
+    for error in remove_trees(paths, say=False).values():
+        raise error
+
+
+def remove_trees(paths: Iterable[Path], *, say: bool = True) -> dict[Path, OSError]:
+    """Remove each; those that cannot be removed, with the reason."""
+    stayed = {}
     for path in paths:
-        remove_tree(path)
+        try:
+            remove_tree(path)
+        except OSError as error:
+            stayed[path] = error
+        if say:
+            log.info("leftover %s path=%s", "stays" if path in stayed else "removed", path)
+    return stayed
 
 
 def describe_implied(tree: Path, implied: Iterable[str], lower: Sequence[Path]) -> None:

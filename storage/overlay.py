@@ -14,11 +14,11 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.errors import AlreadyExists, NotFound
+from api.errors import AlreadyExists, FailedPrecondition, NotFound, PodwrightError
 from api.ids import ContainerId
 from host.disk_usage import disk_usage
 from host.files import remove_tree
@@ -48,6 +48,10 @@ _MEASURERS = 2
 
 class RootfsNotFound(NotFound):
     """No root file system was prepared for this container."""
+
+
+class StillHeld(FailedPrecondition):
+    """What a container wrote cannot be removed: somebody has made a file immutable."""
 
 
 class RootfsExists(AlreadyExists):
@@ -175,52 +179,65 @@ class RootfsManager:
         try:
             remove_tree(place)
         except OSError as error:
+            if error.errno == errno.EPERM:
+                raise StillHeld(
+                    f"{place} cannot be removed, an immutable file holds it: {error.filename}: "
+                    "find it with lsattr -R, release it with chattr -i, then ask again"
+                ) from error
             if error.errno not in (errno.EXDEV, errno.EBUSY):
                 raise
             # Something else was mounted inside, by a plugin or by hand.
             for path in mountpoints_below(place):
                 _unmount(path)
             remove_tree(place)
-        with self._database.transaction() as connection:
-            rows = connection.execute(
-                "SELECT chain_id FROM rootfs_layers WHERE container_id = ?", (container_id,)
-            )
-            chain = [Digest(str(row[0])) for row in rows]
-            connection.execute("DELETE FROM rootfs WHERE container_id = ?", (container_id,))
-        return chain
+        return self._database.freeing(lambda connection: _forget(connection, container_id))
 
     def known(self) -> set[ContainerId]:
         """The containers that have a root file system."""
         return {ContainerId(str(row[0])) for row in self._database.read("SELECT container_id FROM rootfs")}
 
-    async def restore(self) -> None:
-        """After a restart or reboot: sweep what has no row, mount what has one and is not mounted."""
-        await asyncio.to_thread(self._sweep)
-        for container_id in self.known():
+    async def restore(self, doomed: Collection[str] = ()) -> dict[Path, OSError]:
+        """After a restart or reboot: sweep what has no row; mount what has one and is not mounted, but for
+        those that are ``doomed``.
+
+        What cannot be removed stays, and is the answer.
+        """
+        leftovers = await asyncio.to_thread(self._sweep)
+        for container_id in self.known() - set(doomed):
             try:
                 await asyncio.to_thread(self._remount, container_id)
-            except (OSError, LayersVanished) as error:
+            except (OSError, sqlite3.Error, PodwrightError) as error:
                 log.warning("rootfs not restored container=%s error=%s", container_id, error)
+        return leftovers
 
-    def _sweep(self) -> None:
-        with self._database.transaction() as connection:
-            known = {row[0] for row in connection.execute("SELECT container_id FROM rootfs")}
+    def _sweep(self) -> dict[Path, OSError]:
+        if not self._database.may_sweep:
+            return {}  # who does not know what is needed removes nothing
+        known = self.known()
+        stayed = {}
         for place in self._containers.iterdir():
             if place.name not in known:
-                log.info("leftover removed path=%s", place)
-                for path in mountpoints_below(place):
-                    _unmount(path)
-                remove_tree(place)
+                try:
+                    self.discard(place)
+                    log.info("leftover removed path=%s", place)
+                except OSError as error:
+                    stayed[place] = error
+        return stayed
+
+    def discard(self, place: Path) -> None:
+        """Unmount and remove a directory that has no row. Blocking."""
+        for path in mountpoints_below(place):
+            _unmount(path)
+        remove_tree(place)
 
     def _remount(self, container_id: ContainerId) -> None:
         if is_mountpoint(self.path(container_id)):
             return
-        with self._database.transaction() as connection:
-            rows = connection.execute(
-                "SELECT chain_id FROM rootfs_layers WHERE container_id = ? AND position < ?"
-                " ORDER BY position",
-                (container_id, POSITIONS_PER_MOUNT),
-            ).fetchall()
+        rows = self._database.read(
+            "SELECT chain_id FROM rootfs_layers WHERE container_id = ? AND position < ? ORDER BY position",
+            container_id,
+            POSITIONS_PER_MOUNT,
+        )
         self._mount(container_id, [Digest(str(row[0])) for row in rows])
 
     async def usage(self, container_id: ContainerId) -> tuple[int, int]:
@@ -271,6 +288,14 @@ class RootfsManager:
         del self._measuring[container_id]
         if not done.cancelled():
             done.exception()  # nobody may have waited until the end
+
+
+def _forget(connection: sqlite3.Connection, container_id: ContainerId) -> list[Digest]:
+    """Delete a root file system's row; the layers that it had."""
+    rows = connection.execute("SELECT chain_id FROM rootfs_layers WHERE container_id = ?", (container_id,))
+    chain = [Digest(str(row[0])) for row in rows]
+    connection.execute("DELETE FROM rootfs WHERE container_id = ?", (container_id,))
+    return chain
 
 
 def _no_rootfs(container_id: ContainerId) -> RootfsNotFound:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.examine import cgroups, files, images, kernel, options, places, programs, records
+from cri.cli.examine import cgroups, daemon, files, images, kernel, options, places, programs, records
 from cri.cli.examine.findings import Finding, Level, verdict, warning
+from cri.cli.ops import daemon_info
 from cri.cli.output import say
 from host.cgroups import Hierarchy
 from host.environment import of_helpers
@@ -51,6 +52,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.directories(config)
     yield from places.filesystems(config, parse_mountinfo(mountinfo))
     yield from places.listener(config.api.listen)
+    yield from daemon.troubles(lambda: daemon_info(str(config.api.listen)))
     yield from places.disk(config)
     yield from images.images(config.root)
     yield from records.records(config.runroot)

@@ -1,7 +1,8 @@
-"""``podwright ops``: what the running daemon is doing right now, and how long each step took."""
+"""``podwright ops``: what the running daemon does right now, step by step, and what does not work."""
 
 import argparse
 import json
+from collections.abc import Mapping
 
 from api.errors import Unavailable
 from cri.cli.arguments import load_configuration
@@ -15,23 +16,31 @@ class NoDaemon(Unavailable):
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a line for each running operation, the oldest first.
+    """Print a line for each running operation, the oldest first, and one for whatever is in trouble.
 
     Raises:
         NoDaemon: no daemon answers.
     """
     listen = load_configuration(arguments).config.api.listen
-    running = _running(str(listen))
+    info = daemon_info(str(listen))
+    running = json.loads(info["operations"])["running"]
     for operation in running:
         say(
             f"{operation['seconds']:8.1f} s  {operation['verb']} {operation['subject']}: {operation['steps']}"
         )
     if not running:
         say("nothing is running")
+    for trouble in json.loads(info.get("troubles", "[]")):
+        say(f" trouble  {trouble['subject']}: {trouble['error']}")
     return 0
 
 
-def _running(listen: str) -> list[dict[str, object]]:
+def daemon_info(listen: str) -> Mapping[str, str]:
+    """What the daemon says of itself in Status.
+
+    Raises:
+        NoDaemon: no daemon answers.
+    """
     import grpc
 
     from api.runtime.v1 import api_pb2 as pb
@@ -40,8 +49,6 @@ def _running(listen: str) -> list[dict[str, object]]:
     with grpc.insecure_channel(f"unix:{listen}") as channel:
         stub = api_pb2_grpc.RuntimeServiceStub(channel)
         try:
-            info = stub.Status(pb.StatusRequest(verbose=True), timeout=TIMEOUT_S).info
+            return dict(stub.Status(pb.StatusRequest(verbose=True), timeout=TIMEOUT_S).info)
         except grpc.RpcError as error:
             raise NoDaemon(f"no daemon answers on {listen}: {error.details()}") from error
-    running: list[dict[str, object]] = json.loads(info["operations"])["running"]
-    return running

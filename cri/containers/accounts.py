@@ -12,9 +12,14 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from host import mounts
 from oci import hostview
 from oci.generate import identity
 from oci.generate.inputs import BadContainer, Identity, SecurityContext
+
+# In the bundle: a tmpfs with the files that were completed, and what a container may add to them.
+FILES = "files"
+_ROOM = 64 << 10
 
 
 class Accounts:
@@ -49,14 +54,22 @@ class Accounts:
                     _completed(identity.without_misleading(group, who.additional_gids), who.group_line),
                 ),
             }
-        made = {}
-        for name, (found, needed) in wanted.items():
-            if needed != found:
-                made[name] = directory / name
-                made[name].write_bytes(needed)
-                os.chown(made[name], *owner)
-                made[name].chmod(0o644)
-        return who, made
+        contents = {name: needed for name, (found, needed) in wanted.items() if needed != found}
+        return who, _write(directory / FILES, contents, owner) if contents else {}
+
+
+def _write(place: Path, contents: Mapping[str, bytes], owner: tuple[int, int]) -> dict[str, Path]:
+    """The files on a tmpfs of their own: the container may write to them, and must not fill our disk."""
+    place.mkdir(mode=0o711)
+    size = sum(map(len, contents.values())) + _ROOM
+    flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOEXEC
+    mounts.mount_tmpfs(place, f"mode=0711,size={size},nr_inodes=16", flags)
+    for name, content in contents.items():
+        path = place / name
+        path.write_bytes(content)
+        os.chown(path, *owner)
+        path.chmod(0o644)
+    return {name: place / name for name in contents}
 
 
 def _read(rootfs: Path, name: str) -> bytes:

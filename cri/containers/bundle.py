@@ -1,7 +1,7 @@
 """A container's bundle: everything gathered for spec generation, and config.json written.
 
 <runroot>/containers/<id>/config.json   the runtime-spec document; its root.path is the mounted overlay
-                         passwd, group  only when the image's lack the container's user or group
+                         files/passwd, group  only when the image's lack the container's user or group
 """
 
 import os
@@ -12,13 +12,23 @@ from pathlib import Path
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
 from cri import apparmor, reach, spec_file, translate
-from cri.containers import declared_volumes, devices, image_volumes, mount_targets, mounts, prepared_mounts
+from cri.containers import (
+    accounts,
+    declared_volumes,
+    devices,
+    image_volumes,
+    mount_targets,
+    mounts,
+    prepared_mounts,
+)
 from cri.containers.record import Container
 from cri.defaults import with_localhost_profile
 from cri.node import Node
 from cri.sandboxes import cgroup, files
 from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import Sandbox
+from host import mounts as mounts_of_host
+from host.files import remove_tree
 from oci import hostview
 from oci.generate.container import generate
 from oci.generate.inputs import (
@@ -78,6 +88,12 @@ def _containerenv(directory: Path, owner: tuple[int, int]) -> Path:
     os.chown(made, *owner)
     made.chmod(0o444)  # the umask must not decide who may read it
     return made
+
+
+def remove(directory: Path) -> None:
+    """Remove a bundle, whole or in part; one that is gone is fine."""
+    mounts_of_host.umount_if_mounted(directory / accounts.FILES)
+    remove_tree(directory)
 
 
 def _input(
@@ -154,6 +170,7 @@ def _with_mounts(
 
 def _sandbox_view(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> SandboxView:
     directory = node.paths.sandbox(sandbox.id)
+    pod_files = files.place(directory)
     metadata = sandbox.config.metadata
     has_shm = sandbox.options.ipc != pb.NODE
     uids, gids = id_mappings(sandbox)
@@ -166,8 +183,8 @@ def _sandbox_view(node: Node, sandbox: Sandbox, config: pb.ContainerConfig) -> S
         target_pid=_target_pid(node, sandbox, config.linux.security_context.namespace_options),
         hostname=files.hostname_of(sandbox.id, sandbox.config),
         shm_path=directory / "shm" if has_shm else Path("/dev/shm"),
-        resolv_conf=directory / "resolv.conf",
-        hostname_file=directory / "hostname",
+        resolv_conf=pod_files / "resolv.conf",
+        hostname_file=pod_files / "hostname",
         cgroup_parent=sandbox.cgroup_parent,
         uid_mappings=uids,
         gid_mappings=gids,

@@ -14,7 +14,7 @@ from api.runtime.v1 import api_pb2 as pb
 from cri import exits, reach
 from cri.containers import bundle, image_volumes, lifecycle, prepared_mounts, stdio
 from cri.containers.record import Container, Phase
-from cri.containers.remove import release
+from cri.containers.remove import release, undo
 from cri.containers.signals import stop_signal
 from cri.containers.update import with_swap
 from cri.grpc_errors import message_of, unforeseen
@@ -89,9 +89,8 @@ async def _create(
     present = node.containers.named(name)
     if present is not None and present.phase is Phase.CREATING:
         # Left by an attempt that failed and whose undo failed too: no name stays reserved for ever.
-        async with present.queue.turn(operation):
-            with operation.step("undo of an earlier attempt"):
-                await release(node, present, operation)
+        with operation.step("undo of an earlier attempt"):
+            await undo(node, present)
     sandbox.require_ready(NEED)
     present = node.containers.named(name)
     if present is not None:

@@ -39,6 +39,9 @@ def reserve(node: Node, container: Container) -> None:
 def move(node: Node, container: Container, phase: Phase) -> None:
     """Go to ``phase`` with whatever else has changed in the record, and tell observers.
 
+    When the record cannot be written the phase stays as it was, but for EXITED: who has ended has ended, and
+    ``save`` writes it later.
+
     Raises:
         ImpossibleTransition: see TRANSITIONS.
     """
@@ -48,7 +51,10 @@ def move(node: Node, container: Container, phase: Phase) -> None:
     try:
         save(node, container)
     except BaseException:
-        container.phase = before  # whoever tries again finds it as it is on disk
+        if phase is Phase.EXITED:
+            publish(node, container, _EVENTS[phase])
+        else:
+            container.phase = before  # whoever tries again finds it as it is on disk
         raise
     publish(node, container, _EVENTS[phase])
 
@@ -68,6 +74,8 @@ def forget(node: Node, container: Container) -> None:
     """Drop the record and free the name, when nothing of the container is left; repeats are fine."""
     node.records.delete(KIND, container.id)
     node.quarantine.discard(KIND, container.id)
+    node.unreadable.discard(container.id)
+    node.background.clear(f"record of {KIND} {container.id}")
     if not node.containers.holds(container):
         return
     node.containers.discard(container)

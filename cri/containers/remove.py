@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri import reach
-from cri.containers import lifecycle, prepared_mounts
+from cri.containers import bundle, lifecycle, prepared_mounts
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.stop import stop
 from cri.forget import forget
@@ -15,7 +15,6 @@ from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
 from cri.subject import of_container
-from host.files import remove_tree
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +64,23 @@ async def _remove(node: Node, operation: Operation, container: Container) -> Non
     logger.info("container removed", extra=told)
 
 
+async def undo(node: Node, container: Container) -> None:
+    """Give back what a CreateContainer that did not come to its end has made; callers at once share it.
+
+    Raises:
+        Exception: of a step of ``release``; whoever asks again repeats it.
+    """
+    await node.operations.run(
+        "undo CreateContainer", container.id, lambda operation: _undo(node, operation, container)
+    )
+
+
+async def _undo(node: Node, operation: Operation, container: Container) -> None:
+    async with container.queue.turn(operation):
+        if node.containers.holds(container):  # else a removal came first
+            await release(node, container, operation)
+
+
 def _handlers(node: Node, container: Container) -> Sequence[str]:
     """Its own; of one whose record cannot be read, any may be."""
     return [container.handler] if container.sandbox_id else node.handlers.names()
@@ -73,8 +89,8 @@ def _handlers(node: Node, container: Container) -> Sequence[str]:
 async def release(node: Node, container: Container, operation: Operation) -> None:
     """Give back what a container holds. Every step may be repeated: this is also the undo of
     CreateContainer and the repair after a crash."""
-    bundle = node.paths.container(container.id)
-    if (bundle / "config.json").exists():  # else the runtime never heard of it
+    directory = node.paths.container(container.id)
+    if (directory / "config.json").exists():  # else the runtime never heard of it
         with operation.step("runtime delete"):
             for handler in _handlers(node, container):
                 await node.handlers.get(handler).delete(container.id, force=True)
@@ -84,7 +100,7 @@ async def release(node: Node, container: Container, operation: Operation) -> Non
         await asyncio.to_thread(prepared_mounts.release, node, container.id)
         await asyncio.to_thread(reach.remove, node.paths, container.id)
         await node.rootfs.remove(container.id)
-        await asyncio.to_thread(remove_tree, bundle)
+        await asyncio.to_thread(bundle.remove, directory)
     with operation.step("monitor forget"):
         await forget(node, container.id)
     lifecycle.forget(node, container)

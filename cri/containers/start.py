@@ -14,6 +14,7 @@ from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes.record import Phase as SandboxPhase
 from cri.subject import of_container
+from cri.supervise import describe
 from oci.monitor.types import MonitorUnavailable, UnknownContainer
 
 logger = logging.getLogger(__name__)
@@ -61,12 +62,14 @@ async def _start_alone(node: Node, operation: Operation, container: Container) -
             timeout_s = node.config.runtime.runtime_command_timeout_s
             await node.monitor.start(container.id, runtime, timeout_s)
     except Exception as error:
-        # On record before the kill: a daemon that dies in between ends what runs.
-        if container.alive:  # else its exit came first, and is what is told
-            _failed(node, container, str(error))
-        with operation.step("kill"):
-            await _end(node, container)
-        container.exited.set()
+        try:
+            # On record before the kill: a daemon that dies in between ends what runs.
+            if container.alive:  # else its exit came first, and is what is told
+                _failed(node, container, describe(error))
+        finally:
+            with operation.step("kill"):
+                await _end(node, container)
+            container.exited.set()
         raise
     if not container.alive:
         lifecycle.save(node, container)  # its exit came before the runtime's answer

@@ -62,5 +62,7 @@ def forget(node: Node, sandbox: Sandbox) -> None:
     """Drop the record and free the name, when nothing of the sandbox is left; repeats are fine."""
     node.records.delete(KIND, sandbox.id)
     node.quarantine.discard(KIND, sandbox.id)
+    node.unreadable.discard(sandbox.id)
+    node.background.clear(f"record of {KIND} {sandbox.id}")
     if node.sandboxes.holds(sandbox):
         node.sandboxes.discard(sandbox)

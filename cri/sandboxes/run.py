@@ -44,7 +44,7 @@ async def run_pod_sandbox(node: Node, request: pb.RunPodSandboxRequest) -> pb.Ru
     name = sandbox_name(request.config.metadata)
     if validate.wants_user_namespace(request.config.linux.security_context.namespace_options):
         node.handlers.require_user_namespaces(request.runtime_handler, node.host)
-    node.handlers.get(request.runtime_handler)
+    node.handlers.require_usable(request.runtime_handler)
     identifier = await node.operations.run(
         "RunPodSandbox", name, lambda operation: _run(node, operation, name, request)
     )
@@ -56,8 +56,9 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
     if present is not None and (present.phase is Phase.CREATING or present.undo_failed):
         # Left by an attempt that failed and whose undo failed too: no name stays reserved for ever.
         async with present.queue.turn(operation):
-            with operation.step("undo of an earlier attempt"):
-                await release(node, present, operation)
+            if node.sandboxes.holds(present):
+                with operation.step("undo of an earlier attempt"):
+                    await release(node, present, operation)
     elif present is not None:
         if present.phase is Phase.READY:
             return present.id
@@ -109,7 +110,8 @@ async def _make(node: Node, operation: Operation, sandbox: Sandbox) -> None:
 
 def _make_files(node: Node, sandbox: Sandbox) -> None:
     directory = node.paths.sandbox(sandbox.id)
-    files.make(directory, sandbox.id, sandbox.config, sandbox.root_ids)
+    size_bytes = node.config.runtime.pod_files_size
+    files.make(directory, sandbox.id, sandbox.config, sandbox.root_ids, size_bytes)
     kinds = own_namespaces(sandbox)
     hostname = files.hostname_of(sandbox.id, sandbox.config)
     sysctls = {**default_sysctls(node, kinds), **sandbox.config.linux.sysctls}

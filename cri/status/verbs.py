@@ -72,7 +72,21 @@ def _info(node: Node) -> dict[str, str]:
         "config": json.dumps(config),
         "daemon": json.dumps({"pid": os.getpid(), "version": VERSION}),
         "operations": json.dumps({"running": operations}),
+        "troubles": json.dumps(troubles(node)),
     }
+
+
+def troubles(node: Node) -> list[dict[str, str]]:
+    """What does not work on this node and what is tried again, as ``subject`` and ``error``."""
+    found = [
+        {"subject": one.key, "error": f"{one.error} (tried {one.tries} times)"}
+        for one in node.background.troubles()
+    ]
+    found += [{"subject": "disk", "error": text} for text in node.space.problems()]
+    if node.records.problem:
+        found.append({"subject": "records", "error": node.records.problem})
+    found += [{"subject": "images", "error": text} for text in node.images.problems()]
+    return found
 
 
 async def runtime_config(node: Node, request: pb.RuntimeConfigRequest) -> pb.RuntimeConfigResponse:

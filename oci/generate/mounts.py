@@ -2,6 +2,7 @@
 
 import posixpath
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from oci.generate.inputs import (
@@ -99,13 +100,15 @@ def pod_files(container: ContainerInput) -> list[OciMount]:
         "/etc/hosts": sandbox.hosts_file,
         "/etc/passwd": container.passwd_file,
         "/etc/group": container.group_file,
-        "/etc/localtime": container.defaults.timezone_file or None,
     }
     access = "ro" if root_is_readonly(container) else "rw"
+    made = [(target, source, access) for target, source in files.items() if source is not None]
+    if container.defaults.timezone_file:
+        # The node's own file, which all containers share: nobody writes to it.
+        made.append(("/etc/localtime", Path(container.defaults.timezone_file), "ro"))
     return [
-        _bind(target, str(source), "rprivate", "nosuid", "noexec", "nodev", access)
-        for target, source in files.items()
-        if source is not None
+        _bind(target, str(source), "rprivate", "nosuid", "noexec", "nodev", how)
+        for target, source, how in made
     ]
 
 

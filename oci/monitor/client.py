@@ -23,7 +23,7 @@ from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection, Reply
 from oci.monitor.handles import Attachment, ExecHandle
 from oci.monitor.holdings import Held, Holdings
-from oci.monitor.protocol import Json, Record
+from oci.monitor.protocol import Json, ProtocolError, Record
 from oci.monitor.scratch import Scratch
 from oci.monitor.types import (
     CreateContainer,
@@ -84,11 +84,14 @@ class Monitor:
         start: bool = True,
         timeout_s: float = launch.TIMEOUT_S,
         house: House = _as_it_is,
+        scratch_apart: bool = False,
     ) -> Self:
         """Connect to the monitor of ``directory``, starting one if there is none and ``start`` allows it.
 
         ``timeout_s`` bounds the start, and each request that runs no command of a runtime. ``house`` gets
         the pid of each monitor that is met, before that is asked for anything.
+
+        With ``scratch_apart`` files of runtime commands lie on a tmpfs of their own, until ``shutdown``.
 
         The calling process becomes a subreaper, so that containers whose monitor dies come to it.
 
@@ -97,6 +100,8 @@ class Monitor:
         """
         monitor = cls(directory, timeout_s, house)
         become_subreaper()
+        if scratch_apart:
+            monitor._scratch.mount()
         await monitor._establish(start=start)
         monitor._connected.set()
         try:
@@ -154,6 +159,7 @@ class Monitor:
         await self.close()
         if self._started_pid is not None:
             await asyncio.to_thread(_reap, self._started_pid)
+        self._scratch.unmount()
 
     # --- containers -------------------------------------------------------------------------------
 
@@ -366,14 +372,25 @@ class Monitor:
         await self._request(protocol.Resize(container_id, width, height))
 
     async def list(self) -> list[Record]:
-        """Every record: created, running, and exited ones not yet forgotten; in order of their ids."""
+        """Every record: created, running, and exited ones not yet forgotten; in order of their ids.
+
+        One that makes no sense is left out, and the log says so.
+        """
         records: list[Record] = []
+        after = ""
         while True:
-            reply = await self._request(protocol.List(records[-1].id if records else ""))
+            reply = await self._request(protocol.List(after))
             part = reply.result.get("records")
             if not isinstance(part, list) or not part:
                 return records
-            records += [protocol.parse_record(record) for record in part]
+            for fields in part:
+                try:
+                    records.append(protocol.parse_record(fields))
+                except ProtocolError as error:
+                    log.error("record of the monitor left out error=%s record=%.200r", error, fields)
+            before, after = after, str(part[-1].get("id", "")) if isinstance(part[-1], dict) else ""
+            if after <= before:
+                return records
 
     async def settle(self) -> None:
         """Wait until the runtime commands that an earlier daemon began have ended, each within its own time.

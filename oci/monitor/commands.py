@@ -115,7 +115,7 @@ class Command:
 def _tail_of_file(path: str) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:  # not there, or no descriptors left: the command's end must be told all the same
         return ""
     try:
         size = os.fstat(descriptor).st_size

@@ -1,6 +1,7 @@
 """Exit records on disk: ``<directory>/exits/<container id>``, the record as JSON, written atomically.
 
 They let either process die: a monitor reads them back at its start, anybody else may read them any time.
+One that cannot be written, on a full disk, waits in memory and is written when ``write_waiting`` can.
 """
 
 import contextlib
@@ -17,17 +18,37 @@ class ExitFiles:
     def __init__(self, directory: str) -> None:
         """Create ``directory`` if need be."""
         self._directory = directory
+        self._waiting: dict[str, Record] = {}
         os.makedirs(directory, mode=0o700, exist_ok=True)
 
     def write(self, record: Record) -> None:
-        """Write one record; /run is memory, so there is nothing to sync."""
-        path = f"{self._directory}/{record.id}"
-        descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        """Write one record, or keep it waiting; /run is memory, so there is nothing to sync."""
         try:
-            os.write(descriptor, json.dumps(record._asdict()).encode())
-        finally:
-            os.close(descriptor)
-        os.rename(path + ".new", path)
+            self._write(record)
+        except OSError as error:
+            complain(f"exit record of {record.id} not written yet: {error.strerror}")
+            self._waiting[record.id] = record
+
+    def write_waiting(self) -> bool:
+        """Write those that could not be written before; whether all are now."""
+        try:
+            for record in list(self._waiting.values()):
+                self._write(record)
+                del self._waiting[record.id]
+        except OSError:
+            return False
+        return True
+
+    def _write(self, record: Record) -> None:
+        path = f"{self._directory}/{record.id}"
+        try:
+            with open(path + ".new", "wb", opener=_private) as file:
+                file.write(json.dumps(record._asdict()).encode())
+            os.rename(path + ".new", path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(path + ".new")
+            raise
 
     def read_all(self) -> list[Record]:
         """Every readable record; half-written files are removed."""
@@ -35,10 +56,11 @@ class ExitFiles:
         for name in os.listdir(self._directory):
             path = f"{self._directory}/{name}"
             if name.endswith(".new"):
-                os.unlink(path)
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
                 continue
             try:
-                with open(path, "rb") as file:
+                with open(path, "rb", opener=_without_waiting) as file:
                     records.append(parse_record(json.load(file)))
             except (OSError, ValueError, ProtocolError):
                 complain(f"exit record {path} cannot be read")
@@ -46,5 +68,14 @@ class ExitFiles:
 
     def remove(self, container_id: str) -> None:
         """Remove one record; an absent one is fine."""
+        self._waiting.pop(container_id, None)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self._directory}/{container_id}")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)

@@ -1,5 +1,6 @@
 """The monitor's state and verbs: every request of the protocol, served without waiting for any other."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -18,8 +19,10 @@ from oci.monitor.logfile import LogFile
 from oci.monitor.oom import Counters as OomCounters
 from oci.monitor.peers import Answer, Listener, Peer
 from oci.monitor.protocol import Record, Request
-from oci.monitor.reactor import Reactor, complain
+from oci.monitor.reactor import Reactor, Timer
 from oci.states import State
+
+_EXITS_AGAIN_S = 5.0
 
 
 class NotFoundHere(Exception):
@@ -42,6 +45,7 @@ class Node:
         self._journal = Journal()
         self._oom_counters = OomCounters(reactor)
         self._exits = ExitFiles(f"{directory}/exits")
+        self._exits_later: Timer | None = None
         os.makedirs(f"{directory}/scratch", mode=0o700, exist_ok=True)
         self._live: dict[str, Container] = {}
         self._creating: set[str] = set()
@@ -141,10 +145,8 @@ class Node:
 
             def ended(result: Result, since: float) -> None:
                 self._creating.discard(request.id)
-                try:
+                with answer.certain(), contextlib.closing(io):
                     self._created(answer, request, result, since, io, log)
-                finally:
-                    io.close()
 
             self._commands.run(
                 request.argv,
@@ -214,27 +216,34 @@ class Node:
         record = container.record
         self._live.pop(record.id, None)
         self._exited[record.id] = record
-        try:
-            self._exits.write(record)
-        except OSError as error:
-            complain(f"cannot write the exit record of {record.id}: {error.strerror}")
+        self._exits.write(record)
+        self._write_waiting()
         self._listener.broadcast("exited", {"record": record._asdict()})
         if (start := self._starts.get(record.id)) is not None:
             self._reactor.later(_LAST_WORDS_S, start.kill)
+
+    def _write_waiting(self) -> None:
+        """On a full disk: again and again until the exit records are written."""
+        if not self._exits.write_waiting() and self._exits_later is None:
+            self._exits_later = self._reactor.later(_EXITS_AGAIN_S, self._write_waiting_now)
+
+    def _write_waiting_now(self) -> None:
+        self._exits_later = None
+        self._write_waiting()
 
     def _start(self, answer: Answer, request: protocol.Start, _: list[int]) -> None:
         container = self._find(request.id)
         io = stdio.for_command()
 
         def ended(result: Result, _: float) -> None:
-            io.close()
             self._starts.pop(request.id, None)
-            if result.status == 0:
-                container.started()
-            elif not self._is_live(request.id) and not (result.timed_out or result.log or result.stderr):
-                answer.failed("not_live", f"container {request.id[:13]} has ended")
-                return
-            answer.done({**result.as_reply(), "record": container.record._asdict()})
+            with answer.certain(), contextlib.closing(io):
+                if result.status == 0:
+                    container.started()
+                elif not self._is_live(request.id) and not (result.timed_out or result.log or result.stderr):
+                    answer.failed("not_live", f"container {request.id[:13]} has ended")
+                    return
+                answer.done({**result.as_reply(), "record": container.record._asdict()})
 
         try:
             self._starts[request.id] = self._commands.run(
@@ -260,10 +269,12 @@ class Node:
         running = RunningExec(request.exec_id, self._children, self._exec_exited)
 
         def ended(result: Result, since: float) -> None:
-            try:
-                self._exec_started(answer, request, result, since, io, running)
-            finally:
-                io.close()
+            with answer.certain(), contextlib.closing(io):
+                try:
+                    self._exec_started(answer, request, result, since, io, running)
+                except Exception:
+                    self._execs.pop(request.exec_id, None)
+                    raise
 
         try:
             running.command = self._commands.run(
@@ -362,7 +373,7 @@ class Node:
     def _list(self, answer: Answer, request: protocol.List, _: list[int]) -> None:
         known = {**self._exited, **{name: container.record for name, container in self._live.items()}}
         names = sorted(name for name in known if name > request.after)[: protocol.LIST_PART]
-        answer.done({"records": [known[name]._asdict() for name in names]})
+        answer.done({"records": protocol.fitting([known[name] for name in names])})
 
     def _handles(self, answer: Answer, request: protocol.Handles, _: list[int]) -> None:
         held = self._find(request.id).descriptors()

@@ -1,10 +1,11 @@
 """The monitor's socket: connections from the daemon, messages in, replies and events out."""
 
+import contextlib
 import os
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from host.fds import MessageTruncated, close_all, receive_message, send_message
 from oci.monitor.protocol import (
@@ -28,19 +29,38 @@ _BACKLOG_LIMIT = 20_000  # messages; a daemon that reads none of so many is as g
 class Answer:
     """The obligation to answer one request, once; the peer may be gone by then."""
 
-    __slots__ = ("_rid", "peer")
+    __slots__ = ("_given", "_rid", "peer")
 
     def __init__(self, peer: "Peer", rid: int) -> None:
         """Answers go to ``peer`` under ``rid``."""
         self.peer = peer
         self._rid = rid
+        self._given = False
 
     def done(self, result: Json, descriptors: Sequence[int] = ()) -> None:
-        """Success; the descriptors are duplicated and stay the caller's."""
-        self.peer.send(encode_reply(self._rid, result), descriptors)
+        """Success, or failure when it is too long; the descriptors are duplicated and stay the caller's."""
+        try:
+            data = encode_reply(self._rid, result)
+        except ProtocolError as error:
+            complain(f"an answer could not be sent: {error}")
+            self.failed("failed", str(error))
+            return
+        self.peer.send(data, descriptors)
+        self._given = True
+
+    @contextlib.contextmanager
+    def certain(self) -> Iterator[None]:
+        """Whatever goes wrong inside, there is an answer: who asked must not wait for ever."""
+        try:
+            yield
+        except Exception as error:
+            complain("a request failed in the middle", trace=True)
+            if not self._given:
+                self.failed("failed", f"{type(error).__name__}: {error}")
 
     def failed(self, kind: str, message: str) -> None:
         """Failure of a kind: not_found, not_live or failed."""
+        self._given = True
         self.peer.send(encode_error(self._rid, kind, message))
 
 

@@ -10,12 +10,13 @@ is raised whenever an older peer would misread a message.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 VERSION = 1
 MESSAGE_LIMIT = 128 * 1024  # bytes; well under the default socket buffer, which bounds one message
-LIST_PART = 64  # records in one reply to List
+LIST_PART = 64  # records in one reply to List, at most
+LIST_BYTES = MESSAGE_LIMIT // 2  # of the records in it, unless one alone takes more
 
 Json = Mapping[str, object]
 
@@ -330,6 +331,19 @@ def encode_error(rid: int, kind: str, message: str) -> bytes:
 def encode_event(name: str, fields: Json) -> bytes:
     """The bytes of an event."""
     return _encode({"event": name, **fields})
+
+
+def fitting(records: Sequence[Record]) -> list[Json]:
+    """The first records as one message can carry them: with long paths these are fewer than given."""
+    taken: list[Json] = []
+    size = 0
+    for record in records:
+        fields = record._asdict()
+        size += len(json.dumps(fields, separators=(",", ":")))
+        if taken and size > LIST_BYTES:
+            break
+        taken.append(fields)
+    return taken
 
 
 def _encode(message: Json) -> bytes:

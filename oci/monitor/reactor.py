@@ -3,7 +3,9 @@
 import heapq
 import itertools
 import json
+import os
 import select
+import stat
 import sys
 import time
 import traceback
@@ -13,6 +15,7 @@ from collections.abc import Callable
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 Callback = Callable[[], None]
+_LOG_BYTES = 1 << 20
 
 
 def complain(what: str, *, trace: bool = False) -> None:
@@ -22,10 +25,21 @@ def complain(what: str, *, trace: bool = False) -> None:
     if trace:
         text += traceback.format_exc()
     try:
+        _bound_log()
         sys.stderr.write(text)
         sys.stderr.flush()
     except OSError:
         return  # a full disk must not end the monitor
+
+
+def _bound_log() -> None:
+    """Begin the log file anew when it is large: what is complained of may be a stranger's doing."""
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return
+    if stat.S_ISREG(found.st_mode) and found.st_size > _LOG_BYTES:
+        os.ftruncate(sys.stderr.fileno(), 0)
 
 
 class Timer:

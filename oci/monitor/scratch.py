@@ -1,10 +1,21 @@
-"""Files of runtime commands that are running: ``<directory>/scratch/<daemon's pid>-<number>.<suffix>``."""
+"""Files of runtime commands that are running: ``<directory>/scratch/<daemon's pid>-<number>.<suffix>``.
+
+The directory is a tmpfs of its own where one may be mounted, so that exec goes on when /run is full.
+"""
 
 import contextlib
 import itertools
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from host.mounts import MS_NODEV, MS_NOEXEC, MS_NOSUID, is_mountpoint, mount_tmpfs, umount_if_mounted
+
+log = logging.getLogger(__name__)
+
+# What commands that run at once need together: process documents with arguments and environment, logs.
+_SIZE_BYTES = 64 << 20
 
 
 class Scratch:
@@ -31,7 +42,23 @@ class Scratch:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
 
+    def mount(self) -> None:
+        """Have the tmpfs, unless files lie there or mounting is not ours to do. Idempotent."""
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not is_mountpoint(self._directory) and not any(self._directory.iterdir()):
+                flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+                mount_tmpfs(self._directory, f"mode=0700,size={_SIZE_BYTES}", flags)
+        except OSError as error:
+            log.warning("%s is not mounted apart, exec needs room on /run: %s", self._directory, error)
+
+    def unmount(self) -> None:
+        """Give it back when no command runs any more."""
+        with contextlib.suppress(OSError):
+            umount_if_mounted(self._directory)
+
     def sweep(self) -> None:
         """Remove what commands of a daemon that died have left; only while no command runs."""
         for path in self._directory.iterdir():
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)

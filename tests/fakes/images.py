@@ -8,12 +8,15 @@ from storage.catalogue import Image
 from storage.images import FilesystemUsage, Options
 from storage.overlay import ImageNotFound
 from storage.registry.auth import Credentials
+from storage.registry.registries_conf import Registries
 
 
 class FakeImages:
     """See cri.parts.Images; a pull brings one of ``elsewhere``."""
 
     def __init__(self, here: Sequence[Image], elsewhere: Sequence[Image] = ()) -> None:
+        self.leftovers: dict[Path, OSError] = {}
+        self.registries_problem: Exception | None = None
         self._here = list(here)
         self._elsewhere = list(elsewhere)
 
@@ -40,6 +43,15 @@ class FakeImages:
 
     def reconfigure(self, options: Options) -> None:
         """Nothing of it concerns images that are here."""
+
+    def problems(self) -> tuple[str, ...]:
+        return ()
+
+    def discard(self, leftover: Path) -> None:
+        self.leftovers.pop(leftover)
+
+    async def load_registries(self) -> Registries:
+        return Registries()
 
 
 def _names(image: Image) -> tuple[str, ...]:

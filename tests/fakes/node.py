@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.sandboxes import files, release, run
 from cri.sandboxes.record import Sandbox
+from cri.space import Space
 from cri.store import Store
+from cri.supervise import Supervisor
 from host import mounts
 from host.namespaces import Kind
 from host.threads import DetachedThreads
@@ -55,7 +57,7 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
     for path in (paths.sandboxes, paths.containers, paths.mounts, paths.runtimes):
         path.mkdir(parents=True, exist_ok=True)
     hierarchy, network = FakeHierarchy((), world, monitor), FakeNetwork(world)
-    records = Records(paths.records)
+    records, background = Records(paths.records), Supervisor()
     parts: dict[str, Any] = dict.fromkeys(Node.__dataclass_fields__) | {
         "config": _config(directory),
         "paths": paths,
@@ -76,23 +78,26 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         "host": HostView(),
         "defaults": _defaults(),
         "filters": Filters(),
+        "background": background,
+        "space": Space(_config(directory)),
+        "unreadable": set(),
         "volume_threads": DetachedThreads("volumes", 8),
     }
     node = Node(**parts)
     watching = asyncio.create_task(_watch_exits(node))
     try:
         await restoring.restore(node)
-        await network.collect([sandbox.id for sandbox in node.sandboxes])
         yield node
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+        await background.close()
         records.close()
 
 
 async def _watch_exits(node: Node) -> None:
     async for event in node.monitor.exits():
-        await exits.handle(node, event)
+        node.background.until_done(f"exit {event.id}", partial(exits.handle, node, event))
 
 
 def _config(directory: Path) -> Config:

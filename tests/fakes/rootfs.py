@@ -1,6 +1,7 @@
 """Root file systems without mounts: a row and a file for each, made and removed in the real order."""
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,19 @@ class FakeRootfs:
     def known(self) -> set[ContainerId]:
         return {ContainerId(name) for name in self._world.names("rootfs")}
 
-    async def restore(self) -> None:
+    async def restore(self, doomed: Collection[str] = ()) -> dict[Path, OSError]:
         await asyncio.sleep(0)
         known = self.known()
         for name in self._world.names("mounts"):
             if name not in known:
                 self._world.take("mounts", name)
-        for name in known:
+        for name in known - set(doomed):
             if not self._world.file("mounts", name).exists():
                 self._world.make("mounts", name)
+        return {}
+
+    def discard(self, place: Path) -> None:
+        """Nothing is ever left over."""
 
     async def usage(self, container_id: ContainerId) -> tuple[int, int]:
         if not self._world.file("rootfs", container_id).exists():

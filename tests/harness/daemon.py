@@ -151,6 +151,11 @@ class Daemon:
         return f"unix://{self.runroot}/podwright.sock"
 
     @property
+    def scratch(self) -> str:
+        """The mount of the monitor's own."""
+        return f"{self.runroot}/scratch"
+
+    @property
     def pid(self) -> int:
         """Of the running daemon.
 
@@ -256,7 +261,9 @@ class Daemon:
             except DaemonFailed as error:
                 forced.append(f"killed the daemon: {error}")
         forced += [f"killed {line}" for line in _end_processes(self._marks(ids))]
-        forced += [f"unmounted {path}" for path in _unmount_below(self.state, self.runroot)]
+        # A monitor that lives on keeps the place for files of its commands: as that, it is there by design.
+        unmounted = [path for path in _unmount_below(self.state, self.runroot) if path != self.scratch]
+        forced += [f"unmounted {path}" for path in unmounted]
         forced += [f"removed cgroup {path}" for path in _remove_cgroups(ids)]
         for directory in (self.state, self.runroot):
             shutil.rmtree(directory, ignore_errors=True)

@@ -9,6 +9,7 @@ import pytest
 
 from cri.cgroups.choose import is_systemd
 from host.cgroups import Hierarchy
+from host.mounts import is_mountpoint
 from tests.harness.client import pod_config
 from tests.harness.daemon import Daemon, DaemonFailed, Settings, Value
 
@@ -55,6 +56,7 @@ def test_the_monitor_lives_as_long_as_a_container_or_the_daemon(lives_on: bool) 
             daemon.client.run_pod(pod_config("one"))
         daemon.stop()
         assert (str(daemon.runroot) in _command_lines()) == lives_on
+        assert is_mountpoint(Path(daemon.scratch)) == lives_on
         daemon.start()
         daemon.client.remove_all()
         daemon.stop()  # this daemon has not started the monitor that it ends

@@ -1,5 +1,7 @@
 """What an operator sees who made a mistake: one line that says what is wrong, or a condition in Status."""
 
+import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -82,10 +84,6 @@ def test_a_file_that_is_not_toml_is_named_with_the_place(unused: Daemon) -> None
     assert "line 2" in line
 
 
-def test_a_missing_profile_is_named(unused: Daemon) -> None:
-    assert "/no/such.json" in complaint(unused, "--set", "runtime.seccomp_profile=/no/such.json")
-
-
 def conditions(client: Client) -> dict[str, pb.RuntimeCondition]:
     status = client.runtime.Status(pb.StatusRequest()).status
     return {condition.type: condition for condition in status.conditions}
@@ -96,6 +94,18 @@ def started(daemon: Daemon, *, change: str) -> dict[str, pb.RuntimeCondition]:
     daemon.launch()
     eventually(daemon.log, lambda text: " serving " in text, "the daemon serves")
     return conditions(daemon.client)
+
+
+def test_a_missing_profile_is_a_condition_until_it_is_mended(unused: Daemon, tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    found = started(unused, change=f'[crio.runtime]\nseccomp_profile = "{path}"\n')["RuntimeReady"]
+    assert not found.status
+    assert str(path) in found.message
+    path.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    os.kill(unused.pid, signal.SIGHUP)
+    eventually(
+        lambda: conditions(unused.client)["RuntimeReady"].status, bool, "the runtime is ready after a reload"
+    )
 
 
 def test_a_missing_runtime_is_a_condition(unused: Daemon) -> None:

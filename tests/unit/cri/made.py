@@ -130,7 +130,7 @@ class Machine:
         return self.directory / "run/sandboxes" / SANDBOX_ID / "pause"
 
     def _files(self, node: Node) -> dict[str, str]:
-        made = (path for path in node.paths.sandbox(SANDBOX_ID).iterdir() if path.is_file())
+        made = (path for path in files.place(node.paths.sandbox(SANDBOX_ID)).iterdir() if path.is_file())
         return {path.name: path.read_text() for path in made} | {
             path.name: "directory" for path in self.directory.glob("logs-of-*")
         }

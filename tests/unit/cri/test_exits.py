@@ -1,3 +1,4 @@
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ import pytest
 
 from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers.record import Container, Phase
+from cri.containers.record import KIND, Container, Phase
 from cri.events import Events
 from cri.exits import UNSEEN_EXIT_CODE, apply, handle
 from cri.node import Node
@@ -105,3 +106,25 @@ async def test_a_sandbox_without_its_pause_process_is_not_ready(
     await handle(node, Exited(ContainerId(sandbox.id), 137, 77, oom_killed=False))
     assert sandbox.phase is then
     assert sandbox.pause_ended is (phase is SandboxPhase.CREATING)
+
+
+async def test_who_has_ended_has_ended_also_when_the_record_cannot_be_written(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = _running()
+    node.containers.add(container)
+    node.records.insert(KIND, container.to_row())
+    event = Exited(ID, 3, 77, oom_killed=False)
+    with monkeypatch.context() as full:
+        full.setattr(node.records, "update", _full)
+        with pytest.raises(sqlite3.OperationalError):
+            await handle(node, event)
+    assert (container.phase, container.exit_code) == (Phase.EXITED, 3)
+    assert container.exited.is_set()
+    await handle(node, event)
+    [stored] = map(Container.from_row, node.records.rows(KIND))
+    assert (stored.phase, stored.exit_code) == (Phase.EXITED, 3)
+
+
+def _full(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conf.schema import Config, RuntimeHandler, RuntimeTable
-from cri.handlers import Handlers, HandlersLost, NoUserNamespaces, UnknownHandler
+from cri.handlers import Handlers, HandlersLost, HandlerUnusable, NoUserNamespaces, UnknownHandler
 from oci.cli import CliRuntime
 from oci.generate.inputs import HostView
 
@@ -112,3 +112,39 @@ def test_handlers_may_be_added_left_out_and_go_on_missing(tmp_path: Path, progra
     none = tmp_path / "none"
     former = found(tmp_path, "own", own=program, gone=program, missing=none)
     found(tmp_path, "own", own=program, missing=none, new=program, other=none).require_those_of(former)
+
+
+async def test_a_program_that_hangs_or_cannot_run_is_its_handlers_matter(tmp_path: Path) -> None:
+    hangs, broken = tmp_path / "hangs", tmp_path / "broken"
+    hangs.write_text("#!/bin/sh\nexec sleep 1000\n")
+    broken.write_bytes(b"\x7fELF, but not really")
+    for program in (hangs, broken):
+        program.chmod(0o755)
+    handlers = Handlers(
+        {
+            "able": runtime(tmp_path, "able", ABLE),
+            "hangs": CliRuntime.find("hangs", str(hangs), tmp_path, timeout_s=0.2),
+            "broken": CliRuntime.find("broken", str(broken), tmp_path),
+        },
+        "able",
+    )
+    await handlers.probe()
+    assert set(handlers.unusable()) == {"hangs", "broken"}
+    assert handlers.problem() == ""
+    handlers.require_usable("")
+    for name in ("hangs", "broken"):
+        with pytest.raises(HandlerUnusable, match=f"{name}.*does not answer"):
+            handlers.require_usable(name)
+        assert handlers.get(name).name == name  # what it made must still be stopped and removed
+    hangs.write_text("#!/bin/sh\necho '{}'\n")
+    await handlers.probe_one("hangs")
+    handlers.require_usable("hangs")
+
+
+async def test_a_default_that_does_not_answer_is_the_nodes_problem(tmp_path: Path) -> None:
+    hangs = tmp_path / "hangs"
+    hangs.write_text("#!/bin/sh\nexec sleep 1000\n")
+    hangs.chmod(0o755)
+    handlers = Handlers({"hangs": CliRuntime.find("hangs", str(hangs), tmp_path, timeout_s=0.2)}, "hangs")
+    await handlers.probe()
+    assert "does not answer" in handlers.problem()

@@ -1,11 +1,16 @@
 """The record file: what was put is there after reopening, and a foreign file is refused."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from cri.records import Records, RecordsUnreadable, Row
+from cri.records import Records, RecordsTooNew, Row
+from host.reserve import Reserve
+
+T = TypeVar("T")
 
 
 def test_rows_survive_reopening(tmp_path: Path) -> None:
@@ -54,12 +59,97 @@ def test_another_schema_is_refused_with_a_way_out(tmp_path: Path) -> None:
     database = sqlite3.connect(path)
     database.execute("PRAGMA user_version=7")
     database.close()
-    with pytest.raises(RecordsUnreadable, match="schema version 7"):
+    with pytest.raises(RecordsTooNew, match="schema version 7"):
         Records(path)
 
 
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_set_aside_and_named(tmp_path: Path) -> None:
     path = tmp_path / "records.sqlite"
     path.write_bytes(b"no database at all" * 100)
-    with pytest.raises(RecordsUnreadable, match=str(path)):
-        Records(path)
+    records = Records(path)
+    [aside] = tmp_path.glob("damaged-*-records.sqlite")
+    assert records.damaged
+    assert str(aside) in records.problem
+    assert aside.read_bytes() == b"no database at all" * 100
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
+    assert [row.id for row in records.rows("sandbox")] == ["1"]
+    records.close()
+    again = Records(path)
+    assert again.damaged, "as long as the file is there, nothing is concluded from a missing row"
+    again.close()
+    aside.unlink()
+    again = Records(path)
+    assert not again.damaged
+    again.close()
+
+
+def test_rows_beside_damaged_pages_are_saved(tmp_path: Path) -> None:
+    path = tmp_path / "records.sqlite"
+    records = Records(path)
+    for number in range(2000):
+        records.insert("sandbox", Row(f"{number:04}", f"name {number}", b"small", "{}"))
+    records.close()
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2 & -4096
+    data[middle : middle + 8192] = b"\xff" * 8192
+    path.write_bytes(data)
+    again = Records(path)
+    saved = [row.id for row in again.rows("sandbox")]
+    assert again.damaged
+    assert {"0000", "1999"} <= set(saved)
+    assert 1000 < len(saved) < 2000
+    again.close()
+
+
+def test_text_that_is_not_utf8_is_one_rows_matter(tmp_path: Path) -> None:
+    records = Records(tmp_path / "records.sqlite")
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
+    records.insert("sandbox", Row("2", "two", b"", "{}"))
+    records.close()
+    database = sqlite3.connect(tmp_path / "records.sqlite")
+    database.execute("UPDATE records SET name = CAST(x'ff41' AS TEXT) WHERE id = '1'")
+    database.commit()
+    database.close()
+    again = Records(tmp_path / "records.sqlite")
+    assert [row.name for row in again.rows("sandbox")] == ["\udcffA", "two"]
+    assert not again.damaged
+    again.close()
+
+
+class Full(Reserve):
+    """A reserve that counts how often it was asked for."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, 0)
+        self.spent = 0
+
+    def spend(self, work: Callable[[], T]) -> T:
+        self.spent += 1
+        return super().spend(work)
+
+
+def test_what_begins_something_does_not_spend_the_reserve(tmp_path: Path) -> None:
+    reserve = Full(tmp_path)
+    records = Records(tmp_path / "records.sqlite", reserve)
+    before = reserve.spent
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
+    assert reserve.spent == before
+    records.update("sandbox", Row("1", "one", b"", "{}"))
+    records.delete("sandbox", "1")
+    assert reserve.spent == before + 2
+    records.close()
+
+
+def test_where_the_file_cannot_be_made_records_live_in_memory_until_it_can(tmp_path: Path) -> None:
+    path = tmp_path / "not there yet" / "records.sqlite"
+    records = Records(path)
+    assert "kept in memory" in records.problem
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
+    assert [row.id for row in records.rows("sandbox")] == ["1"]
+    path.parent.mkdir()
+    records.insert("sandbox", Row("2", "two", b"", "{}"))
+    assert records.problem == ""
+    records.close()
+    again = Records(path)
+    assert [row.id for row in again.rows("sandbox")] == ["1", "2"]
+    again.close()

@@ -10,7 +10,7 @@ import pytest
 
 from api.ids import ImageId
 from storage.catalogue import Catalogue, LayersVanished, NewImage, faults, is_pinned, possible_names
-from storage.database import CatalogueBroken, CatalogueTooNew, Database
+from storage.database import CatalogueBroken, CatalogueFull, CatalogueTooNew, Database
 from storage.digest import Digest
 from storage.layers import LayerRecord
 from storage.registry.registries_conf import Registries
@@ -94,7 +94,7 @@ def test_an_image_is_not_entered_without_its_layers(tmp_path: Path, connect: Ope
 
 def test_files_that_are_not_ours_say_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "bad").write_bytes(b"no database at all, but long enough to be looked at" * 20)
-    with pytest.raises(CatalogueBroken, match="remove the file"):
+    with pytest.raises(CatalogueBroken, match="start the daemon"):
         Database(tmp_path / "bad")
     database = Database(tmp_path / "new")
     with database.transaction() as connection:
@@ -102,6 +102,64 @@ def test_files_that_are_not_ours_say_the_way_out(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(CatalogueTooNew, match="schema 99"):
         Database(tmp_path / "new")
+
+
+def test_who_may_repair_sets_a_damaged_file_aside_and_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.db"
+    path.write_bytes(b"no database at all, but long enough to be looked at" * 20)
+    database = Database(path, repair=True)
+    [aside] = tmp_path.glob("damaged-*-catalogue.db")
+    assert aside.read_bytes().startswith(b"no database")
+    catalogue = Catalogue(database, [])
+    catalogue.commit(new_image(1, "q.io/a:1"), [], 1)
+    assert len(catalogue.images()) == 1
+    database.close()
+
+
+@pytest.mark.parametrize("place", ["layers", "containers"])
+def test_a_new_catalogue_over_filled_directories_takes_nothing_for_rubbish(
+    tmp_path: Path, place: str
+) -> None:
+    (tmp_path / place / ("ab" * 32)).mkdir(parents=True)
+    for _ in range(2):  # after a restart, too
+        database = Database(tmp_path / "catalogue.db")
+        assert not database.may_sweep
+        assert "keep-unknown" in database.unknown_kept
+        database.close()
+    (tmp_path / "keep-unknown").unlink()
+    database = Database(tmp_path / "catalogue.db")
+    assert database.may_sweep
+    assert database.unknown_kept == ""
+    database.close()
+
+
+def test_where_there_is_no_room_to_open_it_is_read_and_opened_as_soon_as_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "catalogue.db"
+    former = Database(path)
+    image = new_image(1, "q.io/a:1")
+    Catalogue(former, []).commit(image, [], 1)
+    former.close()
+    opened = Database._open
+
+    def full(self: Database) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(Database, "_open", full)
+    database = Database(path)
+    catalogue = Catalogue(database, [])
+    [found] = catalogue.images()
+    assert "can only be read" in database.problem
+    assert not database.may_sweep
+    with pytest.raises(CatalogueFull, match="make room"):
+        catalogue.commit(new_image(2, "q.io/b:1"), [], 1)
+    monkeypatch.setattr(Database, "_open", opened)
+    catalogue.remove(found)
+    assert (database.problem, catalogue.images()) == ("", [])
+    database.close()
 
 
 def test_a_failed_transaction_leaves_nothing(connect: Open) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cri.containers.accounts import Accounts
+from host import mounts
 from oci.generate.identity import FILE_LIMIT
 from oci.generate.inputs import BadContainer, SecurityContext
 
@@ -13,7 +14,8 @@ OWNER = (os.getuid(), os.getgid())
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Path:
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(mounts, "mount_tmpfs", lambda *_: None)
     (tmp_path / "rootfs/etc").mkdir(parents=True)
     (tmp_path / "bundle").mkdir()
     return tmp_path / "bundle"
@@ -24,7 +26,7 @@ def test_a_file_that_lacks_the_user_is_completed(bundle: Path) -> None:
     (rootfs / "etc/passwd").write_bytes(b"root:x:0:0::/root:/bin/sh")
     who, made = Accounts().resolve(rootfs, SecurityContext(run_as_user=5), "", bundle, OWNER)
     assert who.uid == 5
-    assert made == {"passwd": bundle / "passwd"}
+    assert made == {"passwd": bundle / "files/passwd"}
     assert made["passwd"].read_bytes().startswith(b"root:x:0:0::/root:/bin/sh\n5:x:5:0:")
 
 

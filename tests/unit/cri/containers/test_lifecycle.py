@@ -20,6 +20,7 @@ from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.sandboxes.record import Sandbox
 from cri.store import Store
+from cri.supervise import Supervisor
 
 
 @pytest.fixture
@@ -28,7 +29,13 @@ def node(tmp_path: Path) -> Iterator[Node]:
     records = Records(tmp_path / "records.sqlite")
     containers, sandboxes = Store[Container]("container"), Store[Sandbox]("sandbox")
     made = SimpleNamespace(
-        records=records, quarantine=Quarantine(), containers=containers, sandboxes=sandboxes, events=Events()
+        records=records,
+        quarantine=Quarantine(),
+        unreadable=set[str](),
+        background=Supervisor(),
+        containers=containers,
+        sandboxes=sandboxes,
+        events=Events(),
     )
     yield cast(Node, made)
     records.close()

@@ -19,15 +19,21 @@ from cri.sandboxes import lifecycle
 from cri.sandboxes.lifecycle import TRANSITIONS, ImpossibleTransition
 from cri.sandboxes.record import KIND, Phase, Sandbox
 from cri.store import Store
+from cri.supervise import Supervisor
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
     """As much of one as a lifecycle needs."""
     records = Records(tmp_path / "records.sqlite")
-    yield cast(
-        Node, SimpleNamespace(records=records, quarantine=Quarantine(), sandboxes=Store[Sandbox]("sandbox"))
+    made = SimpleNamespace(
+        records=records,
+        quarantine=Quarantine(),
+        unreadable=set[str](),
+        background=Supervisor(),
+        sandboxes=Store[Sandbox]("sandbox"),
     )
+    yield cast(Node, made)
     records.close()
 
 

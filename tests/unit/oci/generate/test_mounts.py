@@ -171,6 +171,11 @@ def test_pod_files_are_read_only_with_the_root() -> None:
     assert "rw" in made(files)["/etc/resolv.conf"]["options"]
 
 
+def test_the_nodes_own_time_zone_is_never_writable() -> None:
+    found = made(a_container(defaults=Defaults(timezone_file="/tz")))
+    assert found["/etc/localtime"]["options"][-1] == "ro"
+
+
 def test_read_only_configuration_leaves_room_to_write() -> None:
     found = made(a_container(defaults=Defaults(read_only=True), mounts=(Mount("/tmp", "/h"),)))
     assert (found["/run"]["type"], found["/tmp"]["type"], found["/var/tmp"]["type"]) == (

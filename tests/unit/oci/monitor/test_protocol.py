@@ -94,11 +94,16 @@ def test_replies_and_events_have_their_shapes() -> None:
     assert json.loads(protocol.encode_event("exited", {"a": 1})) == {"event": "exited", "a": 1}
 
 
-def test_a_full_part_of_a_list_fits_into_one_message() -> None:
-    longest = RECORD._replace(
-        id="f" * 64, log_path="/var/log/pods/" + "x" * 800, pid=1 << 22, started_at_ns=1 << 62
-    )
-    protocol.encode_reply(1, {"records": [longest._asdict()] * protocol.LIST_PART})
+@pytest.mark.parametrize("path", ["/log", "/" + "x" * 2100, "/" + "x" * 4095, "/" + "\u00e4" * 2047])
+def test_all_records_fit_into_parts_however_long_their_paths_are(path: str) -> None:
+    records = [RECORD._replace(id=f"{number:064}", log_path=path) for number in range(protocol.LIST_PART)]
+    listed: list[object] = []
+    while len(listed) < len(records):
+        part = protocol.fitting(records[len(listed) :])
+        protocol.encode_reply(1, {"records": part})
+        assert part
+        listed += part
+    assert listed == [record._asdict() for record in records]
 
 
 def test_a_message_over_the_limit_is_refused_before_it_is_sent() -> None:

@@ -1,8 +1,10 @@
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
-from oci.monitor.reactor import READ, Reactor
+from oci.monitor.reactor import READ, Reactor, complain
 
 
 @pytest.fixture
@@ -73,3 +75,14 @@ def test_what_is_called_soon_may_call_soon_again_without_starving_timers(reactor
     reactor.run()
     reactor.close()
     assert count > 1
+
+
+def test_the_log_of_complaints_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "monitor.log"
+    with path.open("a") as file:
+        monkeypatch.setattr(sys, "stderr", file)
+        for _ in range(300):
+            complain("x" * 10_000)
+        complain("the last")
+    assert path.stat().st_size < 2 << 20
+    assert path.read_text().endswith('msg="the last"\n')
