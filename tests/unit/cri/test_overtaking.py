@@ -10,7 +10,10 @@ from typing import cast
 import pytest
 
 from api.errors import FailedPrecondition, NotFound
+from api.ids import ContainerId
 from api.runtime.v1 import api_pb2 as pb
+from cni.pod import PodNetwork
+from cri import restore
 from cri.containers.record import Phase
 from cri.node import Node
 from cri.operations import Operation
@@ -258,3 +261,63 @@ async def test_stopping_is_on_record_before_the_first_container_is_ended(
     pod = client.pod()
     assert pod is not None
     assert pod.phase is SandboxPhase.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("verb", "there"), [("create_container", True), ("remove_container", False), ("remove_pod", False)]
+)
+async def test_verbs_wait_for_the_undo_of_a_container_that_a_crash_left_half_made(
+    client: Client, monkeypatch: pytest.MonkeyPatch, verb: str, there: bool
+) -> None:
+    await client.create_container()
+    left = client.container()
+    assert left is not None
+    left.phase = Phase.CREATING  # as the next daemon finds it
+    gate, remove = Gate(), client.node.rootfs.remove
+
+    async def slowly(identifier: ContainerId) -> None:
+        await gate.passage()
+        await remove(identifier)
+
+    monkeypatch.setattr(client.node.rootfs, "remove", slowly)
+    works = restore._undo_unfinished(client.node)
+    await client.node.background.first_tries(works, patience_s=0.01)
+    await gate.entered.wait()
+    asking = asyncio.create_task(getattr(client, verb)())
+    if there:
+        await asyncio.sleep(0)  # it joins the undo
+    else:
+        await until_it_waits(client.node, "RemoveContainer", asking)
+    gate.opened.set()
+    await asking
+    assert not client.node.containers.holds(left)
+    assert (client.container() is not None) is there
+
+
+async def test_a_pod_is_made_anew_behind_the_undo_of_one_that_a_crash_left_half_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ready(tmp_path, monkeypatch) as client:
+        await client.run_pod()
+        left = client.pod()
+        assert left is not None
+        left.phase = SandboxPhase.CREATING
+        gate, detach = Gate(), client.node.network.detach
+
+        async def slowly(pod: PodNetwork) -> None:
+            await gate.passage()
+            await detach(pod)
+
+        monkeypatch.setattr(client.node.network, "detach", slowly)
+        works = restore._undo_unfinished(client.node)
+        await client.node.background.first_tries(works, patience_s=0.01)
+        await gate.entered.wait()
+        running = asyncio.create_task(client.run_pod())
+        await until_it_waits(client.node, "RunPodSandbox", running)
+        gate.opened.set()
+        await running
+        pod = client.pod()
+        assert pod is not None
+        assert (pod.phase, pod.id != left.id) == (SandboxPhase.READY, True)
+        await client.remove_pod()
+        assert leftovers(client.node) == []
