@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import signal
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -137,3 +138,15 @@ class MonitorContract:
         await watched.monitor.settle()
         assert await watched.states() == {container: "created"}
         await watched.end(container)
+
+    async def test_log_directories_are_made_and_removed(self, watched: Watched, tmp_path: Path) -> None:
+        (tmp_path / "there").mkdir()
+        (tmp_path / "link").symlink_to("there")
+        for _ in range(2):
+            settled = await watched.monitor.settle_logs(tmp_path / "link/pod", 30)
+            assert settled == tmp_path / "there/pod"
+            assert await watched.monitor.prepare_logs(settled / "main", 30) == tmp_path.stat().st_dev
+            assert (settled / "main").is_dir()
+        for _ in range(2):
+            await watched.monitor.remove_logs(settled, 30)
+            assert list((tmp_path / "there").iterdir()) == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -133,6 +134,20 @@ class FakeMonitor:
     async def reopen_log(self, container_id: ContainerId) -> None:
         self._live(container_id)
 
+    async def settle_logs(self, directory: Path, timeout_s: float) -> Path:
+        await asyncio.sleep(0)
+        with self._world.change("log directory made"):
+            directory.mkdir(parents=True, exist_ok=True)
+        return directory.resolve()
+
+    async def prepare_logs(self, directory: Path, timeout_s: float) -> int:
+        return (await self.settle_logs(directory, timeout_s)).stat().st_dev
+
+    async def remove_logs(self, directory: Path, timeout_s: float) -> None:
+        await asyncio.sleep(0)
+        with self._world.change("log directory removed"):
+            shutil.rmtree(directory, ignore_errors=True)
+
     async def close_stdin(self, container_id: ContainerId) -> None:
         self._live(container_id)
 
@@ -170,7 +185,10 @@ def _record(spec: CreateContainer) -> Record:
         start_time=1,
         state="created",
         log_path=None if spec.log_path is None else str(spec.log_path),
+        log_device=spec.log_device,
         log_size_max=spec.log_size_max,
+        log_rate=spec.log_rate,
+        log_timeout_s=spec.log_timeout_s,
         terminal=spec.terminal,
         stdin_once=spec.stdin_once,
         created_at_ns=time.time_ns(),
