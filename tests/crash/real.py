@@ -31,7 +31,10 @@ from tools.demo import busybox_image
 
 IMAGE = "localhost/test/busybox:1"
 START = "start"
-_EXPECTED = re.compile(r"^process: .*( serve --config|oci\.monitor\.main)|^file: .*(sqlite|\.db)-(wal|shm)$")
+_EXPECTED = re.compile(
+    r"^process: .*( serve --config|oci\.monitor\.main|podwright-logs|cri\.streaming\.process\.main)"
+    r"|^file: .*(sqlite|\.db)-(wal|shm)$"
+)
 
 
 @dataclass

@@ -69,8 +69,8 @@ def take_counts(daemon: Daemon) -> Counts:
     return Counts.take(directories, cgroups=re.compile(CGROUP))
 
 
-# The daemon, the monitor and its log writers: a restart brings new ones.
-OURS = (" serve --config", "oci.monitor.main", "podwright-logs")
+# The daemon, its streaming process, the monitor and its log writers: a restart brings new ones.
+OURS = (" serve --config", "oci.monitor.main", "podwright-logs", "cri.streaming.process.main")
 
 
 def left_over(before: Counts, daemon: Daemon) -> list[str]:
