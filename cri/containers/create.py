@@ -213,7 +213,7 @@ async def _make(
         created = await node.monitor.create(_request(node, container, sandbox, *log))
     container.pid = created.pid
     with operation.step("look at the outcome"):
-        await node.volume_threads.run(partial(outcome.check, node, container))
+        await _while_ready(sandbox, node.volume_threads.run(partial(outcome.check, node, container)))
     limits = with_swap(
         container.config.linux.resources, pb.LinuxContainerResources(), counted=node.host.swap_accounting
     )

@@ -22,7 +22,7 @@ from oci.monitor.types import (
 from oci.runtime import Runtime, RuntimeFailed
 from tests.fakes.world import World
 
-PID = 4242
+PID = (1 << 22) + 1  # of no process: the kernel gives out none beyond 1 << 22
 
 
 class FakeMonitor:
