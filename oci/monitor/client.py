@@ -102,6 +102,8 @@ class Monitor:
             monitor._scratch.mount()
         await monitor._link.connect(start=start)
         try:
+            if monitor._link.is_first:
+                await monitor._end_strays()
             for record in await monitor.list():
                 if record.state != State.EXITED:
                     await monitor._hold(record)
@@ -109,6 +111,12 @@ class Monitor:
             await monitor.close()
             raise
         return monitor
+
+    async def _end_strays(self) -> None:
+        """Commands whose daemon and monitor both died work in vain. Only before there is anything of our own:
+        a container that is created looks like one of them."""
+        if strays := await end_strays(self.directory / "scratch", _IN_VAIN_S):
+            log.warning("runtime commands of a monitor that died have been ended commands=%d", strays)
 
     async def close(self) -> None:
         """Let go of the monitor, which lives on with its containers. Idempotent."""
@@ -522,17 +530,11 @@ class Monitor:
 
     async def settle(self) -> None:
         """Wait until the runtime commands that an earlier daemon began have ended, each within its own time.
-        Those whose monitor died as well are killed.
 
         Then :meth:`list` tells the whole truth. For the start of a daemon, before it gives commands itself:
         what those commands left in scratch/ is removed.
         """
         await self._request(protocol.Settle())
-        strays = 0
-        if self._link.is_first:  # else they are the monitor's, as are created containers, which look alike
-            strays = await end_strays(self.directory / "scratch", _IN_VAIN_S)
-        if strays:
-            log.warning("runtime commands of a monitor that died have been ended commands=%d", strays)
         await asyncio.to_thread(self._scratch.sweep)
 
     async def forget(self, container_id: ContainerId) -> None:

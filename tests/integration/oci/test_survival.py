@@ -308,8 +308,10 @@ async def test_commands_of_a_daemon_and_a_monitor_that_both_died_are_ended(works
     workshop.monitor._link.reap()
     workshop.runtime = real
     workshop.monitor = await Monitor.connect(workshop.directory)
-    await workshop.monitor.settle()
     await until(lambda: not slow.commands())
+    created = await workshop.create("/bin/sleep", "600")  # which looks like a command that has not ended
+    await workshop.monitor.settle()
+    assert {one.id: one.state for one in await workshop.monitor.list()} == {created: "created"}
 
 
 async def test_monitors_that_die_while_containers_end_cost_no_exit_code(workshop: Workshop) -> None:
