@@ -238,19 +238,21 @@ def test_what_no_catalogue_can_name_again_stays_and_check_names_it(daemon: Daemo
 
 
 def test_an_image_that_lost_a_layer_is_dropped_and_pulled_again(daemon: Daemon) -> None:
-    _, container = run(daemon, "well")
     layers = daemon.state / "root/layers"
     before = listed(daemon)
-    for lose in (shutil.rmtree, lose_the_marker):
+    for turn, lose in enumerate((remove_layer, unmark)):
+        _, container = run(daemon, f"before-{turn}")
         daemon.stop()
         for layer in layers.iterdir():
             lose(layer)
         daemon.start()
         assert listed(daemon) == []
-        assert daemon.client.exec(container, "echo", "alive").stdout == b"alive\n"
         import_busybox(daemon)
         assert listed(daemon) == before
-        run(daemon, lose.__name__.replace("_", "-"))
+        _, after = run(daemon, f"after-{turn}")
+        assert daemon.client.exec(after, "echo", "alive").stdout == b"alive\n"
+    # What was there under it has been set aside, not removed.
+    assert daemon.client.exec(container, "echo", "alive").stdout == b"alive\n"
     for layer in layers.iterdir():
         shutil.rmtree(layer)
     with pytest.raises(grpc.RpcError) as caught:
@@ -261,7 +263,11 @@ def test_an_image_that_lost_a_layer_is_dropped_and_pulled_again(daemon: Daemon) 
     run(daemon, "pulled")
 
 
-def lose_the_marker(layer: Path) -> None:
+def remove_layer(layer: Path) -> None:
+    shutil.rmtree(layer)
+
+
+def unmark(layer: Path) -> None:
     (layer / "layer.json").write_text("")
 
 
