@@ -201,8 +201,8 @@ class Catalogue:
                     " ON CONFLICT (name) DO UPDATE SET image_id = excluded.image_id",
                     [(name, key) for name in names],
                 )
-            # Losers first: no two files may claim a name.
-            self._saved.save(connection, [*sorted(losers), key])
+            # Last those that lost a name: until then two files claim it, and the newer one is right.
+            self._saved.save(connection, [key, *sorted(losers)])
 
     def remove(self, image: Image) -> None:
         """Forget an image with all its names; one that is gone already is no error. Blocking."""

@@ -24,14 +24,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from api.errors import FailedPrecondition, Internal, ResourceExhausted
+from api.errors import FailedPrecondition, Internal, ResourceExhausted, Unavailable
 from host.files import preallocate, write_atomic
 from host.reserve import Reserve, is_exhaustion
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
 _SHOWN = 8
 _BUSY_TIMEOUT_S = 30.0
 # The write-ahead log's room, had in advance: it is checkpointed at some 4 MiB, and rows are small.
@@ -62,6 +61,10 @@ CREATE INDEX IF NOT EXISTS digests_by_image ON digests (image_id);
 CREATE INDEX IF NOT EXISTS image_layers_by_chain ON image_layers (chain_id);
 CREATE INDEX IF NOT EXISTS rootfs_layers_by_chain ON rootfs_layers (chain_id);
 """
+# The nth makes version n of version n - 1, in one transaction with all that are needed.
+_MIGRATIONS = (_SCHEMA,)
+SCHEMA_VERSION = len(_MIGRATIONS)
+_TABLES = {"images", "tags", "digests", "image_layers", "rootfs", "rootfs_layers"}
 
 
 class CatalogueTooNew(FailedPrecondition):
@@ -70,6 +73,10 @@ class CatalogueTooNew(FailedPrecondition):
 
 class CatalogueBroken(Internal):
     """The catalogue is no database, or a damaged one."""
+
+
+class CatalogueBusy(Unavailable):
+    """Another process does not let go of the catalogue."""
 
 
 class CatalogueFull(ResourceExhausted):
@@ -85,6 +92,7 @@ class Database:
         Raises:
             CatalogueTooNew: a later version wrote it.
             CatalogueBroken: it is damaged, and not to be set aside.
+            CatalogueBusy: another process holds it.
         """
         self._path = path
         self._repair = repair
@@ -100,6 +108,11 @@ class Database:
             if is_exhaustion(error) and not path.is_dir():
                 self._open_read_only(error)
                 return
+            if _is_anothers(error):
+                raise CatalogueBusy(
+                    f"{path}: {error}; another process has held it for {_BUSY_TIMEOUT_S:g} s: end that "
+                    f"(fuser -v {path} names it), then start again"
+                ) from error
             if not repair:
                 raise CatalogueBroken(
                     f"{path}: {error}; start the daemon, which sets it aside: containers go on, and images "
@@ -192,7 +205,7 @@ class Database:
     def keep_unknown(self, names: Sequence[str]) -> None:
         """Have these places below the root kept, that nothing names; with none, sweep again. Blocking."""
         if names:
-            write_atomic(self._keep_unknown, "".join(f"{name}\n" for name in names).encode())
+            write_atomic(self._keep_unknown, b"".join(os.fsencode(name) + b"\n" for name in names))
         else:
             self._keep_unknown.unlink(missing_ok=True)
 
@@ -213,14 +226,26 @@ class Database:
             found = connection.execute("PRAGMA user_version").fetchone()[0]
             if found > SCHEMA_VERSION:
                 raise CatalogueTooNew(
-                    f"{self._path} has schema {found}, this version knows {SCHEMA_VERSION}; "
-                    "use the newer version"
+                    f"{self._path} has schema {found}, this version knows {SCHEMA_VERSION}; use the newer "
+                    f"version, or go back to this one: stop, move {self._path}* away, and start the daemon, "
+                    "which makes the catalogue again from the files beside the layers"
                 )
             if found == 0:
                 self._spare_what_is_there()
-                for statement in _SCHEMA.split(";"):
+            for script in _MIGRATIONS[found:]:
+                for statement in script.split(";"):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self._require_tables(connection)
+
+    def _require_tables(self, connection: sqlite3.Connection) -> None:
+        """
+        Raises:
+            sqlite3.DatabaseError: there are none where others were: an empty list would not be true.
+        """
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        if missing := _TABLES - {str(row[0]) for row in rows}:
+            raise sqlite3.DatabaseError(f"tables are missing: {', '.join(sorted(missing))}")
 
     def _spare_what_is_there(self) -> None:
         """A new catalogue over filled directories knows nothing of what is in use."""
@@ -285,6 +310,12 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
         with contextlib.suppress(sqlite3.Error):  # SQLite has undone it itself, as on a full disk
             connection.execute("ROLLBACK")
         raise
+
+
+def _is_anothers(error: sqlite3.DatabaseError) -> bool:
+    """Whether a file could not be had because another process has it: that says nothing of the file."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
 def referenced_layers(connection: sqlite3.Connection) -> set[str]:

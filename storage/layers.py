@@ -231,17 +231,18 @@ class Layers:
 
         What cannot be removed stays, and is the answer.
         """
+        stayed = remove_trees(self._ingest.iterdir())
         if not self._database.may_sweep:
-            return {}  # who does not know what is needed removes nothing
+            return stayed  # who does not know what is needed removes none of it
         with self._database.transaction() as connection:
             needed = referenced_layers(connection)
             mounted = layers_of_containers(connection)
-        rubbish = [*self._ingest.iterdir(), *(p for p in self._layers.iterdir() if p.name not in needed)]
+        rubbish = [path for path in self._layers.iterdir() if path.name not in needed]
         if self._quarantine.is_dir():
             rubbish += [p for p in self._quarantine.iterdir() if p.name.partition(".")[0] not in mounted]
         if rubbish:
             self._database.sync()
-        return remove_trees(rubbish)
+        return stayed | remove_trees(rubbish)
 
 
 async def _counted(chunks: AsyncIterator[bytes], place: Place) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@
     <root>/containers/<id>/userns    a link to the pod's pinned user namespace, if the ids are mapped by one
 
 A row of the catalogue comes first and goes last: a directory or mount without one is rubbish of a crash.
+``upper`` comes after the saved rows and goes before them: a directory without it holds nothing of anybody.
 """
 
 import asyncio
@@ -188,6 +189,7 @@ class RootfsManager:
         for path in (*self.image_volumes.mounted(container_id), place / "merged"):
             _unmount(path)
         try:
+            remove_tree(place / "upper")
             remove_tree(place)
         except OSError as error:
             if error.errno == errno.EPERM:

@@ -13,14 +13,16 @@ succeeding.
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.errors import PodwrightError
+from host.files import remove_tree
+from host.mounts import mountpoints_below
 from storage.database import Database, referenced_layers
 from storage.digest import Digest, InvalidDigest
-from storage.layers import Layers
+from storage.layers import Layers, remove_trees
 from storage.saved import (
     SavedImage,
     SavedImages,
@@ -57,9 +59,15 @@ class Mender:
         """All of it, in order; ``alone``: no other process has the store open."""
         if self._database.problem:
             return  # it cannot be written: the next start does it
-        steps = [self.drop_incomplete, self._reconcile_images, self._reconcile_rootfs]
+        steps: list[Callable[[], object]] = [
+            self.drop_incomplete,
+            self._reconcile_images,
+            self._reconcile_rootfs,
+        ]
         if self._database.unknown_kept:
             steps.insert(0, lambda: self._rebuild(alone=alone))
+        if alone:
+            steps.insert(0, self._saved.remove_temporaries)
         for step in steps:
             try:
                 step()
@@ -90,7 +98,7 @@ class Mender:
     def _enter_images(self, connection: sqlite3.Connection, rebuilt: Rebuilt) -> None:
         for path in self._saved.files():
             if path.name.startswith("."):
-                continue  # a temporary of a process that was killed
+                continue  # being written, or left by a process that was killed
             try:
                 image = self._saved.read(path)
             except (PodwrightError, OSError) as error:
@@ -112,6 +120,9 @@ class Mender:
         for place in self._containers():
             if rootfs_of(connection, place.name) is not None:
                 continue
+            if not (place / "upper").exists() and not mountpoints_below(place):
+                remove_tree(place)  # half made, or half removed: nothing ran in it, or nothing will
+                continue
             try:
                 enter_rootfs(connection, place.name, read_rootfs(place))
                 rebuilt.rootfs += 1
@@ -121,7 +132,8 @@ class Mender:
 
     def _containers(self) -> Iterator[Path]:
         containers = self._root / "containers"
-        return iter(sorted(containers.iterdir()) if containers.is_dir() else ())
+        found = sorted(containers.iterdir()) if containers.is_dir() else []
+        return (path for path in found if path.name.isascii())  # an id is; the rest is nobody's
 
     def _strange_layers(self, connection: sqlite3.Connection) -> list[Path]:
         needed = referenced_layers(connection)
@@ -169,10 +181,9 @@ class Mender:
             for image_id in ids:
                 self._restore_row(connection, image_id)
             self._saved.save(connection, ids)
+            rubbish = [path for path in self._saved.files() if f"sha256:{path.name}" not in ids]
             if self._database.may_sweep:
-                for path in self._saved.files():
-                    if f"sha256:{path.name}" not in ids:
-                        path.unlink()
+                remove_trees(path for path in rubbish if not path.name.startswith("."))
 
     def _restore_row(self, connection: sqlite3.Connection, image_id: str) -> None:
         found = image_of(connection, image_id)

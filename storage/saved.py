@@ -12,7 +12,7 @@ A root file system outlives a crash and no reboot, so its file is renamed into p
 """
 
 import base64
-import binascii
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable
@@ -22,8 +22,8 @@ from typing import Any, Self
 
 from api.errors import Internal
 from api.ids import ImageId
-from host.files import read_bounded, write_atomic
-from storage.digest import Digest
+from host.files import read_bounded, remove_temporaries, write_atomic
+from storage.digest import Digest, InvalidDigest
 from storage.manifest import CONFIG_LIMIT, MANIFEST_LIMIT
 
 # Base64, and room for names and layers.
@@ -90,7 +90,7 @@ class SavedImage:
                     for each in body["layers"]
                 ),
             )
-        except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        except (KeyError, TypeError, ValueError, InvalidDigest) as error:
             raise SavedDamaged(f"not of the form that this version knows: {error!r}") from error
 
 
@@ -116,7 +116,7 @@ class SavedRootfs:
         try:
             layers = tuple((int(position), _hex(chain)) for position, chain in body["layers"])
             return cls(str(body["image_id"]), layers)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, InvalidDigest) as error:
             raise SavedDamaged(f"not of the form that this version knows: {error!r}") from error
 
 
@@ -125,15 +125,22 @@ class SavedImages:
 
     def __init__(self, root: Path) -> None:
         self._directory = root / "images"
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # a full disk is no reason not to open the store
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, image_id: str) -> Path:
         """Where the file of an image is, or would be."""
         return self._directory / Digest.parse(image_id).hex
 
     def files(self) -> list[Path]:
-        """Everything there, whole or not, and what a crash left."""
-        return sorted(self._directory.iterdir())
+        """Everything there, whole or not, and what a crash left; the newest first, whose names count."""
+        if not self._directory.is_dir():
+            return []
+        return sorted(self._directory.iterdir(), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
+
+    def remove_temporaries(self) -> None:
+        """Remove what a killed process left half written; only while no other process writes here."""
+        remove_temporaries(self._directory)
 
     def read(self, path: Path) -> SavedImage:
         """One of ``files``.
@@ -148,6 +155,7 @@ class SavedImages:
 
     def save(self, connection: sqlite3.Connection, image_ids: Iterable[str]) -> None:
         """Have the files of these images say what the rows do, durably; those that do so stay as they are."""
+        self._directory.mkdir(mode=0o700, exist_ok=True)
         for image_id in image_ids:
             image = image_of(connection, image_id)
             if image is None or image.id != image_id:
@@ -158,8 +166,8 @@ class SavedImages:
 
     def forget(self, image_id: str) -> None:
         """Remove the file of an image, if there is one; an id that a disk damaged has none."""
-        if image_id.startswith("sha256:") and "/" not in image_id:
-            (self._directory / image_id.removeprefix("sha256:")).unlink(missing_ok=True)
+        with contextlib.suppress(InvalidDigest):
+            self.path(image_id).unlink(missing_ok=True)
 
 
 def image_of(connection: sqlite3.Connection, image_id: str) -> SavedImage | None:
