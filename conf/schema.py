@@ -38,6 +38,12 @@ class ApiTable:
         "Empty: all addresses.",
     )
     stream_port: Port = option(Port(0), "Port of the streaming server; 0 takes a free one.")
+    stream_host_names: tuple[str, ...] = option(
+        (),
+        "Names and addresses that the Host of a streaming request may have, without port; others are "
+        "refused. The kubelet passes on the Host by which it was asked itself. Empty: any.",
+        own=True,
+    )
     stream_enable_tls: bool = option(False, "Serve streaming over TLS.")
     stream_tls_cert: Path | None = option(None, "Certificate of the streaming server, PEM.")
     stream_tls_key: Path | None = option(None, "Key of the streaming server's certificate, PEM.")
@@ -167,6 +173,19 @@ class RuntimeTable:
     pids_limit: int = option(-1, "Most processes in a container; -1 leaves it to the kubelet.")
     log_size_max: int = option(
         -1, "A container's log is begun anew at this size; -1 leaves it to the kubelet.", unit="bytes"
+    )
+    log_rate_max: int = option(
+        0,
+        "Most bytes a second that are read of a container's output; who prints more waits. 0 means no limit.",
+        unit="bytes",
+        own=True,
+    )
+    log_timeout_s: Seconds = option(
+        Seconds(10.0),
+        "Time for a log's file system to open a log, and to take what is left of it when its container ends: "
+        "that is told then, and the rest written when it can be.",
+        unit="s",
+        own=True,
     )
     read_only: bool = option(
         False, "Root file systems of all containers are read-only, with a tmpfs on /run, /tmp and /var/tmp."

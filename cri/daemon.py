@@ -47,6 +47,7 @@ from cri.sandboxes.record import Sandbox
 from cri.space import Space
 from cri.store import Store
 from cri.stream_backend import streaming_server
+from cri.stuck_logs import StuckLogs
 from cri.supervise import Supervisor
 from host import features, security
 from host.cgroups import Hierarchy
@@ -149,8 +150,9 @@ async def build(config: Config) -> AsyncIterator[Node]:
             host=hostview.gather(hierarchy, features.probe(config.root)),
             defaults=await _defaults(config, handlers, background),
             filters=Filters(),
-            streaming=streaming_server(config.api, lambda: node),
+            streaming=streaming_server(config, lambda: node),
             volume_threads=DetachedThreads("volumes", _VOLUME_THREADS),
+            stuck_logs=StuckLogs(monitor.stuck_logs),
             quarantine=Quarantine(),
             accounts=Accounts(),
             background=background,
@@ -231,6 +233,7 @@ async def serve(config: Config, reread: Reread) -> None:
         background.forever("orphans", Orphans().watch)
         background.forever("reload", lambda: watch(node, hangup, reread))
         background.forever("disk space", node.space.keep)
+        background.forever("stuck logs", node.stuck_logs.watch)
         if watch_s := watchdog.patience_s(os.environ, os.getpid()):
             ask = await stack.enter_async_context(watchdog.own_status(config.api.listen))
             background.forever(

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 
 from api.text import printable
+from cri.log_queue import QueueHandler
 
 Fields = Mapping[str, object]
 
@@ -121,7 +122,7 @@ class JsonFormatter(logging.Formatter):
 
 def set_up(level: str, form: str) -> None:
     """Log to standard error; ``level`` and ``form`` as in the configuration."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = QueueHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

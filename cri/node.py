@@ -18,6 +18,7 @@ from cri.sandboxes.record import Sandbox
 from cri.space import Space
 from cri.store import Store
 from cri.streaming.server import StreamingServer
+from cri.stuck_logs import StuckLogs
 from cri.supervise import Supervisor
 from host.cgroups import Hierarchy
 from host.threads import DetachedThreads
@@ -56,6 +57,7 @@ class Node:
     streaming: StreamingServer
     # For what touches the file systems of volumes, which may hang for ever.
     volume_threads: DetachedThreads
+    stuck_logs: StuckLogs
     # What cannot be read or shown.
     quarantine: Quarantine
     accounts: Accounts

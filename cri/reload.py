@@ -53,6 +53,7 @@ async def reload(node: Node, reread: Reread) -> Reloaded:
     _probe_again(node)
     node.images.reconfigure(image_options(config))
     set_level(config.runtime.log_level)
+    node.streaming.set_log_level(config.runtime.log_level)
     _tell(loaded, reloaded)
     return reloaded
 

@@ -1,8 +1,7 @@
 """What the streaming server runs and reaches: processes by the monitor, sockets in the pod's network.
 
 Bytes move by descriptors: the runtime gets the far ends of pipes, or the server gets the terminal's
-master; only what a client types into an attached container passes through here, since its end must be
-noticed.
+master or a loan of the container's stdin. None of them passes through the daemon.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.errors import Unavailable
-from conf.schema import ApiTable
+from conf.schema import Config
 from cri.containers import stdio
 from cri.containers.bundle import process_of
 from cri.containers.exec_sync import running
@@ -22,7 +21,6 @@ from cri.containers.record import Container
 from cri.node import Node
 from cri.sandboxes.port_forward import ready_sandbox
 from cri.streaming.backend import AttachRequest, ExecRequest, Stdio
-from cri.streaming.descriptors import read_some, write_all
 from cri.streaming.server import StreamingServer
 from cri.streaming.timeouts import Timeouts
 from cri.streaming.tls import TlsFiles
@@ -36,6 +34,8 @@ from oci.monitor.handles import Attachment, ExecHandle
 # Reported when nobody could see how a process ended.
 UNSEEN_EXIT_CODE = 255
 DIAL_TIMEOUT_S = 10.0
+# However many connections a client wants at once: the threads are those of all verbs.
+_THREADS_AT_ONCE = 4
 _ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
@@ -76,6 +76,9 @@ class ExecSession:
         if self.stdio.tty is not None:
             set_window_size(self.stdio.tty, width, height)
 
+    async def input_ended(self) -> None:
+        """Nothing: the process reads the end of its pipe."""
+
     async def close(self, *, kill: bool) -> None:
         if kill:
             await self._handle.kill()
@@ -90,30 +93,6 @@ class AttachSession:
         self._container = container
         self._attachment = attachment
         self.stdio = stdio
-        self._feeding: asyncio.Task[None] | None = None
-
-    def feed(self, typed: int) -> None:
-        """Carry what is read from ``typed``, which is taken over, to the container's stdin."""
-        self._feeding = asyncio.create_task(self._feed(typed), name=f"attach {self._container.id}")
-
-    async def _feed(self, typed: int) -> None:
-        """After the end of the input a client stays for the output only if that input was the only one.
-
-        Else it has detached, and the end of the output tells it so: after Ctrl-P Ctrl-Q crictl waits for it.
-        """
-        stdin = self._attachment.stdin
-        try:
-            while stdin is not None and (data := await read_some(typed)):
-                await write_all(stdin, data)
-            if self._container.config.stdin_once and not self._container.config.tty:
-                self._attachment.return_stdin()
-                await self._monitor.close_stdin(self._container.id)
-            else:
-                await self._attachment.close()
-        except OSError:
-            return  # the process takes no more input; its end is told by wait()
-        finally:
-            os.close(typed)
 
     async def wait(self) -> int:
         await self._container.exited.wait()
@@ -123,10 +102,17 @@ class AttachSession:
         if self._container.config.tty:
             await self._monitor.resize(self._container.id, width, height)
 
+    async def input_ended(self) -> None:
+        """The loan is given back by now. A client stays for the output only if its input was the only one.
+
+        Else it has detached, and the end of the output tells it so: after Ctrl-P Ctrl-Q crictl waits for it.
+        """
+        if self._container.config.stdin_once and not self._container.config.tty:
+            await self._monitor.close_stdin(self._container.id)
+        else:
+            await self._attachment.close()
+
     async def close(self, *, kill: bool) -> None:
-        if self._feeding is not None:
-            self._feeding.cancel()
-            await asyncio.gather(self._feeding, return_exceptions=True)
         await self._attachment.close()
 
 
@@ -135,6 +121,7 @@ class StreamBackend:
 
     def __init__(self, node: Callable[[], Node]) -> None:
         self._node = node
+        self._entering = asyncio.Semaphore(_THREADS_AT_ONCE)
 
     async def exec(self, request: ExecRequest) -> ExecSession:
         """Start the command.
@@ -174,21 +161,17 @@ class StreamBackend:
         container = running(node, request.container_id)
         takes_input = streams.stdin and container.config.stdin
         ends = _Ends.make(
-            stdin=takes_input, stdout=streams.stdout, stderr=streams.stderr and not container.config.tty
+            stdin=False, stdout=streams.stdout, stderr=streams.stderr and not container.config.tty
         )
-        typed = ends.theirs.pop("stdin", None)
         try:
             attachment = await node.monitor.attach(container.id, stdin=takes_input, **ends.theirs)
         except BaseException:
-            close_all([*ends.ours.values(), *([] if typed is None else [typed])])
+            close_all(ends.ours.values())
             raise
         finally:
             close_all(ends.theirs.values())
-        session = AttachSession(node.monitor, container, attachment, Stdio(**ends.ours))
-        if typed is not None:
-            os.set_blocking(typed, False)
-            session.feed(typed)
-        return session
+        stdio = Stdio(**ends.ours, stdin=attachment.take_stdin())
+        return AttachSession(node.monitor, container, attachment, stdio)
 
     async def dial(self, sandbox_id: str, port: int) -> socket.socket:
         """Connect to a port of the pod's localhost, IPv4 before IPv6.
@@ -200,42 +183,49 @@ class StreamBackend:
         failures = []
         for family, address in _ADDRESSES:
             try:
-                return await _connect(sandbox.namespaces.get("net"), family, address, port)
+                return await self._connect(sandbox.namespaces.get("net"), family, address, port)
             except (OSError, TimeoutError) as error:
                 # asyncio puts its own words into strerror.
                 failures.append(f"{address}: {os.strerror(error.errno or errno.ETIMEDOUT)}")
         raise PortRefused(f"port {port} of sandbox {sandbox.id[:12]}: {'; '.join(failures)}")
 
+    async def _connect(
+        self, namespace: os.PathLike[str] | None, family: socket.AddressFamily, address: str, port: int
+    ) -> socket.socket:
+        """A non-blocking socket that lives in ``namespace``, or in the node's when there is none."""
 
-async def _connect(
-    namespace: os.PathLike[str] | None, family: socket.AddressFamily, address: str, port: int
-) -> socket.socket:
-    """A non-blocking socket that lives in ``namespace``, or in the node's when there is none."""
+        def make() -> socket.socket:
+            return socket.socket(family, socket.SOCK_STREAM)
 
-    def make() -> socket.socket:
-        return socket.socket(family, socket.SOCK_STREAM)
+        if namespace is None:
+            client = make()
+        else:
+            async with self._entering:
+                client = await asyncio.to_thread(in_namespace, namespace, make)
+        try:
+            client.setblocking(False)
+            async with asyncio.timeout(DIAL_TIMEOUT_S):
+                await asyncio.get_running_loop().sock_connect(client, (address, port))
+        except BaseException:
+            client.close()
+            raise
+        return client
 
-    client = make() if namespace is None else await asyncio.to_thread(in_namespace, namespace, make)
-    try:
-        client.setblocking(False)
-        async with asyncio.timeout(DIAL_TIMEOUT_S):
-            await asyncio.get_running_loop().sock_connect(client, (address, port))
-    except BaseException:
-        client.close()
-        raise
-    return client
 
-
-def streaming_server(config: ApiTable, node: Callable[[], Node]) -> StreamingServer:
+def streaming_server(config: Config, node: Callable[[], Node]) -> StreamingServer:
     """The server that the configuration describes; start it before its URLs are given out.
 
     Raises:
         BadTls: TLS is switched on without a certificate or key.
     """
+    api, runtime = config.api, config.runtime
     return StreamingServer(
         StreamBackend(node),
-        address=config.stream_address,
-        port=config.stream_port,
-        tls=TlsFiles.of(config),
-        timeouts=Timeouts(idle_s=config.stream_idle_timeout or math.inf),
+        address=api.stream_address,
+        port=api.stream_port,
+        tls=TlsFiles.of(api),
+        timeouts=Timeouts(idle_s=api.stream_idle_timeout or math.inf),
+        host_names=api.stream_host_names,
+        log=(runtime.log_level, runtime.log_format),
+        name=str(config.runroot),
     )

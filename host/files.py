@@ -9,17 +9,16 @@ import ctypes
 import errno
 import os
 import stat
-import struct
 from pathlib import Path
 
 from api.errors import ResourceExhausted
-from host.syscalls import SYS_OPENAT2, libc, raise_errno, syscall
-
-RESOLVE_NO_XDEV = 0x01
-RESOLVE_NO_MAGICLINKS = 0x02
-RESOLVE_NO_SYMLINKS = 0x04
-RESOLVE_BENEATH = 0x08
-RESOLVE_IN_ROOT = 0x10
+from host.openat2 import RESOLVE_BENEATH as RESOLVE_BENEATH
+from host.openat2 import RESOLVE_IN_ROOT as RESOLVE_IN_ROOT
+from host.openat2 import RESOLVE_NO_MAGICLINKS as RESOLVE_NO_MAGICLINKS
+from host.openat2 import RESOLVE_NO_SYMLINKS as RESOLVE_NO_SYMLINKS
+from host.openat2 import RESOLVE_NO_XDEV as RESOLVE_NO_XDEV
+from host.openat2 import openat2 as openat2
+from host.syscalls import libc, raise_errno
 
 _FALLOC_FL_KEEP_SIZE = 0x01
 
@@ -31,21 +30,6 @@ _TEMPORARY = ".tmp"
 
 class FileTooLarge(ResourceExhausted):
     """A file holds more bytes than its reader accepts."""
-
-
-def openat2(directory: int, name: bytes | str, flags: int, *, mode: int = 0, resolve: int = 0) -> int:
-    """Open ``name`` below ``directory`` under the ``RESOLVE_*`` rules of openat2(2); adds O_CLOEXEC."""
-    encoded = os.fsencode(name) or b"."
-    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
-    return syscall(
-        "openat2",
-        SYS_OPENAT2,
-        ctypes.c_int(directory),
-        encoded,
-        how,
-        ctypes.c_size_t(len(how)),
-        subject=os.fsdecode(encoded),
-    )
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:

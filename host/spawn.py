@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from api.errors import FailedPrecondition
 from host.syscalls import libc, raise_errno
 
+PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36

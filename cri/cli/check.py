@@ -54,6 +54,7 @@ def examine(config: Config) -> Iterator[Finding]:
     yield from places.listener(config.api.listen)
     yield from daemon.troubles(lambda: daemon_info(str(config.api.listen)))
     yield from places.disk(config)
+    yield from options.streaming_process()
     yield from images.images(config.root)
     yield from records.records(config.runroot)
     yield from options.options(config, os.uname().machine)

@@ -23,10 +23,10 @@ from cri.logs import fields
 from cri.names import container_name
 from cri.node import Node
 from cri.operations import Operation
+from cri.sandboxes import record as sandboxes
 from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Sandbox
 from cri.subject import of_container
-from host.private import public_directory
 from oci.monitor.types import CreateContainer
 from storage.catalogue import Image
 
@@ -56,6 +56,7 @@ async def create_container(node: Node, request: pb.CreateContainerRequest) -> pb
     Raises:
         RecordNotFound: no such sandbox. SandboxNotReady: it is stopped. ImageNotFound: pull it first.
         BadContainer, BadMount, PodNotPrivileged: a field cannot be honoured.
+        LogHung, LogRefused: the log cannot be opened.
         RuntimeFailed: the runtime's own words.
     """
     sandbox = node.sandboxes.get(request.pod_sandbox_id)
@@ -155,9 +156,26 @@ def _record(node: Node, name: str, sandbox: Sandbox, config: pb.ContainerConfig,
 
 def _log_path(node: Node, sandbox: Sandbox, config: pb.ContainerConfig, identifier: ContainerId) -> Path:
     """Where the log goes: below the pod's log directory; a request without ``log_path`` has it by its id."""
-    directory = sandbox.config.log_directory
     name = below(config.log_path) if config.log_path else f"{identifier}.log"
-    return (Path(directory) if directory else node.config.log_dir / sandbox.id) / name
+    return _log_directory(node, sandbox) / name
+
+
+def _log_directory(node: Node, sandbox: Sandbox) -> Path:
+    directory = sandbox.config.log_directory
+    return Path(directory) if directory else node.config.log_dir / sandbox.id
+
+
+async def _settled_log(node: Node, container: Container, sandbox: Sandbox) -> tuple[Path | None, int]:
+    """The path by which the log is opened, and its file system; its directory is made."""
+    if container.log_path is None:
+        return None, 0
+    timeout_s = node.config.runtime.log_timeout_s
+    directory = _log_directory(node, sandbox)
+    if sandbox.log_directory is None:  # an earlier daemon's sandbox, or one without a directory of its own
+        sandbox.log_directory = await node.monitor.settle_logs(directory, timeout_s)
+        node.records.put(sandboxes.KIND, sandbox.to_row())
+    settled = sandbox.log_directory / container.log_path.relative_to(directory)
+    return settled, await node.monitor.prepare_logs(settled.parent, timeout_s)
 
 
 def below(log_path: str) -> str:
@@ -186,11 +204,11 @@ async def _make(
         container.user = await node.volume_threads.run(
             partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
         )
-        if container.log_path is not None:
-            public_directory(container.log_path.parent)
+    with operation.step("log directory"):
+        log = await _settled_log(node, container, sandbox)
     sandbox.require_ready(NEED)  # else its namespaces are gone
     with operation.step("runtime create"):
-        created = await node.monitor.create(_request(node, container, sandbox))
+        created = await node.monitor.create(_request(node, container, sandbox, *log))
     container.pid = created.pid
     limits = with_swap(
         container.config.linux.resources, pb.LinuxContainerResources(), counted=node.host.swap_accounting
@@ -206,14 +224,19 @@ def _put_aids_away(node: Node, identifier: ContainerId) -> None:
     reach.detach(node.paths, identifier)
 
 
-def _request(node: Node, container: Container, sandbox: Sandbox) -> CreateContainer:
+def _request(
+    node: Node, container: Container, sandbox: Sandbox, log_path: Path | None, log_device: int
+) -> CreateContainer:
     runtime = node.config.runtime
     handler = runtime.runtimes.get(container.handler)
     return CreateContainer(
         id=container.id,
         runtime=node.handlers.get(container.handler),
         bundle=node.paths.container(container.id),
-        log_path=container.log_path,
+        log_path=log_path,
+        log_device=log_device,
+        log_rate=max(0, runtime.log_rate_max),
+        log_timeout_s=runtime.log_timeout_s,
         terminal=container.config.tty,
         stdin=container.config.stdin,
         stdin_once=container.config.stdin_once,

@@ -15,7 +15,6 @@ from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from host import mounts
 from host.files import remove_tree
-from host.private import public_directory
 
 SHM_SIZE_BYTES = 64 * 1024 * 1024
 # Of the tmpfs with a pod's files. No container reaches its root, where more could be made.
@@ -73,8 +72,6 @@ def make(
         shm.mkdir()
         uid, gid = owner
         mounts.mount_tmpfs(shm, f"mode=1777,size={SHM_SIZE_BYTES},uid={uid},gid={gid}", private)
-    if config.log_directory:
-        public_directory(Path(config.log_directory))
 
 
 def _write(path: Path, text: str, owner: tuple[int, int]) -> None:

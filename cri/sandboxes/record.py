@@ -62,6 +62,8 @@ class Sandbox:
     runtime: str = ""
     # The cgroup above those of its processes, as cri.cgroups understood the request.
     cgroup_parent: str = ""
+    # The directory of its logs, by a path without links (oci/monitor/places.py); None: not settled yet.
+    log_directory: Path | None = None
     # RunPodSandbox failed, and so did the release of what it had made.
     undo_failed: bool = False
 
@@ -112,6 +114,7 @@ class Sandbox:
             "pause_pid": self.pause_pid,
             "runtime": self.runtime,
             "cgroup_parent": self.cgroup_parent,
+            "log_directory": str(self.log_directory) if self.log_directory else None,
             "undo_failed": self.undo_failed,
         }
         return Row(self.id, self.name, self.config.SerializeToString(), json.dumps(state))
@@ -134,7 +137,9 @@ class Sandbox:
             pause_pid=state["pause_pid"],
             runtime=state["runtime"],
             cgroup_parent=state["cgroup_parent"],
-            undo_failed=state.get("undo_failed", False),  # rows of earlier daemons lack it
+            # Rows of earlier daemons lack these.
+            log_directory=Path(state["log_directory"]) if state.get("log_directory") else None,
+            undo_failed=state.get("undo_failed", False),
         )
 
     def cri_state(self) -> pb.PodSandboxState.ValueType:

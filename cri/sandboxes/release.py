@@ -3,6 +3,7 @@ RunPodSandbox, the work of StopPodSandbox and RemovePodSandbox, and the repair a
 
 import asyncio
 import logging
+from pathlib import Path
 
 from cri.grpc_errors import message_of, unforeseen
 from cri.logs import fields
@@ -11,8 +12,8 @@ from cri.operations import Operation
 from cri.sandboxes import files, network, pause
 from cri.sandboxes.record import KIND, Phase, Sandbox
 from cri.subject import of_sandbox
-from host.files import remove_tree
 from host.namespaces import unpin
+from oci.monitor.types import LogHung
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ async def release(node: Node, sandbox: Sandbox, operation: Operation) -> None:
     await shut_down(node, sandbox, operation)
     with operation.step("files release"):
         await asyncio.to_thread(_remove_files, node, sandbox)
+        if not sandbox.config.log_directory:
+            await _remove_logs(node, node.config.log_dir / sandbox.id)
     with operation.step("cgroup release"):
         await node.cgroup_driver.retire(sandbox.cgroup_parent, lambda: _shares_cgroup(node, sandbox))
     node.records.delete(KIND, sandbox.id)
@@ -84,5 +87,11 @@ def _remove_files(node: Node, sandbox: Sandbox) -> None:
                 unpin(path)
             directory.rmdir()
     files.remove(node.paths.sandbox(sandbox.id))
-    if not sandbox.config.log_directory:
-        remove_tree(node.config.log_dir / sandbox.id)  # nobody else knows of these logs
+
+
+async def _remove_logs(node: Node, directory: Path) -> None:
+    """Nobody else knows of these logs; where their file system hangs they stay, and the sandbox goes."""
+    try:
+        await node.monitor.remove_logs(directory, node.config.runtime.log_timeout_s)
+    except LogHung as error:
+        logger.error("logs are left behind: %s", error)

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Collection
+from pathlib import Path
 
 from api.errors import AlreadyExists
 from api.ids import SandboxId, new_sandbox_id
@@ -89,6 +90,11 @@ async def _make(node: Node, operation: Operation, sandbox: Sandbox) -> None:
         await node.cgroup_driver.prepare(sandbox.cgroup_parent)
     with operation.step("files and namespaces"):
         await asyncio.to_thread(_make_files, node, sandbox)
+    if sandbox.config.log_directory:
+        with operation.step("log directory"):
+            sandbox.log_directory = await node.monitor.settle_logs(
+                Path(sandbox.config.log_directory), node.config.runtime.log_timeout_s
+            )
     if not sandbox.host_network:
         with operation.step("network"):
             # Noted before the first plugin runs: a crash from here on must detach.

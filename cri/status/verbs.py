@@ -7,6 +7,7 @@ import os
 from api.runtime.v1 import api_pb2 as pb
 from conf.sample import differences
 from cri.node import Node
+from cri.stuck_logs import describe
 from cri.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -29,13 +30,13 @@ async def version(node: Node, request: pb.VersionRequest) -> pb.VersionResponse:
 async def status(node: Node, request: pb.StatusRequest) -> pb.StatusResponse:
     """The two conditions that make a node Ready, and what each handler can do."""
     network = node.network.ready()
-    runtime_problem = node.handlers.problem()
+    no_runtime, monitor_problem = node.handlers.problem(), node.stuck_logs.monitor_problem
     conditions = [
         pb.RuntimeCondition(
             type="RuntimeReady",
-            status=not runtime_problem,
-            reason="NoRuntime" if runtime_problem else "",
-            message=runtime_problem,
+            status=not (no_runtime or monitor_problem),
+            reason="NoRuntime" if no_runtime else "MonitorSilent" if monitor_problem else "",
+            message=no_runtime or monitor_problem,
         ),
         pb.RuntimeCondition(
             type="NetworkReady", status=network.ok, reason=network.reason, message=network.message
@@ -83,6 +84,7 @@ def troubles(node: Node) -> list[dict[str, str]]:
         for one in node.background.troubles()
     ]
     found += [{"subject": "disk", "error": text} for text in node.space.problems()]
+    found += [{"subject": "logs", "error": describe(log)} for log in node.stuck_logs.logs]
     database = node.images.database
     stores = [
         ("records", node.records.problem),

@@ -125,6 +125,9 @@ class Session(Protocol):
     async def resize(self, width: int, height: int) -> None:
         """Set the terminal's size in characters; without a terminal, nothing."""
 
+    async def input_ended(self) -> None:
+        """The client's input is over, and ``stdin`` closed; for who notices that no other way."""
+
     async def close(self, *, kill: bool) -> None:
         """The client is done with it, after the descriptors were closed; ``kill`` ends the process.
 

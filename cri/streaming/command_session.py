@@ -15,7 +15,7 @@ from contextlib import suppress
 from api.errors import PodwrightError
 from cri.streaming.backend import Session
 from cri.streaming.inflow import Inflow
-from cri.streaming.link import BUFFER_BYTES, ByteLink
+from cri.streaming.link import ByteLink
 from cri.streaming.process_side import ProcessSide
 from cri.streaming.remotecommand import (
     ClientLeft,
@@ -55,7 +55,7 @@ class CommandSession:
         self._start = start
         self._timeouts = timeouts
         self._attached = attached
-        self._stdin = Inflow(BUFFER_BYTES)
+        self._stdin = Inflow(link.piece_bytes)
         self._ready = asyncio.Event()
         self._size: Size | None = None
         self._resized = asyncio.Event()
@@ -141,6 +141,10 @@ class CommandSession:
                 await self._handle(event)
             self._answer()
             await self._link.drain()
+            if self._protocol.unread:
+                await asyncio.sleep(0)
+                data = b""
+                continue
             data = await self._link.read()
             if not data:
                 self._gone("closed the connection")
@@ -149,6 +153,7 @@ class CommandSession:
     async def _handle(self, event: Event) -> None:
         match event:
             case StdinReceived(data):
+                self._stdin.limit_bytes = self._link.piece_bytes
                 self._stdin.put(data)
                 await self._wait_for_room()
             case StdinEnded():

@@ -16,8 +16,8 @@ CHUNK_BYTES: Final = 256 * 1024
 Register = Callable[[int, Callable[[], None]], None]
 
 
-async def read_some(fd: int) -> bytes:
-    """The next bytes, at most CHUNK_BYTES; none at the end.
+async def read_some(fd: int, most_bytes: int = CHUNK_BYTES) -> bytes:
+    """The next bytes, at most so many; none at the end.
 
     A terminal whose other side is closed gives EIO, which is its end. Other tasks get a turn before
     every read, so that a busy descriptor starves nobody.
@@ -26,7 +26,7 @@ async def read_some(fd: int) -> bytes:
     await asyncio.sleep(0)
     while True:
         try:
-            return os.read(fd, CHUNK_BYTES)
+            return os.read(fd, most_bytes)
         except BlockingIOError:
             await _ready(fd, loop.add_reader, loop.remove_reader)
         except OSError as error:

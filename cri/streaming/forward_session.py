@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 # Shared by the connections of one client: the more there are, the less each may hold.
 _ALL_BUFFERS_BYTES: Final = 8 * 1024 * 1024
+_LEAST_PIECE_BYTES: Final = 4096
 
 
 def _inflow() -> Inflow:
@@ -78,6 +79,10 @@ class ForwardSession:
                 await self._handle(event, group)
             self._link.write(self._protocol.data_to_send())
             await self._link.drain()
+            if self._protocol.unread:
+                await asyncio.sleep(0)
+                data = b""
+                continue
             data = await self._link.read()
             if not data:
                 return
@@ -96,13 +101,18 @@ class ForwardSession:
                 forward.task = group.create_task(self._forward(key, port, forward))
             case Received(key, data):
                 inflow = self._forwards.setdefault(key, _Forward()).inflow
-                inflow.limit_bytes = min(BUFFER_BYTES, _ALL_BUFFERS_BYTES // len(self._forwards))
+                inflow.limit_bytes = self._piece_bytes()
                 inflow.put(data)
                 await self._wait_for_room(key, inflow)
             case Ended(key):
                 self._forwards.setdefault(key, _Forward()).inflow.end()
             case Aborted(key):
                 self._drop(key, "")
+
+    def _piece_bytes(self) -> int:
+        """What one connection may hold for a direction: all of them share what one alone would have."""
+        fair = _ALL_BUFFERS_BYTES // max(1, len(self._forwards))
+        return min(self._link.piece_bytes, max(_LEAST_PIECE_BYTES, fair))
 
     async def _wait_for_room(self, key: str, inflow: Inflow) -> None:
         waited_s = 0.0
@@ -165,7 +175,7 @@ class ForwardSession:
             await asyncio.gather(outward, inward, return_exceptions=True)
 
     async def _from_pod(self, key: str, pod: socket.socket, inflow: Inflow) -> None:
-        while data := await read_some(pod.fileno()):
+        while data := await read_some(pod.fileno(), self._piece_bytes()):
             self._link.write(self._protocol.send(key, data))
             await self._link.drain()
         self._link.write(self._protocol.end(key))

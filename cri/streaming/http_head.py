@@ -8,7 +8,7 @@ import h11
 
 from api.errors import InvalidArgument
 
-_LONGEST_HEAD_BYTES: Final = 64 * 1024
+LONGEST_HEAD_BYTES: Final = 32 * 1024
 
 
 class Refused(InvalidArgument):
@@ -56,7 +56,7 @@ class HeadReader:
     """Reads one request head and frames the answer to it."""
 
     def __init__(self) -> None:
-        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST_HEAD_BYTES)
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_HEAD_BYTES)
         self._head: Head | None = None
 
     def receive(self, data: bytes) -> Head | None:

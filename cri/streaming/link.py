@@ -1,7 +1,7 @@
 """A client's byte stream: an asyncio reader and writer with bounded buffers and a note of the last activity.
 
 Reading stops when nobody calls ``read`` and writing waits in ``drain`` while the client does not take
-what it was sent, so at most about ``_BUFFER_BYTES`` are held each way.
+what it was sent, so at most about ``piece_bytes`` are held each way: the more sessions, the less for each.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-READ_BYTES: Final = 256 * 1024
+# What asyncio may hold unread: twice this and what one system call gave.
+READ_BYTES: Final = 64 * 1024
 BUFFER_BYTES: Final = 256 * 1024
 _TCP_CLOSE: Final = 7  # include/net/tcp_states.h
 _TCP_CLOSE_WAIT: Final = 8
@@ -38,6 +39,10 @@ class ByteLink(Protocol):
     def congested(self) -> bool:
         """Whether somebody waits in ``drain``."""
 
+    @property
+    def piece_bytes(self) -> int:
+        """How much is to be moved, or held for one direction, at once."""
+
     def end(self) -> None:
         """Say that nothing more will be written, where the transport can; later writes vanish."""
 
@@ -54,8 +59,10 @@ class Link:
         writer: asyncio.StreamWriter,
         clock: Callable[[], float],
         plain: socket.socket | None = None,
+        piece_bytes: Callable[[], int] = lambda: BUFFER_BYTES,
     ) -> None:
         """``plain`` is the writer's own socket unless something is between the two, as TLS is."""
+        self._piece_bytes = piece_bytes
         self._reader = reader
         self._writer = writer
         self._clock = clock
@@ -76,7 +83,7 @@ class Link:
             data, self._pushed_back = self._pushed_back, b""
             return data
         try:
-            data = await self._reader.read(READ_BYTES)
+            data = await self._reader.read(BUFFER_BYTES)
         except OSError:
             return b""
         self.last_activity_s = self._clock()
@@ -133,6 +140,15 @@ class Link:
     def congested(self) -> bool:
         """Whether somebody waits in ``drain``."""
         return self._draining > 0
+
+    @property
+    def piece_bytes(self) -> int:
+        """This session's share."""
+        return self._piece_bytes()
+
+    def abort(self) -> None:
+        """Close at once; what was not sent is dropped."""
+        self._writer.transport.abort()
 
     def peer_has_closed(self) -> bool:
         """Ask TCP: with reading paused, asyncio does not see the end that waits behind unread bytes."""

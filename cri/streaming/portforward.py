@@ -8,7 +8,7 @@ request ids opens the error stream right before the data stream, so their stream
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from cri.streaming import spdy_events as spdy
 from cri.streaming.spdy import Connection, Limits
@@ -18,6 +18,9 @@ from cri.streaming.spdy_headers import Headers, first
 PROTOCOL = "portforward.k8s.io"
 TUNNEL_PROTOCOL = f"SPDY/3.1+{PROTOCOL}"
 _DATA, _ERROR = "data", "error"
+# Clients number their connections; half of one waits for its other half, which comes at once.
+_LONGEST_KEY: Final = 128
+_MOST_INCOMPLETE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,11 @@ class ForwardProtocol(Protocol):
         """Whether one direction of a connection can end before the other."""
 
     def receive(self, data: bytes) -> list[Event]:
-        """What the client's bytes say; also to be asked once before any came."""
+        """What the client's bytes say, as far as one turn goes; also to be asked once before any came."""
+
+    @property
+    def unread(self) -> bool:
+        """Whether ``receive`` has more to read without new bytes: let others have a turn, and call it."""
 
     def data_to_send(self) -> bytes:
         """What the protocol owes the client: replies, pongs. Taken by asking."""
@@ -107,11 +114,17 @@ class PortForward:
         self._connection = Connection(limits=limits)
         self._pairs: dict[str, _Pair] = {}
         self._keys: dict[int, str] = {}  # of data streams
+        self._incomplete: set[str] = set()
         self._replies = bytearray()
 
     def receive(self, data: bytes) -> list[Event]:
         """What the client's bytes say."""
         return [event for each in self._connection.receive(data) for event in self._translate(each)]
+
+    @property
+    def unread(self) -> bool:
+        """Whether ``receive`` has more to read without new bytes."""
+        return self._connection.unread
 
     def data_to_send(self) -> bytes:
         """Stream replies and refusals, then what SPDY itself owes."""
@@ -121,7 +134,7 @@ class PortForward:
 
     def incomplete(self) -> frozenset[str]:
         """Connections of which only one stream is there; each is to be failed in time."""
-        return frozenset(key for key, pair in self._pairs.items() if pair.data is None or pair.error is None)
+        return frozenset(self._incomplete)
 
     def send(self, key: str, data: bytes) -> bytes:
         """Bytes from the pod."""
@@ -149,6 +162,7 @@ class PortForward:
     def finish(self, key: str) -> bytes:
         """Both directions are over: close what is still open and forget the connection."""
         pair = self._pairs.pop(key, None)
+        self._incomplete.discard(key)
         if pair is None:
             return b""
         if pair.data is not None:
@@ -183,6 +197,10 @@ class PortForward:
             self._refuse(event.stream_id)
             return []
         key = first(event.headers, "requestid") or _implied_key(kind, event.stream_id)
+        known = key in self._pairs
+        if not known and (len(key) > _LONGEST_KEY or len(self._incomplete) >= _MOST_INCOMPLETE):
+            self._refuse(event.stream_id)
+            return []
         pair = self._pairs.setdefault(key, _Pair(port))
         if getattr(pair, kind) is not None or pair.port != port:
             self._refuse(event.stream_id)
@@ -197,6 +215,7 @@ class PortForward:
             self._keys[event.stream_id] = key
             events += [Ended(key)] if event.ended else []
         complete = pair.data is not None and pair.error is not None
+        (self._incomplete.discard if complete else self._incomplete.add)(key)
         return [Requested(key, pair.port), *events] if complete else events
 
     def _refuse(self, stream_id: int) -> None:

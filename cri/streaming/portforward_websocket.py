@@ -44,6 +44,11 @@ class WebSocketForward:
             events += [Requested(key, port) for key, port in self._ports.items()]
         return events + [event for each in self._channels.receive(data) for event in self._translate(each)]
 
+    @property
+    def unread(self) -> bool:
+        """Whether ``receive`` has more to read without new bytes."""
+        return self._channels.unread
+
     def data_to_send(self) -> bytes:
         """Pongs and closes."""
         return self._channels.data_to_send()

@@ -101,7 +101,7 @@ class ProcessSide:
 
     async def _pump(self, fd: int, channel: Channel) -> None:
         try:
-            while data := await read_some(fd):
+            while data := await read_some(fd, self._link.piece_bytes):
                 self._moved_bytes += len(data)
                 self._link.write_pieces(self._frame(channel, data))
                 await self._link.drain()
@@ -117,6 +117,9 @@ class ProcessSide:
         try:
             while data := await stdin.take():
                 await write_all(fd, data)
+            if self._stdio.tty is None:
+                self._close_fd(fd)  # first: the end is not the end while we hold it open
+                await self._session.input_ended()
         except OSError as error:
             logger.debug("the process takes no more input error=%s", error)
         finally:

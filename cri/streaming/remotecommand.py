@@ -83,7 +83,11 @@ class CommandProtocol(Protocol):
     """One client's remote command, without I/O."""
 
     def receive(self, data: bytes) -> list[Event]:
-        """What the client's bytes say."""
+        """What the client's bytes say, as far as one turn goes."""
+
+    @property
+    def unread(self) -> bool:
+        """Whether ``receive`` has more to read without new bytes: let others have a turn, and call it."""
 
     def data_to_send(self) -> bytes:
         """What the protocol owes the client: replies, pongs. Taken by asking."""

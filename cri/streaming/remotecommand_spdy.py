@@ -46,6 +46,11 @@ class SpdyCommand:
                 break
         return events
 
+    @property
+    def unread(self) -> bool:
+        """Whether ``receive`` has more to read without new bytes."""
+        return self._connection.unread
+
     def data_to_send(self) -> bytes:
         """Stream replies, then what SPDY itself owes."""
         data = bytes(self._replies) + self._connection.data_to_send()

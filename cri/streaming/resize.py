@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _LONGEST_BYTES: Final = 1024
+_MOST_OF_A_PIECE: Final = 16  # only the latest counts, and a piece may be made of closing braces alone
 _LARGEST: Final = 0xFFFF  # struct winsize holds 16 bits
 
 
@@ -27,14 +28,14 @@ class ResizeReader:
         # An object has no braces inside, so its closing brace ends it; an endless one is not kept.
         *objects, rest = (self._buffer + data).split(b"}")
         self._buffer = rest[-_LONGEST_BYTES:]
-        sizes = [_parse(text + b"}") for text in objects]
+        sizes = [_parse(text + b"}") for text in objects[-_MOST_OF_A_PIECE:]]
         return [size for size in sizes if size]
 
 
 def _parse(text: bytes) -> Size | None:
     try:
-        document = json.loads(text)
-    except ValueError:
+        document = json.loads(text[-_LONGEST_BYTES:])
+    except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict):
         return None

@@ -1,8 +1,10 @@
-"""The streaming server: URLs with single-use tokens, one port, plain or TLS.
+"""The daemon's half of streaming: URLs with single-use tokens, the port, and a process that serves it.
 
-    exec_url, attach_url, port_forward_url ──▶ <base>/<kind>/<token> ──client──▶ Visit ──▶ session
+    exec_url, attach_url, port_forward_url ──▶ <base>/<kind>/<token>
+    client ──▶ streaming process (cri.streaming.process) ──token, session──▶ Service ──▶ Backend
 
-A connection that fails takes nothing with it but itself.
+The listening socket and the table of tokens are the daemon's, so that neither port nor URLs change when the
+process is lost; another takes its place at once. Nothing of it is waited for, and no end of it is ours.
 """
 
 import asyncio
@@ -12,31 +14,27 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from functools import partial
-from http import HTTPStatus
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from api.errors import FailedPrecondition, InvalidArgument
 from cri.streaming.backend import AttachRequest, Backend, ExecRequest, PortForwardRequest, StreamRequest
-from cri.streaming.http_head import Refused
-from cri.streaming.link import READ_BYTES, Link
+from cri.streaming.launch import Process
+from cri.streaming.seal import Seal
+from cri.streaming.service import Service
+from cri.streaming.settings import Settings
 from cri.streaming.timeouts import Timeouts
-from cri.streaming.tls import ReloadingTls, TlsFiles
+from cri.streaming.tls import TlsFiles, WatchedTls
 from cri.streaming.tokens import Tokens
-from cri.streaming.visit import Visit
+from host.spawn import CommandNotStarted
 
 logger = logging.getLogger(__name__)
 
-_BACKLOG: Final = 1024
-# Small frames go out at once; a client that has vanished without a word is noticed within minutes.
-_SOCKET_OPTIONS: Final = (
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 8),
-)
-_PAUSE_WITHOUT_DESCRIPTORS_S: Final = 1.0
+_BACKLOG: Final = 4096
+# Between one process's end and the next one's start, by how many in a row have ended young.
+_DELAYS_S: Final = (0.0, 0.2, 1.0, 5.0)
+_YOUNG_S: Final = 10.0
 
 
 class CannotListen(FailedPrecondition):
@@ -47,12 +45,8 @@ class BadAddress(InvalidArgument):
     """``stream_address`` or ``stream_port`` has no meaning."""
 
 
-class _Idle(Exception):
-    """Nothing was said for too long."""
-
-
 class StreamingServer:
-    """Serves exec, attach and port-forward."""
+    """Gives out URLs for exec, attach and port-forward, and sees to it that they are served."""
 
     def __init__(
         self,
@@ -62,21 +56,35 @@ class StreamingServer:
         port: int = 0,
         tls: TlsFiles | None = None,
         timeouts: Timeouts | None = None,
-        max_connections: int = 4096,
+        max_sessions: int = 1024,
+        host_names: tuple[str, ...] = (),
+        log: tuple[str, str] = ("info", "text"),
+        name: str = "streaming",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``log`` is the process's level and form, ``name`` what lists of processes show of it."""
         self._backend = backend
         self._address = address
         self._port = port
         self._tls_files = tls
-        self._timeouts = timeouts or Timeouts()
-        self._max_connections = max_connections
+        self._name = name
         self._clock = clock
-        self._tokens: Tokens[StreamRequest] = Tokens(clock)
-        self._tls: ReloadingTls | None = None
+        seal = Seal.fresh()
+        self._tokens: Tokens[StreamRequest] = Tokens(clock, mint=seal.mint)
+        self._settings = Settings(
+            key=seal.key,
+            timeouts=timeouts or Timeouts(),
+            most_sessions=max_sessions,
+            tls=tls is not None,
+            host_names=tuple(each.lower() for each in host_names),
+            log_level=log[0],
+            log_form=log[1],
+        )
+        self._tls: WatchedTls | None = None
         self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
-        self._visits: set[asyncio.Task[None]] = set()
+        self._process: Process | None = None
+        self._service: Service | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     # ---- URLs
 
@@ -109,7 +117,7 @@ class StreamingServer:
     # ---- life
 
     async def start(self) -> None:
-        """Listen.
+        """Listen, and start the process, which is not waited for: clients wait at the port.
 
         Raises:
             BadAddress: ``stream_address`` is no IP address or ``stream_port`` no port.
@@ -117,96 +125,99 @@ class StreamingServer:
             BadTls: a certificate, key or CA is not usable.
         """
         if self._tls_files is not None:
-            self._tls = await asyncio.to_thread(ReloadingTls, self._tls_files)
+            self._tls = await asyncio.to_thread(WatchedTls, self._tls_files)
         self._listener = _listen(self._address, self._port)
-        self._accepting = asyncio.create_task(self._accept(self._listener), name="streaming-accept")
+        self._tasks.append(asyncio.create_task(self._keep(self._listener), name="streaming-process"))
+        if self._tls is not None:
+            self._tasks.append(asyncio.create_task(self._watch_tls(self._tls), name="streaming-tls"))
         logger.info("streaming server listens url=%s", self.base_url)
 
     async def close(self) -> None:
         """Stop listening and end every session; their processes are let go as when a client leaves."""
-        tasks = [task for task in (self._accepting, *self._visits) if task is not None]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._listener is not None:
             self._listener.close()
 
     @property
     def connections(self) -> int:
-        """How many clients are connected."""
-        return len(self._visits)
+        """How many clients have a session."""
+        return self._service.sessions if self._service is not None else 0
 
-    # ---- connections
+    @property
+    def pid(self) -> int | None:
+        """Of the process, while there is one."""
+        return self._process.pid if self._process is not None else None
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+    # ---- the process
+
+    async def _keep(self, listener: socket.socket) -> None:
+        """Have a process all the time."""
+        young = 0
         while True:
+            began_s = self._clock()
             try:
-                peer, _ = await loop.sock_accept(listener)
-            except OSError as error:  # no descriptors left, or the client is gone already
-                logger.warning("streaming accept failed error=%s", error)
-                await asyncio.sleep(_PAUSE_WITHOUT_DESCRIPTORS_S)
-                continue
-            task = asyncio.create_task(self._receive(peer), name="streaming-visit")
-            self._visits.add(task)
-            task.add_done_callback(self._visits.discard)
-            task.add_done_callback(partial(_close, peer))
+                how = await self._run(listener)
+            except (CommandNotStarted, OSError) as error:
+                how = str(error)
+            except Exception as error:
+                logger.exception("serving the streaming process failed")
+                how = str(error)
+            young = young + 1 if self._clock() - began_s < _YOUNG_S else 0
+            delay_s = _DELAYS_S[min(young, len(_DELAYS_S) - 1)]
+            logger.error(
+                "the streaming process has ended, another is started how=%s delay_s=%g", how, delay_s
+            )
+            await asyncio.sleep(delay_s)
 
-    async def _receive(self, peer: socket.socket) -> None:
-        """Serve one client and close; what goes wrong here ends here."""
-        try:
-            link = await self._open(peer)
-        except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
-            logger.debug("streaming client failed to connect error=%s", error)
-            return
-        try:
-            await self._visit(link)
-        except Exception:
-            logger.exception("streaming session failed")
-        finally:
-            await link.close(self._timeouts.linger_s)
-
-    async def _open(self, peer: socket.socket) -> Link:
-        for level, option, value in _SOCKET_OPTIONS:
-            peer.setsockopt(level, option, value)
-        context = await asyncio.to_thread(self._tls.current) if self._tls else None
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=READ_BYTES)
-        protocol = asyncio.StreamReaderProtocol(reader)
-        transport, _ = await loop.connect_accepted_socket(
-            lambda: protocol,
-            peer,
-            ssl=context,
-            ssl_handshake_timeout=self._timeouts.tls_handshake_s if context else None,
+    async def _run(self, listener: socket.socket) -> str:
+        """One process from its start to its end, which is told in words."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                process = Process.start(listener, theirs, self._name)
+            except BaseException:
+                ours.close()
+                raise
+        self._process = process
+        over = asyncio.Event()
+        service = Service(
+            ours,
+            self._backend,
+            self._tokens.take,
+            ready=lambda: logger.info("streaming process serves pid=%d", process.pid),
+            lost=lambda _: over.set(),
         )
-        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-        return Link(reader, writer, self._clock, None if context else peer)
-
-    async def _visit(self, link: Link) -> None:
-        visit = Visit(link, self._backend, self._tokens.take, self._timeouts)
-        if len(self._visits) > self._max_connections:
-            text = f"{self._max_connections} streaming connections are open; try again later"
-            await visit.refuse(Refused(HTTPStatus.TOO_MANY_REQUESTS, text, (("Retry-After", "1"),)))
-            return
+        self._service = service
         try:
-            async with asyncio.TaskGroup() as group:
-                watcher = group.create_task(self._watch(link))
-                await visit.run()
-                watcher.cancel()
-        except* _Idle:
-            logger.info("streaming session closed, idle for %g s", self._timeouts.idle_s)
+            service.send(self._settings.to_message())
+            self._tell_tls()
+            await over.wait()  # the process holds the other end as long as it lives
+        finally:
+            self._service = None
+            await service.close()
+            await process.end()
+            self._process = None
+            how = process.release()
+        return how
 
-    async def _watch(self, link: Link) -> None:
+    def set_log_level(self, level: str) -> None:
+        """For the next process; the present one keeps its level."""
+        self._settings = replace(self._settings, log_level=level)
+
+    # ---- TLS
+
+    async def _watch_tls(self, tls: WatchedTls) -> None:
         while True:
-            left_s = link.last_activity_s + self._timeouts.idle_s - self._clock()
-            if left_s <= 0:
-                raise _Idle
-            await asyncio.sleep(left_s)
+            await asyncio.sleep(self._settings.timeouts.tls_check_s)
+            with suppress(OSError):
+                if await asyncio.to_thread(tls.changed):
+                    self._tell_tls()
 
-
-def _close(peer: socket.socket, _: asyncio.Task[None]) -> None:
-    """Close the socket even of a task that was cancelled before its first step."""
-    peer.close()
+    def _tell_tls(self) -> None:
+        if self._tls is not None and self._service is not None:
+            self._service.send(*self._tls.to_message())
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -7,15 +7,17 @@ itself owes (pings, resets of unknown streams, the last GOAWAY) wait in ``data_t
     one half of a stream:   open ──FIN sent or received──▶ ended        both ended: forgotten
     both halves:            ──RST sent or received──▶ forgotten
 
-There is no flow control: the Kubernetes clients neither send WINDOW_UPDATE nor heed it, so the window
-is TCP's, and whoever owns the connection stops reading to hold the peer back. Data is handed on as it
-comes, never gathered into frames; what is buffered is at most one control frame.
+There is no flow control: the Kubernetes clients neither send WINDOW_UPDATE nor heed it, so the window is
+TCP's, and whoever owns the connection stops reading to hold the peer back. Data is handed on as it comes,
+never gathered into frames; what is buffered is at most one control frame. A turn of ``receive`` reads a
+bounded number of frames, and ``unread`` says that more are there; frames that carry nothing have a budget.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cri.streaming import spdy_frames as frames
+from cri.streaming.frame_budget import FRAMES_PER_TURN, TOO_MANY, FrameBudget
 from cri.streaming.spdy_events import (
     ConnectionFailed,
     DataReceived,
@@ -55,8 +57,12 @@ class _Broken(Exception):
 class Connection:
     """One end of a SPDY/3.1 connection."""
 
-    def __init__(self, *, client: bool = False, limits: Limits | None = None) -> None:
+    def __init__(
+        self, *, client: bool = False, limits: Limits | None = None, budget: FrameBudget | None = None
+    ) -> None:
         self._limits = limits or Limits()
+        self._budget = budget or FrameBudget()
+        self.unread = False
         self._client = client
         self._next_id = 1 if client else 2
         self._next_ping = 1 if client else 2
@@ -73,14 +79,20 @@ class Connection:
     # ---- bytes in, events out
 
     def receive(self, data: bytes) -> list[Event]:
-        """Read what has arrived; after ``ConnectionFailed`` nothing is read any more."""
+        """Read what has arrived, as far as one turn goes: ``unread`` says that more is there.
+
+        After ``ConnectionFailed`` nothing is read any more.
+        """
         events: list[Event] = []
+        self.unread = False
         if self._failed:
             return events
         self._buffer += data
         try:
-            while self._step(events):
-                pass
+            for _ in range(FRAMES_PER_TURN):
+                if not self._step(events):
+                    return events
+            self.unread = True
         except (_Broken, BadHeaderBlock) as error:
             self._failed = True
             self._buffer.clear()
@@ -169,6 +181,8 @@ class Connection:
 
     def _begin_data(self, stream_id: int, length: int, fin: bool, events: list[Event]) -> None:
         stream = self._streams.get(stream_id)
+        if stream is None or not (length or fin):
+            self._spend()
         if stream is not None and not stream.remote:
             self._pending += self.reset(stream_id, ResetStatus.STREAM_ALREADY_CLOSED)
             events.append(StreamReset(stream_id, ResetStatus.STREAM_ALREADY_CLOSED))
@@ -212,7 +226,14 @@ class Connection:
         self._dispatch(word & 0xFFFF, flags, payload, events)
         return True
 
+    def _spend(self, cost: float = 1.0) -> None:
+        """For a frame that carries nothing, and for headers by their size."""
+        if not self._budget.spend(cost):
+            raise _Broken(TOO_MANY)
+
     def _dispatch(self, kind: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        if kind != FrameType.SYN_STREAM:
+            self._spend()
         least = _LEAST_PAYLOAD.get(kind)
         if least is None:  # SETTINGS, WINDOW_UPDATE and what later drafts may add
             return
@@ -247,10 +268,12 @@ class Connection:
         self, stream_id: int, fin: bool, unidirectional: bool, payload: bytes, events: list[Event]
     ) -> None:
         headers = self._inflater.unpack(payload[10:])
+        self._spend(self._inflater.last_bytes / 1024)
         if stream_id <= self._last_peer_id or bool(stream_id & 1) == self._client:
             raise _Broken(f"stream {stream_id} may not be opened after stream {self._last_peer_id}")
         self._last_peer_id = stream_id
         if self._leaving or len(self._streams) >= self._limits.streams:
+            self._spend()
             self._pending += frames.rst_stream(stream_id, ResetStatus.REFUSED_STREAM)
             return
         self._streams[stream_id] = _Stream(local=not unidirectional, remote=True)
@@ -266,6 +289,7 @@ class Connection:
         events: list[Event],
     ) -> None:
         headers = self._inflater.unpack(payload[4:])
+        self._spend(self._inflater.last_bytes / 1024)
         stream = self._streams.get(stream_id)
         if stream is not None and stream.remote:
             events.append(kind(stream_id, headers, fin))

@@ -16,6 +16,9 @@ from cri.streaming.spdy_dictionary import DICTIONARY
 Headers = Mapping[str, tuple[str, ...]]
 
 _LENGTH = struct.Struct(">I")
+# What is sent are names of a few headers: 32 KiB a connection where zlib's defaults take 256.
+_WINDOW_BITS = 12
+_MEMORY_LEVEL = 5
 
 
 class BadHeaderBlock(InvalidArgument):
@@ -26,8 +29,8 @@ class BadHeaderBlock(InvalidArgument):
 class HeaderLimits:
     """What one header block may come to once it is inflated."""
 
-    block_bytes: int = 64 * 1024
-    headers: int = 256
+    block_bytes: int = 16 * 1024
+    headers: int = 64
 
 
 def first(headers: Headers, name: str) -> str | None:
@@ -103,8 +106,8 @@ class Deflater:
         self._zlib = zlib.compressobj(
             zlib.Z_BEST_SPEED,
             zlib.DEFLATED,
-            zlib.MAX_WBITS,
-            zlib.DEF_MEM_LEVEL,
+            _WINDOW_BITS,
+            _MEMORY_LEVEL,
             zlib.Z_DEFAULT_STRATEGY,
             DICTIONARY,
         )
@@ -120,6 +123,7 @@ class Inflater:
     def __init__(self, limits: HeaderLimits) -> None:
         self._limits = limits
         self._zlib = zlib.decompressobj(zlib.MAX_WBITS, DICTIONARY)
+        self.last_bytes = 0  # of the last block, inflated
 
     def unpack(self, data: bytes) -> dict[str, tuple[str, ...]]:
         """Inflate and read one block; never holds more than ``limits.block_bytes`` of it.
@@ -132,6 +136,7 @@ class Inflater:
             block = self._zlib.decompress(data, limit + 1)
         except zlib.error as error:
             raise BadHeaderBlock(f"a header block cannot be inflated: {error}") from None
+        self.last_bytes = len(block)
         if len(block) > limit or self._zlib.unconsumed_tail:
             raise BadHeaderBlock(f"a header block is larger than {limit} bytes")
         return decode_block(block, self._limits)

@@ -1,17 +1,23 @@
 """TLS of the streaming server from files that may change under it.
 
-The files are looked at when a client connects; a changed set is loaded for it and those after it. A set
-that cannot be loaded leaves the last good one in use and is reported once.
+The daemon looks at the files now and then, and hands what a changed set holds to the streaming process, which
+cannot read them itself: copies in memory, without a name. A set that cannot be loaded leaves the last good
+one in use and is reported once.
 """
 
 import logging
+import os
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from api.errors import InvalidArgument
-from conf.schema import ApiTable
+from host.fds import close_all
+
+if TYPE_CHECKING:
+    from conf.schema import ApiTable
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +38,7 @@ class TlsFiles:
     minimum_version: str = "VersionTLS12"
 
     @classmethod
-    def of(cls, table: ApiTable) -> Self | None:
+    def of(cls, table: "ApiTable") -> Self | None:
         """Those that are configured; None when TLS is off.
 
         Raises:
@@ -110,29 +116,72 @@ def _load_client_ca(context: ssl.SSLContext, path: Path) -> None:
     context.verify_mode = ssl.CERT_REQUIRED
 
 
-class ReloadingTls:
-    """The context for the next client. Calls read files: keep them off the event loop."""
+class WatchedTls:
+    """The files on the daemon's side. Calls read files: keep them off the event loop."""
 
     def __init__(self, files: TlsFiles) -> None:
+        """
+        Raises:
+            BadTls: they cannot be used.
+        """
         self._files = files
         self._seen = _fingerprint(files)
-        self._context = load(files)
+        load(files)
+        self._held = _contents(files)
 
-    def current(self) -> ssl.SSLContext:
-        """What the files hold, or the last good set."""
+    def changed(self) -> bool:
+        """Whether the files hold another set than before that can be used."""
         fingerprint = _fingerprint(self._files)
-        if fingerprint != self._seen:
-            self._seen = fingerprint
-            self._reload()
-        return self._context
-
-    def _reload(self) -> None:
+        if fingerprint == self._seen:
+            return False
+        self._seen = fingerprint
         try:
-            self._context = load(self._files)
-        except BadTls as error:
+            load(self._files)
+            self._held = _contents(self._files)
+        except (BadTls, OSError) as error:
             logger.error("streaming TLS files changed and are not usable, the old ones stay error=%s", error)
-        else:
-            logger.info("streaming TLS files reloaded certificate=%s", self._files.certificate)
+            return False
+        logger.info("streaming TLS files reloaded certificate=%s", self._files.certificate)
+        return True
+
+    def to_message(self) -> tuple[dict[str, Any], list[int]]:
+        """What the process is told of the last good set, and copies of it, which are the caller's."""
+        said = {"minimum_version": self._files.minimum_version}
+        descriptors: list[int] = []
+        try:
+            for content in self._held:
+                descriptors.append(_copy(content))
+        except BaseException:
+            close_all(descriptors)
+            raise
+        return {"tls": said}, descriptors
+
+
+def received_context(said: dict[str, Any], descriptors: Sequence[int]) -> ssl.SSLContext:
+    """The same on the side of the streaming process: a context of the copies, which are closed.
+
+    Raises:
+        BadTls: they cannot be used.
+    """
+    try:
+        certificate, key, *more = (Path(f"/proc/self/fd/{descriptor}") for descriptor in descriptors)
+        return load(TlsFiles(certificate, key, more[0] if more else None, said["minimum_version"]))
+    finally:
+        close_all(descriptors)
+
+
+def _contents(files: TlsFiles) -> list[bytes]:
+    return [path.read_bytes() for path in files.all()]
+
+
+def _copy(content: bytes) -> int:
+    descriptor = os.memfd_create("tls", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, content)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _fingerprint(files: TlsFiles) -> tuple[tuple[int, int, int] | None, ...]:

@@ -1,5 +1,6 @@
 """A byte stream inside a WebSocket: ``SPDY/3.1+portforward.k8s.io`` carries SPDY in binary messages."""
 
+import asyncio
 from collections.abc import Sequence
 
 from cri.streaming.link import ByteLink
@@ -15,15 +16,18 @@ class Tunnel:
 
     async def read(self) -> bytes:
         """The next bytes of the tunnel; none when either layer has ended."""
-        while data := await self._link.read():
+        while True:
+            if self._socket.unread:
+                await asyncio.sleep(0)
+                data = b""
+            elif not (data := await self._link.read()):
+                return b""
             events = self._socket.receive(data)
             self._link.write(self._socket.data_to_send())
+            await self._link.drain()
             tunnelled = b"".join(event.data for event in events if not isinstance(event, Closed))
-            if tunnelled:
+            if tunnelled or (events and isinstance(events[-1], Closed)):
                 return tunnelled
-            if events and isinstance(events[-1], Closed):
-                break
-        return b""
 
     def write(self, data: bytes) -> None:
         """One binary message."""
@@ -51,6 +55,11 @@ class Tunnel:
     def congested(self) -> bool:
         """As the link."""
         return self._link.congested
+
+    @property
+    def piece_bytes(self) -> int:
+        """As the link."""
+        return self._link.piece_bytes
 
     def peer_has_closed(self) -> bool:
         """As the link."""

@@ -1,13 +1,14 @@
 """One connection to the streaming server: HTTP head, token, upgrade, session.
 
-head ──token known──▶ upgraded ──▶ session        anything else: a plain answer (400, 403, 404, 405)
+head ──token known──▶ upgraded ──▶ session        anything else: a plain answer (400, 403, 404, 405, 421, 429)
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from http import HTTPStatus
+from typing import Protocol
 
 from cri.streaming.backend import AttachRequest, Backend, ExecRequest, PortForwardRequest, StreamRequest
 from cri.streaming.command_session import CommandSession
@@ -15,6 +16,7 @@ from cri.streaming.forward_session import ForwardSession
 from cri.streaming.http_head import Head, HeadReader, Refused
 from cri.streaming.link import Link, linger
 from cri.streaming.negotiate import Transport, choose, spdy_answer, transport_of
+from cri.streaming.origin import check_origin
 from cri.streaming.portforward import PROTOCOL, TUNNEL_PROTOCOL, PortForward
 from cri.streaming.portforward_websocket import CHANNEL_PROTOCOLS, MOST_PORTS, WebSocketForward
 from cri.streaming.remotecommand import SPDY_PROTOCOLS, WEBSOCKET_PROTOCOLS, CommandProtocol, version_of
@@ -26,27 +28,32 @@ from cri.streaming.websocket import WebSocket
 
 logger = logging.getLogger(__name__)
 
-PATHS: dict[str, type[StreamRequest]] = {
-    "exec": ExecRequest,
-    "attach": AttachRequest,
-    "portforward": PortForwardRequest,
-}
+
+class Admitted(Backend, Protocol):
+    """What a token stood for, and the way to it."""
+
+    @property
+    def request(self) -> StreamRequest:
+        """What the client may do."""
+
+    def close(self) -> None:
+        """The visit is over; idempotent."""
+
+
+# By kind of request and token; None for a token that is not good, Refused where there is no room.
+Admit = Callable[[str, str], Awaitable[Admitted | None]]
 
 
 class Visit:
     """Serves one client."""
 
     def __init__(
-        self,
-        link: Link,
-        backend: Backend,
-        take_token: Callable[[str], StreamRequest | None],
-        timeouts: Timeouts,
+        self, link: Link, admit: Admit, timeouts: Timeouts, host_names: Collection[str] = ()
     ) -> None:
         self._link = link
-        self._backend = backend
-        self._take_token = take_token
+        self._admit = admit
         self._timeouts = timeouts
+        self._host_names = host_names
         self._http = HeadReader()
 
     async def run(self) -> None:
@@ -86,33 +93,39 @@ class Visit:
         return None
 
     async def _serve(self, head: Head) -> None:
-        request = self._request(head)
-        transport = transport_of(head)
-        logger.debug("streaming session begins request=%r transport=%s", request, transport)
-        if isinstance(request, PortForwardRequest):
-            await self._forward(request, head, transport)
-        else:
-            await self._command(request, head, transport)
+        check_origin(head, self._host_names)
+        admitted = await self._admitted(head)
+        try:
+            request, transport = admitted.request, transport_of(head)
+            logger.debug("streaming session begins request=%r transport=%s", request, transport)
+            if isinstance(request, PortForwardRequest):
+                await self._forward(admitted, request, head, transport)
+            else:
+                await self._command(admitted, request, head, transport)
+        finally:
+            admitted.close()
 
-    def _request(self, head: Head) -> StreamRequest:
+    async def _admitted(self, head: Head) -> Admitted:
         """What the token stands for; a token on another path than its own is used up all the same."""
         _, _, rest = head.path.partition("/")
         kind, _, token = rest.partition("/")
-        request = self._take_token(token) if kind in PATHS and token else None
-        if request is None or not isinstance(request, PATHS[kind]):
+        admitted = await self._admit(kind, token)
+        if admitted is None:
             raise Refused(
                 HTTPStatus.NOT_FOUND, "no such streaming request: its token is unknown, used or expired"
             )
-        return request
+        return admitted
 
     # ---- exec and attach
 
-    async def _command(self, request: ExecRequest | AttachRequest, head: Head, transport: Transport) -> None:
+    async def _command(
+        self, backend: Backend, request: ExecRequest | AttachRequest, head: Head, transport: Transport
+    ) -> None:
         attached = isinstance(request, AttachRequest)
         start = (
-            partial(self._backend.attach, request)
+            partial(backend.attach, request)
             if isinstance(request, AttachRequest)
-            else partial(self._backend.exec, request)
+            else partial(backend.exec, request)
         )
         protocol = self._command_protocol(request, head, transport)
         await CommandSession(self._link, protocol, start, self._timeouts, attached=attached).run()
@@ -133,8 +146,10 @@ class Visit:
 
     # ---- port-forward
 
-    async def _forward(self, request: PortForwardRequest, head: Head, transport: Transport) -> None:
-        dial = partial(self._backend.dial, request.sandbox_id)
+    async def _forward(
+        self, backend: Backend, request: PortForwardRequest, head: Head, transport: Transport
+    ) -> None:
+        dial = partial(backend.dial, request.sandbox_id)
         if transport is Transport.SPDY:
             self._switch(spdy_answer(choose(head, transport, [PROTOCOL])))
             await ForwardSession(self._link, PortForward(), dial, self._timeouts).run()

@@ -33,6 +33,7 @@ from oci.monitor.types import (
     MonitorFailed,
     MonitorUnavailable,
     NotLive,
+    StuckLog,
     UnknownContainer,
 )
 from oci.runtime import Runtime, RuntimeTimedOut
@@ -68,7 +69,6 @@ class Monitor:
         self._recovery: asyncio.Task[None] | None = None
         self._pid = 0
         self._started_pid: int | None = None
-        self._journal: int | None = None
         self._holdings = Holdings()
         self._scratch = Scratch(directory / "scratch")
         self._execs: dict[str, asyncio.Future[ExecFinished]] = {}
@@ -122,9 +122,6 @@ class Monitor:
         if self._connection is not None:
             self._connection.close()
         self._holdings.close()
-        if self._journal is not None:
-            os.close(self._journal)
-            self._journal = None
 
     async def leave(self) -> None:
         """Part with the monitor at a daemon's end: it lives on if containers do, and ends otherwise."""
@@ -171,7 +168,8 @@ class Monitor:
         Raises:
             RuntimeFailed: in the runtime's own words.
             RuntimeTimedOut: after ``spec.timeout_s``; the runtime is killed.
-            MonitorFailed: the log cannot be opened, or the id is in use.
+            LogRefused, LogHung, MonitorFailed: the log cannot be opened.
+            MonitorFailed: the id is in use.
         """
         with self._scratch.files("log", "pid", "tty") as (runtime_log, pid_file, console):
             socket_path = console if spec.terminal else None
@@ -186,7 +184,10 @@ class Monitor:
                 runtime_log=runtime_log,
                 console_socket=socket_path,
                 log_path=None if spec.log_path is None else str(spec.log_path),
+                log_device=spec.log_device,
                 log_size_max=spec.log_size_max,
+                log_rate=spec.log_rate,
+                log_timeout_s=spec.log_timeout_s,
                 stdin=spec.stdin,
                 stdin_once=spec.stdin_once,
                 timeout_s=spec.timeout_s,
@@ -325,9 +326,46 @@ class Monitor:
         Raises:
             UnknownContainer: the monitor has no record of it.
             NotLive: it has ended.
-            MonitorFailed: the file cannot be opened; the old one stays in use.
+            LogRefused, MonitorFailed: the file cannot be opened; the old one stays in use.
+            LogHung: not in time. It is opened once the file system answers.
         """
         await self._request(protocol.ReopenLog(container_id))
+
+    async def settle_logs(self, directory: Path, timeout_s: float) -> Path:
+        """Make a pod's log directory; its path without links, for :meth:`prepare_logs` and the logs' paths.
+
+        Raises:
+            LogRefused: it is itself a symbolic link.
+            LogHung: its file system does not answer. MonitorFailed: it cannot be made.
+        """
+        request = protocol.LogPlace("settle", str(directory), timeout_s)
+        return Path(str((await self._request(request)).result["path"]))
+
+    async def prepare_logs(self, directory: Path, timeout_s: float) -> int:
+        """Make the directory of a container's log below a settled one; its file system (st_dev).
+
+        Raises:
+            LogRefused, LogHung, MonitorFailed: see :meth:`settle_logs`.
+        """
+        request = protocol.LogPlace("prepare", str(directory), timeout_s)
+        return _integer((await self._request(request)).result, "device")
+
+    async def remove_logs(self, directory: Path, timeout_s: float) -> None:
+        """Remove a directory with the logs in it; one that is gone is fine.
+
+        Raises:
+            LogHung, MonitorFailed: it could not be.
+        """
+        await self._request(protocol.LogPlace("remove", str(directory), timeout_s))
+
+    async def stuck_logs(self, age_s: float) -> list[StuckLog]:
+        """The logs that their file systems have kept waiting for longer than ``age_s``, the oldest first."""
+        reply = await self._request(protocol.StuckLogs(age_s))
+        logs = reply.result.get("logs")
+        assert isinstance(logs, list)
+        return [
+            StuckLog(ContainerId(one["id"]), one["path"], one["since_ns"], one["is_refused"]) for one in logs
+        ]
 
     async def attach(
         self,
@@ -420,15 +458,14 @@ class Monitor:
     # --- connection -------------------------------------------------------------------------------
 
     async def _establish(self, *, start: bool) -> None:
-        """Connect, greet, and take the journal."""
+        """Connect and greet."""
         sock, pid = await launch.connect(self.directory, start=start, timeout_s=self._timeout_s)
         connection = Connection(sock, self._event, self._lost)
         try:
             hello = protocol.Hello(protocol.VERSION, events=True)
             reply = await self._in_time(hello, connection.request(hello))
-            close_all(reply.descriptors[1:])
+            close_all(reply.descriptors)
             if reply.result.get("version") != protocol.VERSION:
-                close_all(reply.descriptors)
                 raise MonitorUnavailable(
                     f"the running monitor speaks version {reply.result.get('version')}, this daemon "
                     f"{protocol.VERSION}; drain the node, then send {reply.result.get('pid')} a SIGTERM"
@@ -438,9 +475,6 @@ class Monitor:
         except BaseException:
             connection.close()
             raise
-        if self._journal is not None:
-            os.close(self._journal)
-        self._journal = reply.descriptors[0]
         self._started_pid = pid or self._started_pid
         self._connection = connection
 
@@ -486,18 +520,13 @@ class Monitor:
     async def _recover(self) -> None:
         """Start another monitor and hand every live container over to it; tries for ever."""
         await self._reap_ended()
-        journal = None if self._journal is None else os.dup(self._journal)  # the old one's
-        try:
-            for attempt in itertools.count():
-                await asyncio.sleep(_RESTART_DELAY_S[min(attempt, len(_RESTART_DELAY_S) - 1)])
-                try:
-                    await self._hand_over(journal)
-                    return
-                except Exception:
-                    log.exception("monitor not replaced yet attempt=%d", attempt + 1)
-        finally:
-            if journal is not None:
-                os.close(journal)
+        for attempt in itertools.count():
+            await asyncio.sleep(_RESTART_DELAY_S[min(attempt, len(_RESTART_DELAY_S) - 1)])
+            try:
+                await self._hand_over()
+                return
+            except Exception:
+                log.exception("monitor not replaced yet attempt=%d", attempt + 1)
 
     async def _reap_ended(self) -> None:
         """Collect the lost monitor if it was our child; it may live, and only the connection be lost."""
@@ -512,12 +541,12 @@ class Monitor:
         finally:
             os.close(pidfd)
 
-    async def _hand_over(self, journal: int | None) -> None:
+    async def _hand_over(self) -> None:
         await self._establish(start=True)
         assert self._connection is not None
         try:
             for held in self._holdings.all():
-                await self._adopt(self._connection, held, journal)
+                await self._adopt(self._connection, held)
         except BaseException:
             self._connection.close()
             raise
@@ -528,11 +557,9 @@ class Monitor:
             if record.state == State.EXITED and record.id in self._holdings:
                 self._exited(record)
 
-    async def _adopt(self, connection: Connection, held: Held, journal: int | None) -> None:
+    async def _adopt(self, connection: Connection, held: Held) -> None:
         """Give one container to the new monitor; one that it cannot take must not cost the others theirs."""
-        streams = dict(held.streams)
-        if journal is not None:
-            streams["journal"] = journal  # holds what was between a pipe and a log
+        streams = self._holdings.to_hand_over(held)
         request = protocol.Adopt(held.record._asdict(), list(streams))
         try:
             await self._in_time(request, connection.request(request, list(streams.values())))

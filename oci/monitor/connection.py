@@ -13,11 +13,23 @@ from typing import NamedTuple
 
 from host.fds import close_all, receive_message, send_message
 from oci.monitor.protocol import MESSAGE_LIMIT, Json, ProtocolError, Request, decode, encode_request
-from oci.monitor.types import MonitorFailed, MonitorUnavailable, NotLive, UnknownContainer
+from oci.monitor.types import (
+    LogHung,
+    LogRefused,
+    MonitorFailed,
+    MonitorUnavailable,
+    NotLive,
+    UnknownContainer,
+)
 
 log = logging.getLogger(__name__)
 
-_ERRORS = {"not_found": UnknownContainer, "not_live": NotLive}
+_ERRORS = {
+    "not_found": UnknownContainer,
+    "not_live": NotLive,
+    "log_refused": LogRefused,
+    "log_hung": LogHung,
+}
 
 
 class Reply(NamedTuple):

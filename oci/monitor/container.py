@@ -1,7 +1,10 @@
 """One live container in the monitor: its descriptors, and what happens from its exit to its record.
 
-created ──start──▶ running ──init process ends──▶ draining ──log complete──▶ exited
+created ──start──▶ running ──init process ends──▶ draining ──log complete, or its time is up──▶ exited
    └──────────────────────────────────────────────▲
+
+Its output is read by a log writer. If that does not complete the log in time, since a file system is full or
+hangs, the exit is told all the same; the writer keeps the rest, and writes it when it can.
 """
 
 import itertools
@@ -11,21 +14,15 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 
-from host.fds import close_all
 from host.pty import set_window_size
 from host.spawn import exit_code_of, pidfd_exit_code
-from oci.monitor.journal import Chunk, Journal
-from oci.monitor.logfile import LogFile
 from oci.monitor.oom import Counters as OomCounters
-from oci.monitor.output import Sink, Stream
 from oci.monitor.protocol import Record
-from oci.monitor.reactor import READ, Reactor, complain
+from oci.monitor.reactor import READ, Reactor, Timer, complain
+from oci.monitor.writers import Done, Output, Writer
 from oci.states import Event, State, after
 
-# Others may hold a container's pipe open after its first process (with a shared PID namespace): they are
-# given this long to finish their lines.
-_DRAIN_S = 0.5
-_DRAIN_STALLED_S = 10.0  # … or this long if the log's disk is full
+_DRAIN_MIN_S = 0.5  # also where the file system has hung for long
 _UNKNOWN_AFTER_S = 3.0  # for the parent of an adopted process to reap it
 _POLL_S = 0.05
 SIGKILLED = 128 + signal.SIGKILL
@@ -38,39 +35,36 @@ class ContainerError(Exception):
 class Container:
     """A container from the end of create until its log is complete; then only its record stays.
 
-    ``descriptors`` by name are taken over: pidfd, and stdin, stdout, stderr or console.
+    ``descriptors`` are its pidfd and perhaps stdin, which are taken over; the streams are the output's.
     """
 
     def __init__(
         self,
         reactor: Reactor,
-        journal: Journal,
+        writer: Writer,
         record: Record,
-        log: LogFile | None,
+        output: Output,
         oom_counters: OomCounters,
         descriptors: Mapping[str, int],
         on_exited: Callable[["Container"], None],
     ) -> None:
-        """Begin to read the output. ``on_exited`` is called once, with the record complete."""
+        """``on_exited`` is called once, with the record complete."""
         self.record = record
         self._reactor = reactor
-        self._log = log
+        self._writer = writer
+        self._output = output
         self._on_exited = on_exited
         self._pidfd = descriptors["pidfd"]
         self._stdin = descriptors.get("stdin")
-        self._drained = False
+        self._exited = False
         self._exit_code: int | None = None
         self._starting_at_ns = 0
         self._ended_at_ns = 0
-        self._attachments: dict[int, list[Sink]] = {}
+        self._drain_timer: Timer | None = None
+        self._attachments: set[int] = set()
         self._numbers = itertools.count(1)
         self._oom_kills = oom_counters.of(record.pid)
         self._oom_killed = False
-        self.streams = {
-            name: Stream(reactor, journal, record.id, name, descriptors[name], log, self._stream_ended)
-            for name in ("stdout", "stderr", "console")
-            if name in descriptors
-        }
 
     @property
     def ended(self) -> bool:
@@ -90,10 +84,10 @@ class Container:
 
     def descriptors(self) -> dict[str, int]:
         """What the daemon gets duplicates of, by name; they stay ours."""
-        held = {name: stream.descriptor for name, stream in self.streams.items() if not stream.ended}
+        held = dict(self._output.streams)
         if self._stdin is not None:
             held["stdin"] = self._stdin
-        return {"pidfd": self._pidfd, **held}
+        return {"pidfd": self._pidfd, **held, "journal": self._writer.journal}
 
     def starting(self) -> None:
         """The runtime's start begins; the process may run, and end, before that command does."""
@@ -116,14 +110,12 @@ class Container:
         except ProcessLookupError:
             raise ContainerError("its first process has ended") from None
 
-    def reopen_log(self) -> None:
-        """Write to a new file at the log's path from now on.
-
-        Raises:
-            OSError: it cannot be opened; the old one stays.
-        """
-        if self._log is not None:
-            self._log.reopen()
+    def reopen_log(self, done: Done) -> None:
+        """Write to a new file at the log's path from now on; ``done`` when it is there, or why it is not."""
+        if self._output.path is None:
+            done(None)
+        else:
+            self._writer.reopen(self._output, self.record.log_timeout_s, done)
 
     def resize(self, width: int, height: int) -> None:
         """Set the console's window size.
@@ -131,10 +123,10 @@ class Container:
         Raises:
             ContainerError: there is no console.
         """
-        stream = self.streams.get("console")
-        if stream is None or stream.ended:
+        console = self._output.streams.get("console")
+        if console is None:
             raise ContainerError("it has no console")
-        set_window_size(stream.descriptor, width, height)
+        set_window_size(console, width, height)
 
     def attach(self, sinks: Mapping[str, int], *, stdin: bool) -> tuple[int, int | None]:
         """Copy output to ``sinks`` (taken over, by stream name); gives the attachment's number and stdin.
@@ -142,27 +134,20 @@ class Container:
         Raises:
             ContainerError: stdin is asked for and closed or absent.
         """
-        console = self.streams.get("console")
-        borrowed = self._stdin if console is None or console.ended else console.descriptor
+        borrowed = self._output.streams.get("console", self._stdin)
         if stdin and borrowed is None:
             raise ContainerError("its stdin is closed, or it was created without")
         number = next(self._numbers)
-        attached = self._attachments[number] = []
-        for name, descriptor in sinks.items():
-            stream = console if console is not None and name == "stdout" else self.streams.get(name)
-            if stream is None or stream.ended:
-                os.close(descriptor)  # the attached end sees the end of output at once
-            else:
-                attached.append(stream.add_sink(descriptor, lambda: None))
+        self._attachments.add(number)
+        self._writer.attach(self._output, number, sinks)
         return number, borrowed if stdin else None
 
     def detach(self, number: int) -> bool:
         """End an attachment, an unknown one too; whether that closed stdin."""
-        sinks = self._attachments.pop(number, None)
-        if sinks is None:
+        if number not in self._attachments:
             return False
-        for sink in sinks:
-            sink.close()
+        self._attachments.remove(number)
+        self._writer.detach(self._output, number)
         if self.record.stdin_once and self._stdin is not None:
             self.close_stdin()
             return True
@@ -175,12 +160,6 @@ class Container:
             self._stdin = None
 
     # --- adopted from another monitor -------------------------------------------------------------
-
-    def recover(self, chunk: Chunk) -> None:
-        """Log what the other monitor had read and not logged when it died."""
-        stream = self.streams.get(chunk.stream)
-        if stream is not None:
-            stream.recover(chunk)
 
     def watch_pidfd(self) -> None:
         """Learn of the end from the pidfd, for a process that is not our child."""
@@ -214,28 +193,36 @@ class Container:
         self._exit_code = exit_code
         self._ended_at_ns = time.time_ns()
         self._reactor.unwatch(self._pidfd)
-        started = time.monotonic()
-        for stream in list(self.streams.values()):
-            stream.drain()
-        self._reactor.later(_DRAIN_S, lambda: self._drain_time_is_up(started))
-        self._stream_ended()
+        self._drain_timer = self._reactor.later(self._drain_time_s(), self._drain_time_is_up)
+        self._writer.drain(self._output, self._complete)
 
-    def _drain_time_is_up(self, started: float) -> None:
-        if self._drained:
-            return
-        stalled = any(stream.stalled and not stream.ended for stream in self.streams.values())
-        if stalled and time.monotonic() - started < _DRAIN_STALLED_S:
-            self._reactor.later(_DRAIN_S, lambda: self._drain_time_is_up(started))
-            return
-        if stalled:
-            complain(f"log of {self.record.id} is incomplete: the disk does not take it")
-        for stream in list(self.streams.values()):
-            stream.close()
+    def _drain_time_s(self) -> float:
+        """How long the log may take; what its file system has kept it waiting for already counts."""
+        waited_s = max(
+            (
+                (time.time_ns() - one.since_ns) / 1e9
+                for one in self._writer.stuck(_DRAIN_MIN_S)
+                if one.id == self.record.id or not one.is_refused
+            ),
+            default=0.0,
+        )
+        return max(_DRAIN_MIN_S, self.record.log_timeout_s - waited_s)
 
-    def _stream_ended(self) -> None:
-        if not self.ended or self._drained or any(not stream.ended for stream in self.streams.values()):
+    def _drain_time_is_up(self) -> None:
+        if not self._exited:
+            complain(
+                f"log {self.record.log_path} of {self.record.id} is not complete: its file system does not "
+                "take it. The container's end is told; the rest is kept, and written when that is possible"
+            )
+            self._complete()
+
+    def _complete(self) -> None:
+        """The log is complete, or its time is up."""
+        if self._exited:
             return
-        self._drained = True
+        self._exited = True
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
         self.record = self.record._replace(
             state=after(State(self.record.state), Event.ENDED),
             started_at_ns=self.record.started_at_ns or self._starting_at_ns,
@@ -243,12 +230,7 @@ class Container:
             exit_code=self._exit_code,
             oom_killed=self._oom_killed,
         )
-        self._release()
-        self._on_exited(self)
-
-    def _release(self) -> None:
         self.close_stdin()
-        close_all([self._pidfd])
+        os.close(self._pidfd)
         self._oom_kills.close()
-        if self._log is not None:
-            self._log.close()
+        self._on_exited(self)

@@ -87,6 +87,11 @@ class Attachment:
         self.stdin = stdin
         self._detach: Callable[[], Awaitable[None]] | None = detach
 
+    def take_stdin(self) -> int | None:
+        """The loan, now the caller's to close; closing it gives it back."""
+        stdin, self.stdin = self.stdin, None
+        return stdin
+
     def return_stdin(self) -> None:
         """Give the loan back, which leaves the container's stdin open. Idempotent."""
         if self.stdin is not None:

@@ -27,6 +27,7 @@ class Holdings:
     def __init__(self) -> None:
         """None yet."""
         self._held: dict[ContainerId, Held] = {}
+        self._journals: dict[int, int] = {}  # by file system; see oci/monitor/journal.py
 
     def __contains__(self, container_id: str) -> bool:
         return container_id in self._held
@@ -39,10 +40,31 @@ class Holdings:
         return list(self._held.values())
 
     def keep(self, record: Record, names: object, descriptors: Sequence[int]) -> None:
-        """Hold a container's descriptors, which are taken over, under the names that came with them."""
+        """Hold a container's descriptors, which are taken over, under the names that came with them.
+
+        The journal among them is held once for all containers of a file system.
+        """
         assert isinstance(names, list)
         self.release(ContainerId(record.id))
-        self._held[ContainerId(record.id)] = Held(record, dict(zip(names, descriptors, strict=True)))
+        streams = dict(zip(names, descriptors, strict=True))
+        if "journal" in streams:
+            self._keep_journal(record.log_device, streams.pop("journal"))
+        self._held[ContainerId(record.id)] = Held(record, streams)
+
+    def _keep_journal(self, device: int, journal: int) -> None:
+        """Hold the latest that came."""
+        before = self._journals.get(device)
+        if before is not None and os.path.sameopenfile(before, journal):
+            os.close(journal)
+            return
+        self._journals[device] = journal
+        if before is not None:
+            os.close(before)
+
+    def to_hand_over(self, held: Held) -> dict[str, int]:
+        """What a new monitor needs of a container."""
+        journal = self._journals.get(held.record.log_device)
+        return held.streams if journal is None else {**held.streams, "journal": journal}
 
     def update(self, record: Record) -> None:
         """Note a newer record of a container that is held."""
@@ -81,3 +103,5 @@ class Holdings:
         """Release all; the containers live on."""
         for container_id in list(self._held):
             self.release(container_id)
+        close_all(self._journals.values())
+        self._journals.clear()

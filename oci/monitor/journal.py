@@ -1,6 +1,7 @@
-"""What is on its way from a pipe to a log, in shared memory, so that a killed monitor loses no byte of it.
+"""What is on its way from pipes to logs, in shared memory, so that a killed writer loses no byte of it.
 
-The daemon holds the same memfd. One chunk is under way at a time, for the monitor has one thread:
+Monitor and daemon hold the same memfd. It has slots, for one chunk each: one is on its way at a time, for a
+writer has one thread; others wait for room on a disk.
 
     begin   header says: container, stream, number of bytes (all in the pipe already, so that the read gives
             exactly these or has not happened), the log's identity and size; a nonce fills the data's start
@@ -8,25 +9,34 @@ The daemon holds the same memfd. One chunk is under way at a time, for the monit
     done    the log has it; the header says: nothing under way
 
 A successor that finds the nonce knows that the read did not happen; otherwise it cuts the log to the noted
-size and writes the chunk again: nothing lost, nothing twice.
+size and writes the chunk again: nothing lost, nothing twice. It takes the slots over as they are.
+
+There is one writer for a journal at a time: it holds an exclusive lock (flock(2)), which the kernel takes
+from it when it has ended for good. One that was killed while a file system held it may write until then.
 """
 
+import fcntl
 import mmap
 import os
 import secrets
 import struct
+import time
 from typing import NamedTuple
 
 CHUNK_BYTES = 65536  # what a pipe holds by default
 _HEADER = struct.Struct("=IIQQQQ8s128s")  # state, length, size, device, inode, time, stream, container
-_DATA = 256
+_DATA = mmap.PAGESIZE
 _NONCE_BYTES = 16
-_IDLE, _UNDER_WAY = 0, 1
+_SLOT_BYTES = _DATA + CHUNK_BYTES
+_IDLE, _UNDER_WAY, _STALLED = 0, 1, 2
 _STATE = struct.Struct("=I")
+_LOG_SIZE = struct.Struct("=Q")
+_LOG_SIZE_AT = 8
+_SPARE = 1  # free slots whose memory is kept
 
 
 class Chunk(NamedTuple):
-    """A chunk that a dead monitor had read; its log had ``log_size`` bytes before."""
+    """A chunk that a dead writer had read; its log had ``log_size`` bytes before."""
 
     container_id: str
     stream: str
@@ -36,18 +46,32 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-class Journal:
-    """The writing side; see the module."""
+class Waiting(NamedTuple):
+    """A chunk that a log has not got yet; ``is_refused`` if its file system said that there is no room."""
 
-    def __init__(self) -> None:
-        """Make the shared memory; ``descriptor`` is for handing it to the daemon."""
-        self.descriptor = os.memfd_create("podwright-journal", os.MFD_CLOEXEC)
-        os.ftruncate(self.descriptor, _DATA + CHUNK_BYTES)
-        self._map = mmap.mmap(self.descriptor, _DATA + CHUNK_BYTES)
+    container_id: str
+    since_ns: int
+    is_refused: bool
+
+
+def new_journal() -> int:
+    """A journal without slots: its descriptor."""
+    return os.memfd_create("podwright-journal", os.MFD_CLOEXEC)
+
+
+class Slot:
+    """Room for one chunk."""
+
+    __slots__ = ("_journal", "_map", "_nonce", "_view", "number")
+
+    def __init__(self, journal: "Journal", number: int) -> None:
+        """Made by :class:`Journal`."""
+        self._journal = journal
+        self.number = number
+        self._map = mmap.mmap(journal.descriptor, _SLOT_BYTES, offset=number * _SLOT_BYTES)
         self._view = memoryview(self._map)
-        # Behind the data, where only a reader of the journal looks: what an unread chunk starts with.
+        # Beside the header, where only a reader of the journal looks: what an unread chunk starts with.
         self._nonce = secrets.token_bytes(_NONCE_BYTES)
-        self._view[_DATA - _NONCE_BYTES : _DATA] = self._nonce
 
     def read(
         self,
@@ -62,6 +86,7 @@ class Journal:
 
         ``log`` is the log's size, device and inode.
         """
+        self._view[_DATA - _NONCE_BYTES : _DATA] = self._nonce
         self._view[_DATA : _DATA + _NONCE_BYTES] = self._nonce
         _HEADER.pack_into(
             self._map,
@@ -83,26 +108,91 @@ class Journal:
             raise
         return bytes(self._view[_DATA : _DATA + count])
 
+    def log_is_cut(self) -> None:
+        """The log is about to be begun anew: a successor writes the chunk to its start."""
+        _LOG_SIZE.pack_into(self._map, _LOG_SIZE_AT, 0)
+
+    def stall(self) -> None:
+        """The log has no room for the chunk; it stays."""
+        _STATE.pack_into(self._map, 0, _STALLED)
+
     def done(self) -> None:
-        """The chunk is in the log, or somewhere else where it is safe."""
+        """The chunk is in the log, or somewhere else where it is safe; the slot is free."""
         _STATE.pack_into(self._map, 0, _IDLE)
+        self._journal.give_back(self)
+
+    def forget_data(self) -> None:
+        """Give the chunk's memory back to the kernel."""
+        self._map.madvise(mmap.MADV_REMOVE, _DATA, CHUNK_BYTES)
 
     def close(self) -> None:
-        """Release the memory."""
+        """Unmap it."""
         self._view.release()
         self._map.close()
+
+
+class Journal:
+    """The writing side; see the module."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Become the writer of ``descriptor``, which is taken over; waits for the one before to end."""
+        # Of our own, for the lock belongs to an open file and ends with its last descriptor.
+        self.descriptor = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC)
+        os.close(descriptor)
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        self._free: list[Slot] = []
+        self._slots: list[Slot] = []
+        self.left: list[tuple[Slot, Chunk]] = []  # by the writer before
+        for number in range(os.fstat(self.descriptor).st_size // _SLOT_BYTES):
+            slot = Slot(self, number)
+            self._slots.append(slot)
+            chunk = _chunk(os.pread(self.descriptor, _SLOT_BYTES, number * _SLOT_BYTES))
+            if chunk is None:
+                slot.done()
+            else:
+                self.left.append((slot, chunk))
+
+    def take(self) -> Slot:
+        """A free slot."""
+        if not self._free:
+            os.ftruncate(self.descriptor, (len(self._slots) + 1) * _SLOT_BYTES)
+            self._slots.append(Slot(self, len(self._slots)))
+            return self._slots[-1]
+        return self._free.pop()
+
+    def give_back(self, slot: Slot) -> None:
+        """It is free again."""
+        if len(self._free) >= _SPARE:
+            slot.forget_data()
+            self._free.insert(0, slot)
+        else:
+            self._free.append(slot)
+
+    def close(self) -> None:
+        """Release memory and lock."""
+        for slot in self._slots:
+            slot.close()
         os.close(self.descriptor)
 
 
-def chunk_under_way(descriptor: int) -> Chunk | None:
-    """The chunk that the owner of this journal had read and not finished when it died; None if none."""
-    content = os.pread(descriptor, _DATA + CHUNK_BYTES, 0)
-    if len(content) < _DATA:
-        return None
+def waiting(descriptor: int, age_s: float) -> list[Waiting]:
+    """What has been in the journal for longer than ``age_s``; for those who do not write it."""
+    found = []
+    oldest_ns = time.time_ns() - int(age_s * 1e9)
+    for number in range(os.fstat(descriptor).st_size // _SLOT_BYTES):
+        header = os.pread(descriptor, _HEADER.size, number * _SLOT_BYTES)
+        state, _, _, _, _, time_ns, _, container_id = _HEADER.unpack(header)
+        if state != _IDLE and time_ns < oldest_ns:
+            found.append(Waiting(container_id.rstrip(b"\0").decode(), time_ns, state == _STALLED))
+    return found
+
+
+def _chunk(content: bytes) -> Chunk | None:
+    """The chunk that the owner of this slot had read and not finished when it died; None if none."""
     state, length, size, device, inode, time_ns, stream, container_id = _HEADER.unpack_from(content)
     data = content[_DATA : _DATA + length]
     nonce = content[_DATA - _NONCE_BYTES : _DATA]
-    if state != _UNDER_WAY or data[:_NONCE_BYTES] == nonce[:length]:
+    if state == _IDLE or data[:_NONCE_BYTES] == nonce[:length]:
         return None
     return Chunk(
         container_id.rstrip(b"\0").decode(),

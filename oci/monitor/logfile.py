@@ -1,9 +1,18 @@
-"""A container's log file: append, reopen after the kubelet's rotation, an optional size limit."""
+"""A container's log file: append, reopen after the kubelet's rotation, an optional size limit.
+
+A container may own a part of the way to its log (a hostPath): no symbolic link is followed anywhere on it,
+and what is there must be a regular file. Every method may block for as long as the file system likes.
+"""
 
 import contextlib
+import errno
 import os
+import stat
 
+from host.openat2 import open_without_links
 from oci.monitor.journal import Chunk
+
+_MODE = 0o640
 
 
 class LogFile:
@@ -12,12 +21,12 @@ class LogFile:
     __slots__ = ("_identity", "descriptor", "path", "size", "size_max")
 
     def __init__(self, path: str, size_max: int, *, patient: bool = False) -> None:
-        """Open or create ``path`` (mode 0640); ``size_max`` of 0 means no limit.
+        """Open or create ``path`` (absolute, mode 0640); ``size_max`` of 0 means no limit.
 
         With ``patient``, a file that cannot be opened is tried again by each :meth:`append`.
 
         Raises:
-            OSError: the directory is missing, or the file cannot be opened.
+            OSError: the directory is missing, or the file cannot be opened or is none.
         """
         self.path = path
         self.size_max = size_max
@@ -31,8 +40,7 @@ class LogFile:
                 raise
 
     def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = _open_or_make(self.path, flags)
+        descriptor = _open_regular(self.path)
         status = os.fstat(descriptor)
         if self.descriptor >= 0:
             os.close(self.descriptor)
@@ -52,11 +60,14 @@ class LogFile:
         """Size, device and inode."""
         return (self.size, *self._identity)
 
-    def make_room(self, length: int) -> None:
-        """Cut the file to nothing if ``length`` more bytes would exceed the limit."""
-        if self.size_max and self.size and self.size + length > self.size_max:
-            os.ftruncate(self.descriptor, 0)
-            self.size = 0
+    def exceeds(self, length: int) -> bool:
+        """Whether ``length`` more bytes would exceed the limit."""
+        return bool(self.size_max and self.size and self.size + length > self.size_max)
+
+    def cut(self) -> None:
+        """Begin the file anew."""
+        os.ftruncate(self.descriptor, 0)
+        self.size = 0
 
     def append(self, lines: bytes) -> bytes:
         """Write whole lines; what the disk did not take is returned, to be tried again.
@@ -78,7 +89,7 @@ class LogFile:
         return lines[count:]
 
     def recover(self, chunk: Chunk, lines: bytes) -> bytes:
-        """Write what a dead monitor may have written in part or not at all; returns what did not fit.
+        """Write what a dead writer may have written in part or not at all; returns what did not fit.
 
         If the log was renamed meanwhile, the renamed file is cut back and the lines go to the new one.
         """
@@ -98,19 +109,39 @@ class LogFile:
             self.descriptor = -1
 
 
-def _open_or_make(path: str, flags: int) -> int:
-    """A new log has mode 0640 under every umask: whoever collects logs may be of the directory's group."""
+def _open_regular(path: str) -> int:
+    """Open a regular file for appending, new or old; anything else is not even opened."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags | os.O_EXCL, 0o600)
+        made = open_without_links(path, flags | os.O_CREAT | os.O_EXCL, _MODE)
     except FileExistsError:
-        return os.open(path, flags, 0o600)
-    os.fchmod(descriptor, 0o640)
-    return descriptor
+        found = open_without_links(path, os.O_PATH)
+    else:
+        os.fchmod(made, _MODE)  # whatever the umask
+        return made
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file, which a log has to be", path)
+        return os.open(f"/proc/self/fd/{found}", flags)  # that very file
+    finally:
+        os.close(found)
 
 
 def _cut_renamed(directory: str, chunk: Chunk) -> None:
     """Cut the file of the chunk's identity in ``directory`` to the size that it had before the chunk."""
-    for entry in os.scandir(directory):
-        status = entry.stat(follow_symlinks=False)
+    descriptor = open_without_links(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name in os.listdir(descriptor):
+            _cut_if_it_is(chunk, os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def _cut_if_it_is(chunk: Chunk, found: int) -> None:
+    """Cut the file behind ``found`` (by O_PATH; it is closed) if it is the chunk's."""
+    try:
+        status = os.fstat(found)
         if (status.st_dev, status.st_ino) == chunk.log_identity and status.st_size > chunk.log_size:
-            os.truncate(entry.path, chunk.log_size)
+            os.truncate(f"/proc/self/fd/{found}", chunk.log_size)
+    finally:
+        os.close(found)

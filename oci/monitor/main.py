@@ -1,5 +1,7 @@
 """The monitor process: one for a node, one thread, the standard library only.
 
+It touches no file system of logs: its log writers do (oci/monitor/writers.py).
+
     <directory>/monitor.sock   SOCK_SEQPACKET, 0600; speaks oci.monitor.protocol
     <directory>/monitor.lock   held while it lives: there is one monitor for a directory
     <directory>/monitor.log    its complaints (standard error)
@@ -21,6 +23,7 @@ import sys
 from host.environment import of_helpers
 from host.memory import keep_freed_memory
 from host.spawn import become_subreaper, keep_to_itself
+from oci.monitor.complaints import Complaints
 from oci.monitor.node import Node
 from oci.monitor.reactor import Reactor, complain
 
@@ -35,6 +38,7 @@ def main() -> None:
     lock = _lock(f"{directory}/monitor.lock")
     if lock is None:
         sys.exit(f"a monitor for {directory} is running")
+    sys.stderr = Complaints(sys.stderr.fileno())
     _settle_down()
     reactor = Reactor()
     node = Node(reactor, directory, of_helpers(os.environ))
@@ -44,6 +48,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     reactor.run()
+    node.close()
 
 
 def _lock(path: str) -> int | None:

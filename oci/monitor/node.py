@@ -2,25 +2,29 @@
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from host.fds import close_all
-from host.spawn import CommandNotStarted, start_time
+from host.spawn import CommandNotStarted
 from oci.monitor import protocol, stdio
 from oci.monitor.children import Children
 from oci.monitor.commands import Commands, Result
 from oci.monitor.container import Container, ContainerError
+from oci.monitor.creation import Creation
 from oci.monitor.execs import RunningExec
 from oci.monitor.exits import ExitFiles
-from oci.monitor.journal import Journal, chunk_under_way
-from oci.monitor.logfile import LogFile
 from oci.monitor.oom import Counters as OomCounters
 from oci.monitor.peers import Answer, Listener, Peer
+from oci.monitor.places import Places
 from oci.monitor.protocol import Record, Request
 from oci.monitor.reactor import Reactor, Timer
-from oci.states import State
+from oci.monitor.writer_words import Refusal
+from oci.monitor.writers import Output, Writers
+
+_STREAMS = ("stdout", "stderr", "console")
+_PARTING_S = 1.0  # for log writers to end, when the monitor does
 
 _EXITS_AGAIN_S = 5.0
 
@@ -37,13 +41,15 @@ class Node:
         self._reactor = reactor
         self._children = Children(reactor)
         self._commands = Commands(reactor, self._children, environment)
-        self._journal = Journal()
+        self._writers = Writers(reactor, self._children)
+        self._places = Places(reactor, self._children)
         self._oom_counters = OomCounters(reactor)
         self._exits = ExitFiles(f"{directory}/exits")
         self._exits_later: Timer | None = None
         os.makedirs(f"{directory}/scratch", mode=0o700, exist_ok=True)
         self._live: dict[str, Container] = {}
         self._creating: set[str] = set()
+        self._settling: list[Answer] = []
         self._exited = {record.id: record for record in self._exits.read_all()}
         self._execs: dict[str, RunningExec] = {}
         self._attachments: dict[Peer, list[tuple[str, int]]] = {}
@@ -64,6 +70,8 @@ class Node:
             protocol.Forget: self._forget,
             protocol.Adopt: self._adopt,
             protocol.Reaped: self._reaped,
+            protocol.LogPlace: self._log_place,
+            protocol.StuckLogs: self._stuck_logs,
             protocol.Settle: self._settle,
             protocol.Shutdown: self._shutdown,
         }
@@ -73,6 +81,11 @@ class Node:
     def idle(self) -> bool:
         """Whether nothing lives that would suffer from our end."""
         return not (self._live or self._creating or self._execs)
+
+    def close(self) -> None:
+        """The monitor ends: end the log writers first."""
+        self._places.close()
+        self._writers.close(_PARTING_S)
 
     def handle(self, answer: Answer, request: Request, descriptors: list[int]) -> None:
         """Serve one request; it takes the descriptors over."""
@@ -105,7 +118,7 @@ class Node:
 
     def _hello(self, answer: Answer, request: protocol.Hello, _: list[int]) -> None:
         answer.peer.wants_events = request.events
-        answer.done({"version": protocol.VERSION, "pid": os.getpid()}, [self._journal.descriptor])
+        answer.done({"version": protocol.VERSION, "pid": os.getpid()})
 
     def _peer_gone(self, peer: Peer) -> None:
         for container_id, number in self._attachments.pop(peer, []):
@@ -114,7 +127,15 @@ class Node:
                 container.detach(number)
 
     def _settle(self, answer: Answer, _: protocol.Settle, __: list[int]) -> None:
-        self._commands.when_idle(lambda: answer.done({}))
+        self._settling.append(answer)
+        self._tell_if_settled()
+
+    def _tell_if_settled(self) -> None:
+        """A create runs from its request on, though its log is opened first."""
+        if not self._creating:
+            settling, self._settling = self._settling, []
+            for answer in settling:
+                self._commands.when_idle(partial(answer.done, {}))
 
     def _shutdown(self, answer: Answer, _: protocol.Shutdown, __: list[int]) -> None:
         if not self.idle:
@@ -127,77 +148,34 @@ class Node:
     def _create(self, answer: Answer, request: protocol.Create, _: list[int]) -> None:
         if request.id in self._live or request.id in self._creating:
             raise OSError(f"container {request.id[:13]} exists already")
-        log = None if request.log_path is None else LogFile(request.log_path, request.log_size_max)
-        io = None
-        try:
-            owner = (request.stdio_uid, request.stdio_gid)
-            io = stdio.for_container(
-                stdin=request.stdin,
-                console_socket=request.console_socket,
-                owner=owner if any(owner) else None,
-            )
-
-            def ended(result: Result, since: float) -> None:
-                self._creating.discard(request.id)
-                with answer.certain(), contextlib.closing(io):
-                    self._created(answer, request, result, since, io, log)
-
-            self._commands.run(
-                request.argv,
-                io.given,
-                runtime_log=request.runtime_log,
-                errors=io.errors,
-                timeout_s=request.timeout_s,
-                on_end=ended,
-            )
-        except (OSError, CommandNotStarted) as error:
-            if log is not None:
-                log.close()
-            if io is not None:
-                io.close()
-            answer.failed("failed", str(error))
-            return
-        io.started()
         self._creating.add(request.id)
+        over = partial(self._create_is_over, request.id)
+        Creation(answer, request, self._writers, self._commands, self._made, over).begin()
 
-    def _created(
-        self,
-        answer: Answer,
-        request: protocol.Create,
-        result: Result,
-        since: float,
-        io: stdio.Stdio,
-        log: LogFile | None,
-    ) -> None:
-        """The runtime's create has ended; a success becomes a live container."""
-        if result.status != 0 or result.timed_out:
-            if log is not None:
-                log.close()
-            answer.done(result.as_reply())
-            return
-        try:
-            pid = _read_pid(request.pid_file)
-            io.take_console()
-            pidfd = os.pidfd_open(pid)
-            record = _new_record(request, pid)
-        except (OSError, ValueError) as error:
-            if log is not None:
-                log.close()
-            answer.failed("failed", f"create left no process behind: {error}")
-            return
-        container = self._add(record, log, {"pidfd": pidfd, **io.take_kept()})
-        self._children.watch(pid, since, container.reaped)
-        held = container.descriptors()
-        fields = {**result.as_reply(), "record": record._asdict(), "streams": list(held)}
-        answer.done(fields, list(held.values()))
+    def _create_is_over(self, container_id: str) -> None:
+        self._creating.discard(container_id)
+        self._tell_if_settled()
 
-    def _add(self, record: Record, log: LogFile | None, descriptors: Mapping[str, int]) -> Container:
+    def _made(
+        self, record: Record, output: Output, descriptors: Mapping[str, int], since: float
+    ) -> Mapping[str, int]:
+        """A runtime's create has succeeded."""
+        own, streams = _parted(descriptors)
+        if record.log_path is None:
+            self._writers.of(record.log_device).adopt(output, streams)
+        else:
+            self._writers.of(record.log_device).add(output, streams)
+        container = self._add(record, output, own)
+        self._children.watch(record.pid, since, container.reaped)
+        return container.descriptors()
+
+    def _add(self, record: Record, output: Output, descriptors: Mapping[str, int]) -> Container:
         self._exited.pop(record.id, None)
         container = Container(
             self._reactor,
-            self._journal,
+            self._writers.of(record.log_device),
             record,
-            log,
+            output,
             self._oom_counters,
             descriptors,
             self._container_exited,
@@ -330,8 +308,13 @@ class Node:
         answer.done({})
 
     def _reopen_log(self, answer: Answer, request: protocol.ReopenLog, _: list[int]) -> None:
-        self._find(request.id).reopen_log()
-        answer.done({})
+        def done(refusal: Refusal | None) -> None:
+            if refusal is None:
+                answer.done({})
+            else:
+                answer.failed(*refusal)
+
+        self._find(request.id).reopen_log(done)
 
     def _attach(self, answer: Answer, request: protocol.Attach, descriptors: list[int]) -> None:
         container = self._find(request.id)
@@ -383,17 +366,12 @@ class Node:
             close_all(descriptors)  # only the daemon's connection had been lost
             answer.done({})
             return
-        journal = held.pop("journal", None)
-        log = None
-        if record.log_path is not None:  # one that cannot be opened must not cost the container
-            log = LogFile(record.log_path, record.log_size_max, patient=True)
-        container = self._add(record, log, held)
+        writer = self._writers.of(record.log_device, held.pop("journal", None))
+        own, streams = _parted(held)
+        output = Output(record.id, record.log_path, record.log_size_max, record.log_rate, record.log_device)
+        writer.adopt(output, streams)
+        container = self._add(record, output, own)
         descriptors.clear()  # they are the container's from here on
-        if journal is not None:
-            chunk = chunk_under_way(journal)
-            os.close(journal)
-            if chunk is not None and chunk.container_id == record.id:
-                container.recover(chunk)
         container.watch_pidfd()
         answer.done({})
 
@@ -402,6 +380,25 @@ class Node:
         if container is not None:
             container.finish(request.exit_code)
         answer.done({})
+
+    def _log_place(self, answer: Answer, request: protocol.LogPlace, _: list[int]) -> None:
+        def done(result: protocol.Json, refusal: Refusal | None) -> None:
+            if refusal is None:
+                answer.done(result)
+            else:
+                answer.failed(*refusal)
+
+        self._places.call(request.verb, request.directory, request.timeout_s, done)
+
+    def _stuck_logs(self, answer: Answer, request: protocol.StuckLogs, _: list[int]) -> None:
+        found = self._writers.stuck(request.age_s)[: protocol.LIST_PART]
+        answer.done({"logs": [one._asdict() for one in found]})
+
+
+def _parted(descriptors: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """A container's descriptors: what is its own business, and the streams that are read."""
+    streams = {name: descriptors[name] for name in _STREAMS if name in descriptors}
+    return {name: number for name, number in descriptors.items() if name not in streams}, streams
 
 
 def _read_pid(path: str) -> int:
@@ -414,22 +411,3 @@ def _pidfd_or_null(pid: int) -> int:
         return os.pidfd_open(pid)
     except ProcessLookupError:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _new_record(request: protocol.Create, pid: int) -> Record:
-    return Record(
-        id=request.id,
-        runtime=request.runtime,
-        pid=pid,
-        start_time=start_time(pid),
-        state=State.CREATED,
-        log_path=request.log_path,
-        log_size_max=request.log_size_max,
-        terminal=request.console_socket is not None,
-        stdin_once=request.stdin_once,
-        created_at_ns=time.time_ns(),
-        started_at_ns=0,
-        finished_at_ns=0,
-        exit_code=None,
-        oom_killed=False,
-    )

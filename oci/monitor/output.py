@@ -1,23 +1,26 @@
-"""A container's output stream: read once, written to the log, copied to whoever is attached.
+"""A container's output streams in the process that reads them: to the log, and to whoever is attached.
 
 A reader that does not keep up (a full disk, a slow attachment) stops this stream only: the container's pipe
-fills and its writer waits, as with any pipe.
+fills and its writer waits, as with any pipe. The same holds for a container that is over its rate.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
 import struct
 import termios
 import time
-from collections.abc import Callable
 
 from oci.monitor.crilog import Stamps, end_of_line, log_lines
-from oci.monitor.journal import CHUNK_BYTES, Chunk, Journal
+from oci.monitor.journal import CHUNK_BYTES, Chunk, Journal, Slot
 from oci.monitor.logfile import LogFile
+from oci.monitor.pace import Allowance, Pace
 from oci.monitor.reactor import READ, WRITE, Callback, Reactor, complain
 
-_LOG_RETRY_S = 0.2
+_LOG_RETRY_S = 0.2  # at first; doubled up to …
+_LOG_RETRY_MAX_S = 2.0
+_DRAIN_READS = 32  # at once: what a pipe of the largest size holds, twice
 _CONSOLE_RETRY_S = 0.1
 _UNREAD = struct.Struct("i")
 
@@ -25,15 +28,14 @@ _UNREAD = struct.Struct("i")
 class Sink:
     """An attached descriptor that gets a copy of a stream."""
 
-    __slots__ = ("_descriptor", "_on_end", "_pending", "_reactor", "_stream")
+    __slots__ = ("_descriptor", "_pending", "_reactor", "_stream")
 
-    def __init__(self, reactor: Reactor, stream: "Stream", descriptor: int, on_end: Callback) -> None:
-        """Take ``descriptor`` over; ``on_end`` is called when the sink is closed."""
+    def __init__(self, reactor: Reactor, stream: "Stream", descriptor: int) -> None:
+        """Take ``descriptor`` over."""
         os.set_blocking(descriptor, False)
         self._reactor = reactor
         self._stream = stream
         self._descriptor = descriptor
-        self._on_end = on_end
         self._pending = b""
 
     @property
@@ -60,7 +62,6 @@ class Sink:
         self._descriptor = -1
         self._pending = b""
         self._stream.sink_closed(self)
-        self._on_end()
 
     def _flush(self) -> None:
         if self._descriptor < 0:
@@ -88,19 +89,23 @@ class Stream:
     def __init__(
         self,
         reactor: Reactor,
+        pace: Pace,
+        allowance: Allowance,
         journal: Journal,
         container_id: str,
         name: str,
         descriptor: int,
         log: LogFile | None,
-        on_end: Callable[[], None],
+        on_end: Callback,
     ) -> None:
-        """Take ``descriptor`` over and watch it; ``on_end`` is called once, at its end or :meth:`close`."""
+        """Take ``descriptor`` over; :meth:`resume` begins to read. ``on_end`` is called once, at the end."""
         os.set_blocking(descriptor, False)
         self.name = name
         self.descriptor = descriptor
         self.sinks: list[Sink] = []
         self._reactor = reactor
+        self._pace = pace
+        self._allowance = allowance
         self._journal = journal
         self._container_id = container_id
         self._log_name = "stdout" if name == "console" else name
@@ -108,9 +113,12 @@ class Stream:
         self._on_end = on_end
         self._stamps = Stamps()
         self._unlogged = b""
+        self._slot: Slot | None = None  # of the chunk that is not in the log yet
+        self._left: Chunk | None = None  # by a writer before, to be logged first
+        self._retry_s = _LOG_RETRY_S
+        self._is_over_rate = False
         self._within_line = False  # what is in the log of this stream ends with a P piece
         self._draining = False
-        self.resume()
 
     @property
     def ended(self) -> bool:
@@ -120,11 +128,11 @@ class Stream:
     @property
     def stalled(self) -> bool:
         """Whether the log does not take what was read."""
-        return bool(self._unlogged)
+        return bool(self._unlogged) or self._left is not None
 
-    def add_sink(self, descriptor: int, on_end: Callback) -> Sink:
+    def add_sink(self, descriptor: int) -> Sink:
         """Copy to ``descriptor`` from now on, which is taken over."""
-        sink = Sink(self._reactor, self, descriptor, on_end)
+        sink = Sink(self._reactor, self, descriptor)
         self.sinks.append(sink)
         return sink
 
@@ -135,34 +143,45 @@ class Stream:
         self.resume()
 
     def drain(self) -> None:
-        """The container has ended: attachments do not hold the stream any more, they get the rest later."""
+        """The container has ended: read what is there now, and on to the end when that comes.
+
+        Attachments do not hold the stream any more, they get the rest later; a rate neither.
+        """
         self._draining = True
+        for _ in range(_DRAIN_READS):
+            if self.ended or self.stalled or not self._read_once():
+                break
         self.resume()
 
-    def recover(self, chunk: Chunk) -> None:
-        """Log the chunk that a monitor had read when it died."""
+    def recover(self, chunk: Chunk, slot: Slot) -> None:
+        """Log the chunk that a writer had read when it died, before anything else."""
         if self._log is None or not chunk.data:
+            slot.done()
             return
         self._within_line = not chunk.data.endswith(b"\n")
-        lines = log_lines(self._stamps.render(chunk.time_ns), self._log_name.encode(), chunk.data)
-        self._unlogged = self._log.recover(chunk, lines)
-        if self._unlogged:
-            self._stall()
+        self._left, self._slot = chunk, slot
+        self._log_what_is_left()
 
     def resume(self) -> None:
         """Read on if nothing holds the stream."""
-        if self.ended or self._unlogged:
+        if self.ended or self.stalled:
             return
-        if self._draining or not any(sink.full for sink in self.sinks):
-            self._reactor.watch(self.descriptor, READ, self._readable)
+        held = self._is_over_rate or any(sink.full for sink in self.sinks)
+        if self._draining or not held:
+            self._reactor.watch(self.descriptor, READ, self._read_once)
         else:
             self._reactor.unwatch(self.descriptor)
 
     def close(self) -> None:
-        """Stop reading; sinks close when they have all. Idempotent."""
+        """Stop reading; sinks close when they have all. Idempotent.
+
+        While the log has no room for the end of the last line, the stream stays, and its end is read again.
+        """
         if self.ended:
             return
         self._end_line()
+        if self.stalled:
+            return
         self._reactor.unwatch(self.descriptor)
         os.close(self.descriptor)
         self.descriptor = -1
@@ -170,12 +189,13 @@ class Stream:
             sink.finish()
         self._on_end()
 
-    def _readable(self) -> None:
+    def _read_once(self) -> bool:
+        """Read and pass on one chunk; False if there is none now or no more."""
         now = time.time_ns()
         try:
             data = self._read(now)
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             if error.errno != errno.EIO:
                 complain(f"cannot read {self.name} of {self._container_id}: {error.strerror}")
@@ -183,19 +203,28 @@ class Stream:
                 # Nobody has the console open now; /dev/console opens it again.
                 self._reactor.unwatch(self.descriptor)
                 self._reactor.later(_CONSOLE_RETRY_S, self.resume)
-                return
+                return False
             data = b""
         if not data:
             self.close()
-            return
+            return False
+        self._pace.note(len(data))
         if self._log is not None:
             self._within_line = not data.endswith(b"\n")
             self._write_log(log_lines(self._stamps.render(now), self._log_name.encode(), data))
-        self._journal.done()
         for sink in list(self.sinks):
             sink.write(data)
-        if self.sinks:
+        wait_s = self._allowance.spend(len(data))
+        if wait_s > 0 and not self._draining:
+            self._is_over_rate = True
+            self._reactor.later(wait_s, self._rate_allows)
+        if self.sinks or self._is_over_rate:
             self.resume()
+        return True
+
+    def _rate_allows(self) -> None:
+        self._is_over_rate = False
+        self.resume()
 
     def _read(self, now: int) -> bytes:
         """One chunk, by way of the journal where the number of bytes is known beforehand (not of a pty)."""
@@ -205,32 +234,65 @@ class Stream:
         if unread == 0:
             return os.read(self.descriptor, 1)  # the end, if anything
         length = min(unread, CHUNK_BYTES)
-        return self._journal.read(
-            self.descriptor, length, self._container_id, self._log_name, now, self._log.place()
-        )
+        slot = self._journal.take()
+        data = slot.read(self.descriptor, length, self._container_id, self._log_name, now, self._log.place())
+        self._slot = slot
+        return data
 
     def _end_line(self) -> None:
-        if self._log is not None and self._within_line and not self._unlogged:
+        if self._log is not None and self._within_line and not self.stalled:
             self._within_line = False
             self._write_log(end_of_line(self._stamps.render(time.time_ns()), self._log_name.encode()))
 
     def _write_log(self, lines: bytes) -> None:
         assert self._log is not None
-        self._log.make_room(len(lines))
-        self._unlogged = self._log.append(lines)
-        if self._unlogged:
-            complain(f"log {self._log.path} does not take {len(self._unlogged)} bytes; its container waits")
-            self._stall()
+        if self._log.exceeds(len(lines)):
+            if self._slot is not None:
+                self._slot.log_is_cut()
+            with contextlib.suppress(OSError):  # then it grows beyond its limit
+                self._log.cut()
+        self._take_result(self._log.append(lines))
 
-    def _stall(self) -> None:
+    def _log_what_is_left(self) -> None:
+        """Try to make whole what a writer before may have written in part."""
+        assert self._log is not None
+        assert self._left is not None
+        chunk = self._left
+        lines = log_lines(self._stamps.render(chunk.time_ns), self._log_name.encode(), chunk.data)
+        try:
+            unlogged = self._log.recover(chunk, lines)
+        except OSError:
+            self._stall(len(lines))
+            return
+        self._left = None
+        self._take_result(unlogged)
+
+    def _take_result(self, unlogged: bytes) -> None:
+        """The log has taken all but ``unlogged`` of what was read."""
+        self._unlogged = unlogged
+        if unlogged:
+            self._stall(len(unlogged))
+            return
+        self._retry_s = _LOG_RETRY_S
+        if self._slot is not None:
+            self._slot.done()
+            self._slot = None
+
+    def _stall(self, length: int) -> None:
+        assert self._log is not None
+        if self._retry_s == _LOG_RETRY_S:
+            complain(f"log {self._log.path} does not take {length} bytes; its container waits")
+        if self._slot is not None:
+            self._slot.stall()
         self._reactor.unwatch(self.descriptor)
-        self._reactor.later(_LOG_RETRY_S, self._retry)
+        self._reactor.later(self._retry_s, self._retry)
+        self._retry_s = min(2 * self._retry_s, _LOG_RETRY_MAX_S)
 
     def _retry(self) -> None:
         if self.ended or self._log is None:
             return
-        self._unlogged = self._log.append(self._unlogged)
-        if self._unlogged:
-            self._reactor.later(_LOG_RETRY_S, self._retry)
+        if self._left is not None:
+            self._log_what_is_left()
         else:
-            self.resume()
+            self._take_result(self._log.append(self._unlogged))
+        self.resume()

@@ -59,7 +59,7 @@ class Answer:
                 self.failed("failed", f"{type(error).__name__}: {error}")
 
     def failed(self, kind: str, message: str) -> None:
-        """Failure of a kind: not_found, not_live or failed."""
+        """Failure of a kind: not_found, not_live, log_refused, log_hung or failed."""
         self._given = True
         self.peer.send(encode_error(self._rid, kind, message))
 
@@ -83,6 +83,11 @@ class Peer:
         self._open = True
         sock.setblocking(False)
         reactor.watch(sock.fileno(), READ, self._readable)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer would reach it."""
+        return self._open
 
     def send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
         """Send now or when the peer reads; a closed connection drops it."""

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-VERSION = 1
+VERSION = 2
 MESSAGE_LIMIT = 128 * 1024  # bytes; well under the default socket buffer, which bounds one message
 LIST_PART = 64  # records in one reply to List, at most
 LIST_BYTES = MESSAGE_LIMIT // 2  # of the records in it, unless one alone takes more
@@ -26,7 +26,7 @@ class ProtocolError(ValueError):
 
 
 class Hello(NamedTuple):
-    """Opens a connection; the reply names version and pid, and carries the journal's memfd."""
+    """Opens a connection; the reply names version and pid."""
 
     version: int
     events: bool
@@ -34,8 +34,8 @@ class Hello(NamedTuple):
 
 class Create(NamedTuple):
     """Run ``argv`` (the runtime's create) with fresh pipes or a console; reply: see CommandResult fields plus
-    pid, start_time and ``streams``, the names of the descriptors that come along (pidfd, log, stdin …). The
-    pipes are given to ``stdio_uid`` and ``stdio_gid``."""
+    pid, start_time and ``streams``, the names of the descriptors that come along (pidfd, stdin, journal …).
+    The pipes are given to ``stdio_uid`` and ``stdio_gid``. See Record for what begins with ``log_``."""
 
     id: str
     runtime: str
@@ -44,7 +44,10 @@ class Create(NamedTuple):
     runtime_log: str
     console_socket: str | None
     log_path: str | None
+    log_device: int
     log_size_max: int
+    log_rate: int
+    log_timeout_s: float
     stdin: bool
     stdin_once: bool
     timeout_s: float
@@ -95,7 +98,7 @@ class ExecKill(NamedTuple):
 
 
 class ReopenLog(NamedTuple):
-    """Open the log file anew at its path, creating it if need be."""
+    """Open the log file anew at its path, creating it if need be; answered within the log's time."""
 
     id: str
 
@@ -149,7 +152,8 @@ class Forget(NamedTuple):
 
 
 class Adopt(NamedTuple):
-    """Take a live container over from a monitor that died: its record, and its descriptors by ``streams``."""
+    """Take a live container over from a monitor that died: its record, and its descriptors by ``streams``,
+    the journal of its log's file system among them."""
 
     record: dict[str, object]
     streams: list[str]
@@ -160,6 +164,21 @@ class Reaped(NamedTuple):
 
     id: str
     exit_code: int
+
+
+class LogPlace(NamedTuple):
+    """``settle``, ``prepare`` or ``remove`` a log directory (oci/monitor/places.py), which the reply answers
+    with ``path``, ``device`` or nothing; refused after ``timeout_s``."""
+
+    verb: str
+    directory: str
+    timeout_s: float
+
+
+class StuckLogs(NamedTuple):
+    """The logs that their file systems have kept waiting for over ``age_s``, at most LIST_PART of them."""
+
+    age_s: float
 
 
 class Settle(NamedTuple):
@@ -187,6 +206,8 @@ Request = (
     | Forget
     | Adopt
     | Reaped
+    | LogPlace
+    | StuckLogs
     | Settle
     | Shutdown
 )
@@ -207,6 +228,8 @@ _REQUESTS: dict[str, type[Request]] = {
     "forget": Forget,
     "adopt": Adopt,
     "reaped": Reaped,
+    "log_place": LogPlace,
+    "stuck_logs": StuckLogs,
     "settle": Settle,
     "shutdown": Shutdown,
 }
@@ -221,8 +244,11 @@ class Record(NamedTuple):
     pid: int
     start_time: int  # clock ticks after boot
     state: str  # created, running, exited
-    log_path: str | None
-    log_size_max: int
+    log_path: str | None  # absolute; no part of it may be a symbolic link
+    log_device: int  # the file system (st_dev) of its directory; 0 without a log
+    log_size_max: int  # bytes; 0: no limit
+    log_rate: int  # bytes a second that are read of it at most; 0: no limit
+    log_timeout_s: float  # for its file system to open it, and to take what it lacks when the container ends
     terminal: bool
     stdin_once: bool
     created_at_ns: int

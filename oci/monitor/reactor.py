@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
-Callback = Callable[[], None]
+Callback = Callable[[], object]
 _LOG_BYTES = 1 << 20
 
 
@@ -99,13 +99,20 @@ class Reactor:
         """Serve until :meth:`stop`."""
         self._running = True
         while self._running:
-            for descriptor, _ in self._epoll.poll(self._patience()):
-                callback = self._callbacks.get(descriptor)  # a callback before may have ended this watch
-                if callback is not None:
-                    self._call(callback)
-            self._run_timers()
-            for _ in range(len(self._soon)):
-                self._call(self._soon.popleft())
+            self.turn()
+
+    def turn(self, first: Callback | None = None) -> None:
+        """One round: wait for something to do, then do all of it, after ``first``."""
+        ready = self._epoll.poll(self._patience())
+        if first is not None:
+            self._call(first)
+        for descriptor, _ in ready:
+            callback = self._callbacks.get(descriptor)  # a callback before may have ended this watch
+            if callback is not None:
+                self._call(callback)
+        self._run_timers()
+        for _ in range(len(self._soon)):
+            self._call(self._soon.popleft())
 
     def _patience(self) -> float:
         if self._soon:

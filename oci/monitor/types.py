@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.errors import FailedPrecondition, Internal, NotFound, Unavailable
+from api.errors import DeadlineExceeded, FailedPrecondition, Internal, NotFound, Unavailable
 from api.ids import ContainerId
 from oci.monitor.protocol import Record as MonitorRecord
 from oci.runtime import Runtime
@@ -13,10 +13,13 @@ __all__ = [
     "Created",
     "ExecFinished",
     "Exited",
+    "LogHung",
+    "LogRefused",
     "MonitorFailed",
     "MonitorRecord",
     "MonitorUnavailable",
     "NotLive",
+    "StuckLog",
     "UnknownContainer",
 ]
 
@@ -27,6 +30,14 @@ class MonitorUnavailable(Unavailable):
 
 class MonitorFailed(Internal):
     """The monitor could not do what it was asked, for a reason of its own (a log that cannot be opened …)."""
+
+
+class LogRefused(FailedPrecondition):
+    """A part of a log's path is a symbolic link: a log is written where it was said to be, or not at all."""
+
+
+class LogHung(DeadlineExceeded):
+    """A log's file system has not answered in time: it is frozen, or its server or disk is gone."""
 
 
 class UnknownContainer(NotFound):
@@ -41,8 +52,12 @@ class NotLive(FailedPrecondition):
 class CreateContainer:
     """One container to create from its bundle, and what to do with its output.
 
-    ``log_path`` None discards output; its directory must exist. ``log_size_max`` of 0 means no limit,
-    otherwise the log is cut to nothing when the next line would exceed so many bytes. ``terminal`` must
+    ``log_path`` (no part of it a symbolic link) None discards output; its directory must exist, and lies on
+    the file system ``log_device`` (st_dev): logs of one file system are written by one process, and wait for
+    each other. ``log_size_max`` of 0 means no limit, otherwise the log is cut to nothing when the next line
+    would exceed so many bytes; ``log_rate`` bounds the bytes a second, 0 does not. Within ``log_timeout_s``
+    the file system must open the log; and if it has not taken all output so long after the container's end,
+    that is told nevertheless, and the rest is written when that is possible. ``terminal`` must
     equal the process object's. ``stdin_once`` closes stdin when the first attachment ends. ``stdio_owner`` is
     the uid and gid on the node that the pipes are given to, for runtimes cannot do it in a user namespace.
     """
@@ -51,11 +66,14 @@ class CreateContainer:
     runtime: Runtime
     bundle: Path
     log_path: Path | None = None
+    log_device: int = 0
     terminal: bool = False
     stdin: bool = False
     stdin_once: bool = False
     no_pivot: bool = False
     log_size_max: int = 0
+    log_rate: int = 0
+    log_timeout_s: float = 10.0
     timeout_s: float = 240.0
     stdio_owner: tuple[int, int] = (0, 0)
 
@@ -70,7 +88,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """A container has ended and its log is complete.
+    """A container has ended and its log is complete, unless its file system did not take it in time.
 
     ``exit_code`` is 128 + n after signal n, and None if the monitor was dead at the time and nobody could
     see it.
@@ -88,3 +106,13 @@ class ExecFinished:
 
     exit_code: int | None
     timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StuckLog:
+    """A log that its file system has not taken since then; ``is_refused`` if it said that it has no room."""
+
+    id: ContainerId
+    path: str
+    since_ns: int
+    is_refused: bool

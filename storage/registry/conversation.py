@@ -227,6 +227,8 @@ class Conversation:
                     ssl=tls,
                     proxy=proxy_for(target),
                 )
+        except aiohttp.ClientConnectorError:
+            raise  # that of a certificate is a ValueError, too
         except (ValueError, aiohttp.TooManyRedirects) as error:
             # aiohttp's own refusals of what a URL or header may have in it; InvalidURL is a ValueError too.
             raise UnexpectedAnswer(f"cannot be asked: {error}", self.answer()) from error

@@ -10,7 +10,7 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from websockets.client import ClientProtocol
 from websockets.protocol import State
@@ -34,38 +34,45 @@ _ALL = Streams(stdin=True, stdout=True, tty=True)
 _LONGEST_INPUT_BYTES = 4096
 
 
+Machine = Connection | SpdyCommand | PortForward | WebSocketForward | WebSocketCommand
+
+
+def _events(machine: Machine, pieces: Sequence[bytes]) -> Iterator[object]:
+    """All that it tells, turn by turn."""
+    for piece in pieces:
+        yield from machine.receive(piece)
+        while machine.unread:
+            yield from machine.receive(b"")
+
+
 def spdy(pieces: Sequence[bytes]) -> object:
     """A SPDY connection: events with their data joined, and the answers."""
     connection = Connection()
-    events = [event for piece in pieces for event in connection.receive(piece)]
-    return _joined(events), connection.data_to_send()
+    return _joined(_events(connection, pieces)), connection.data_to_send()
 
 
 def command(pieces: Sequence[bytes]) -> object:
     """Remote command over SPDY."""
     machine = SpdyCommand(_ALL, 4)
-    events = [event for piece in pieces for event in machine.receive(piece)]
-    return _joined(events)
+    return _joined(_events(machine, pieces))
 
 
 def forward(pieces: Sequence[bytes]) -> object:
     """Port-forward over SPDY."""
     machine = PortForward()
-    return _joined([event for piece in pieces for event in machine.receive(piece)])
+    return _joined(_events(machine, pieces))
 
 
 def forward_channels(pieces: Sequence[bytes]) -> object:
     """Port-forward over WebSocket."""
     machine = WebSocketForward(WebSocket(largest_message_bytes=2048), (80, 8080), "v4.channel.k8s.io")
-    events = [event for piece in pieces for event in machine.receive(piece)]
-    return _joined(events), machine.data_to_send()
+    return _joined(_events(machine, pieces)), machine.data_to_send()
 
 
 def websocket(pieces: Sequence[bytes]) -> object:
     """Remote command over WebSocket."""
     machine = WebSocketCommand(WebSocket(largest_message_bytes=2048), _ALL, "v5.channel.k8s.io")
-    events = [event for piece in pieces for event in machine.receive(piece)]
-    return _joined(events), machine.data_to_send()
+    return _joined(_events(machine, pieces)), machine.data_to_send()
 
 
 def head(pieces: Sequence[bytes]) -> object:

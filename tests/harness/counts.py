@@ -52,6 +52,10 @@ class Counts:
             for name, number in sorted((later.kinds[kind] - before).items())
         ]
 
+    def processes(self, words: str) -> int:
+        """How many processes have these words in their command line."""
+        return sum(number for line, number in self.kinds["process"].items() if words in line)
+
 
 def _processes() -> Iterator[str]:
     """``pid command line`` of all but kernel threads, and what systemd runs in services other than ours."""

@@ -29,6 +29,7 @@ from tests.harness.patience import patient
 
 READY_TIMEOUT_S = patient(30)
 STOP_TIMEOUT_S = patient(30)
+LOG_SETTLES_S = patient(0.1)
 LOG_TAIL = 4000
 NFT_TABLE = ("inet", "podwright")
 PLUGIN_DIRECTORIES = ("/opt/cni/bin", "/usr/lib/cni")
@@ -241,9 +242,16 @@ class Daemon:
         self.start()
 
     def log(self) -> str:
-        """All that it has written to standard output and error."""
+        """All that it has written to standard output and error.
+
+        A thread of the daemon writes what it has said: this waits until that is done for a while.
+        """
         path = self.state / "daemon.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        text, before = path.read_text(errors="replace") if path.exists() else "", None
+        while text != before:
+            time.sleep(LOG_SETTLES_S)
+            text, before = path.read_text(errors="replace") if path.exists() else "", text
+        return text
 
     def log_tail(self) -> str:
         return f"the end of its log:\n{self.log()[-LOG_TAIL:] or '(empty)'}"

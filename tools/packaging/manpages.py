@@ -22,7 +22,7 @@ SOURCE = f"Podwright {VERSION}"
 
 def pages(day: date) -> Mapping[str, str]:
     """The pages as of ``day`` by file name, such as ``podwright.8``."""
-    made = (_command(day), _configuration(day), _monitor(day))
+    made = (_command(day), _configuration(day), _monitor(day), _streaming(day))
     return {page.file_name: str(page) for page in made}
 
 
@@ -86,7 +86,9 @@ def _add_ends(page: Page) -> None:
             "crictl --runtime-endpoint unix:///run/podwright/podwright.sock info",
         ]
     )
-    page.heading("SEE ALSO").text("podwright.conf(5), podwright-monitor(8), crun(1), runc(8), nft(8)")
+    page.heading("SEE ALSO").text(
+        "podwright.conf(5), podwright-monitor(8), podwright-streaming(8), crun(1), runc(8), nft(8)"
+    )
 
 
 def _configuration(day: date) -> Page:
@@ -131,6 +133,23 @@ def _monitor(day: date) -> Page:
     page.item("DIRECTORY/monitor.log", "", "Its complaints.")
     page.item("DIRECTORY/exits/", "", "How containers ended, until the daemon has read it.")
     page.heading("SEE ALSO").text("podwright(8)")
+    return page
+
+
+def _streaming(day: date) -> Page:
+    page = Page(
+        "podwright-streaming", 8, day, SOURCE, "the process that serves exec, attach and port-forward"
+    )
+    page.heading("SYNOPSIS").synopsis(("podwright-streaming", "RUNROOT"))
+    page.heading("DESCRIPTION").text(
+        "One such process takes the clients of exec, attach and port-forward in and moves bytes between "
+        "them and containers. The daemon, podwright(8), starts it, gives it the listening socket and, by "
+        "session, descriptors, and starts another when it ends; nobody else can make use of it.",
+        "It has the account podwright-streaming where there is one, else the numbers 65534, no capability, a "
+        "filter of system calls, no files, and 768 MiB of memory at most. It ends with the daemon; its "
+        "sessions end with it.",
+    )
+    page.heading("SEE ALSO").text("podwright(8), podwright.conf(5)")
     return page
 
 

@@ -4,12 +4,14 @@ import grp
 from collections.abc import Iterator
 from pathlib import Path
 
+from api.errors import PodwrightError
 from conf.schema import Config, RuntimeTable
 from conf.seccomp import BadSeccompProfile, load_profile
-from cri.cli.examine.findings import Finding, fails, ok
+from cri.cli.examine.findings import Finding, fails, ok, warning
 from cri.defaults import timezone_file
 from cri.metrics.certificate import is_missing
 from cri.metrics.endpoint import MetricsNotServed, server_tls
+from cri.streaming.process.confine import call_filter, identity
 from cri.streaming.tls import BadTls, TlsFiles, load
 from oci.generate.inputs import BadContainer
 from oci.generate.seccomp import convert
@@ -39,6 +41,17 @@ def seccomp_profiles(table: RuntimeTable, machine: str) -> Iterator[Finding]:
             yield fails(option, str(error), f"mend the file, or set {option} to another")
         else:
             yield ok(option, str(path))
+
+
+def streaming_process() -> Iterator[Finding]:
+    """What the process for exec, attach and port-forward can be kept from."""
+    uid, _ = identity()
+    try:
+        call_filter()
+    except PodwrightError as error:
+        yield warning("podwright-streaming", f"has no filter of system calls: {error}", "install libseccomp2")
+    else:
+        yield ok("podwright-streaming", f"uid {uid}, no capabilities, few system calls")
 
 
 def streaming_tls(config: Config) -> Iterator[Finding]:

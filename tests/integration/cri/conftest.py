@@ -69,22 +69,34 @@ def take_counts(daemon: Daemon) -> Counts:
     return Counts.take(directories, cgroups=re.compile(CGROUP))
 
 
-# The daemon and the monitor: a restart brings new ones.
-OURS = (" serve --config", "oci.monitor.main")
+# The daemon, its streaming process, the monitor: a restart brings a new one in the place of each.
+SINGLE = (" serve --config", "cri.streaming.process.main", "oci.monitor.main")
+# One for each file system of logs, as long as the monitor lives.
+LOG_WRITER = "podwright-logs"
 
 
 def left_over(before: Counts, daemon: Daemon) -> list[str]:
-    """What is there and was not before, but for a daemon and a monitor that were started anew.
+    """What is there and was not before, but for the daemon's processes in the place of earlier ones.
 
     Looks again for a while: what has ended is not always gone at once.
     """
     end = time.monotonic() + patient(5)
     while True:
-        found = before.left_over(take_counts(daemon))
-        left = [line for line in found if not (line.startswith("process:") and any(map(line.count, OURS)))]
+        after = take_counts(daemon)
+        left = [line for line in before.left_over(after) if not _is_replaced(line, before, after)]
         if not left or time.monotonic() > end:
             return left
         time.sleep(patient(0.2))
+
+
+def _is_replaced(line: str, before: Counts, after: Counts) -> bool:
+    """Whether the line names a process of the daemon that is there in the place of another."""
+    if not line.startswith("process:"):
+        return False
+    found = [name for name in SINGLE if name in line]
+    return LOG_WRITER in line or any(
+        after.processes(name) <= max(1, before.processes(name)) for name in found
+    )
 
 
 @pytest.fixture

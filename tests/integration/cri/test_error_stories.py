@@ -239,12 +239,14 @@ STORIES = {
     "no such capability": Story(lambda s: s.create(capability), CODE.INVALID_ARGUMENT, "FLYING"),
     "no such profile": Story(lambda s: s.create(profile), CODE.INVALID_ARGUMENT, "/no/such/profile.json"),
     "privileged": Story(lambda s: s.create(privileged), CODE.INVALID_ARGUMENT, "sandbox's configuration too"),
-    "no such program": Story(lambda s: s.start("/no/such/program"), CODE.INTERNAL, "/no/such/program"),
+    "no such program": Story(
+        lambda s: s.start("/no/such/program"), CODE.INVALID_ARGUMENT, "/no/such/program"
+    ),
     "started twice": Story(started_twice, CODE.FAILED_PRECONDITION, "only a created one can be started"),
     "exec after the end": Story(exec_after_the_end, CODE.FAILED_PRECONDITION, "exited", "INFO"),
     "probe's program missing": Story(
         lambda s: s.client.exec(s.start("sleep", "1000000"), "no-such-probe"),
-        CODE.INTERNAL,
+        CODE.INVALID_ARGUMENT,
         "no-such-probe",
         "INFO",
     ),

@@ -30,6 +30,9 @@ class LocalSession:
         if self.stdio.tty is not None:
             set_window_size(self.stdio.tty, width, height)
 
+    async def input_ended(self) -> None:
+        pass  # the process reads the end of its pipe
+
     async def close(self, *, kill: bool) -> None:
         assert not self.closed.is_set(), "a session is closed once"
         self.closed.set()

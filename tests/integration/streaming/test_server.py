@@ -11,7 +11,7 @@ from cri.streaming.backend import AttachRequest, ExecRequest, PortForwardRequest
 from cri.streaming.server import BadAddress, CannotListen, StreamingServer
 from cri.streaming.timeouts import Timeouts
 from cri.streaming.tls import BadTls, TlsFiles
-from tests.integration.streaming.clients import RawWebSocket, SpdyClient, connect, refusal
+from tests.integration.streaming.clients import PATIENCE_S, RawWebSocket, SpdyClient, connect, refusal
 from tests.integration.streaming.local_backend import LocalBackend
 from tests.unit.cri.streaming.certificates import Pair, self_signed
 
@@ -124,19 +124,19 @@ async def test_a_client_without_protocol_gets_the_first_version(server: Streamin
     await writer.wait_closed()
 
 
-async def test_a_connection_too_many_is_told_to_come_back(backend: LocalBackend) -> None:
-    server = StreamingServer(backend, max_connections=1)
+async def test_a_session_too_many_is_told_to_come_back_and_keeps_its_token(backend: LocalBackend) -> None:
+    server = StreamingServer(backend, max_sessions=1)
     await server.start()
-    _, first = await connect(server.base_url)
-    while not server.connections:
+    url = server.exec_url(ExecRequest.checked("c", ["cat"], Streams(stdin=True, stdout=True)))
+    first = await SpdyClient.upgrade(url, "v4.channel.k8s.io")
+    second = server.exec_url(ECHO)
+    status, answer = await refusal(second, "POST", *SPDY)
+    assert status == 429
+    assert "Retry-After: 1" in answer
+    await first.close()
+    while server.connections:
         await asyncio.sleep(0.01)
-    reader, second = await connect(server.base_url)
-    answer = await reader.read()
-    assert b" 429 " in answer
-    assert b"Retry-After: 1" in answer
-    for writer in (first, second):
-        writer.close()
-        await writer.wait_closed()
+    assert await run_echo(second) == b"hi\n"
     await server.close()
 
 
@@ -247,6 +247,16 @@ def pair(tmp_path: Path) -> Pair:
     return self_signed(tmp_path, "server")
 
 
+async def trusted(server: StreamingServer, context: ssl.SSLContext) -> bool:
+    try:
+        _, writer = await connect(server.base_url, context)
+    except ssl.SSLError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
 def trusting(pair: Pair) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=pair.certificate)
 
@@ -264,7 +274,8 @@ async def test_tls_carries_a_command(backend: LocalBackend, pair: Pair) -> None:
 
 
 async def test_changed_files_serve_the_next_client(backend: LocalBackend, pair: Pair, tmp_path: Path) -> None:
-    server = StreamingServer(backend, tls=TlsFiles(pair.certificate, pair.key))
+    files = TlsFiles(pair.certificate, pair.key)
+    server = StreamingServer(backend, tls=files, timeouts=Timeouts(tls_check_s=0.05))
     await server.start()
     assert await run_echo(server.exec_url(ECHO), trusting(pair)) == b"hi\n"
     renewed = self_signed(tmp_path, "renewed")
@@ -273,6 +284,9 @@ async def test_changed_files_serve_the_next_client(backend: LocalBackend, pair: 
         await run_echo(server.exec_url(ECHO), trust_renewed)
     renewed.certificate.replace(pair.certificate)
     renewed.key.replace(pair.key)
+    async with asyncio.timeout(PATIENCE_S):
+        while not await trusted(server, trust_renewed):
+            await asyncio.sleep(0.02)
     assert await run_echo(server.exec_url(ECHO), trust_renewed) == b"hi\n"
     await server.close()
 

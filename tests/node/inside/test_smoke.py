@@ -124,7 +124,11 @@ def test_state_is_for_root_alone(service: Unit, pods: Pods) -> None:
 
 def test_the_daemons_memory_is_bounded_and_nobody_elses_by_that(service: Unit, pods: Pods) -> None:
     pod = pods.run("bounded")
-    assert (service["UMask"], service["MemoryHigh"], service["MemoryMax"]) == ("0077", f"{GIB}", f"{2 * GIB}")
+    assert (service["UMask"], service["MemoryHigh"], service["MemoryMax"]) == (
+        "0077",
+        f"{2 * GIB}",
+        f"{3 * GIB}",
+    )
     for unit in ("podwright-monitor.scope", f"podwright-{pod.container}.scope"):
         assert Unit(unit)["MemoryMax"] == "infinity"
         assert service.name not in Unit(unit)["ControlGroup"]

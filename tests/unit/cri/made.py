@@ -43,6 +43,7 @@ from oci import hostview
 from oci.cli import CliRuntime
 from oci.cli import Kind as RuntimeKind
 from oci.generate.inputs import DeviceNode, HostView, MountPoint, RuntimeView
+from oci.monitor.places import settle
 from storage.catalogue import Image
 from storage.manifest import ImageConfig
 
@@ -105,6 +106,8 @@ class Machine:
         sandbox.runtime = node.handlers.default
         sandbox.cgroup_parent = node.cgroup_driver.parent(sandbox_config.linux.cgroup_parent)
         run._make_files(node, sandbox)
+        if sandbox_config.log_directory:
+            settle(sandbox_config.log_directory)
         pinned = json.loads((self.directory / "pinned").read_text())
         if pause.needed(node, sandbox):
             pause._write_bundle(node, sandbox, self._pause, node.paths.pause_rootfs, ("/pause",))
@@ -115,7 +118,7 @@ class Machine:
             "pause": indexed(json.loads((self._pause / "config.json").read_text()))
             if self._pause.exists()
             else {},
-            "monitor": asdict(create._request(node, container, sandbox)),
+            "monitor": asdict(create._request(node, container, sandbox, container.log_path, 0)),
             "pinned": pinned,
             "files": self._files(node),
             "cni": asdict(network.request_of(node, sandbox)),

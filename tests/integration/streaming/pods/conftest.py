@@ -57,8 +57,11 @@ class Pods:
         return Pod(pod_id, container)
 
 
-@pytest.fixture
-def served(daemon: Daemon) -> Served:
+@pytest.fixture(scope="module")
+def served(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """Once there was a container with a log, and a pause process without: their log writers stay."""
+    Pods(daemon.client, tmp_path_factory.mktemp("logs")).run("true", pid=pb.POD)
+    daemon.client.remove_all()
     return Served.by(daemon)
 
 

@@ -166,7 +166,7 @@ async def test_a_hundred_connections_of_one_client(
         for stream, text in zip(streams, texts, strict=True):
             await remote.send(stream, text)
         await remote.until(lambda: all(len(remote.data[stream]) == 10_000 for stream in streams))
-        assert served.descriptors()["daemon"] >= before["daemon"] + NUMBER  # all at once, that is
+        assert served.descriptors()["streaming"] >= before["streaming"] + NUMBER  # all at once, that is
         for stream in streams:
             await remote.send(stream, end=True)
         await remote.until(lambda: set(streams) <= remote.ended)

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import math
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,7 +14,7 @@ import pytest
 
 from conf.schema import MetricsTable
 from conf.values import Port
-from cri.metrics.endpoint import Endpoint, MetricsNotServed
+from cri.metrics.endpoint import MOST_CLIENTS, Endpoint, MetricsNotServed
 from tests.unit.cri.streaming.certificates import self_signed
 
 TABLE = MetricsTable(metrics_port=Port(0))
@@ -106,3 +108,37 @@ async def test_with_a_certificate_only_tls_is_spoken(tmp_path: Path) -> None:
         with contextlib.suppress(ConnectionError):
             answer = await ask(*await asyncio.open_connection("127.0.0.1", endpoint.port), GET)
         assert b"metric 1" not in answer
+
+
+async def test_clients_that_say_nothing_go_for_the_next() -> None:
+    async with serving(TABLE) as endpoint:
+        idle = [await asyncio.open_connection("127.0.0.1", endpoint.port) for _ in range(MOST_CLIENTS + 20)]
+        answer = await ask(*await asyncio.open_connection("127.0.0.1", endpoint.port), GET)
+        assert b" 200 " in answer
+        with contextlib.suppress(OSError):
+            assert await idle[0][0].read() == b""  # the oldest
+        for _, writer in idle:
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def test_a_page_that_takes_long_is_used_again() -> None:
+    made = [0]
+
+    def page() -> bytes:
+        made[0] += 1
+        time.sleep(0.05)
+        return b"metric 1\n"
+
+    endpoint = await Endpoint.open(TABLE, "VersionTLS12", page)
+    endpoint._page_good_until_s = math.inf
+    endpoint._page = b"metric 0\n"
+    assert b"metric 0" in await ask(*await asyncio.open_connection("127.0.0.1", endpoint.port), GET)
+    assert made == [0]
+    endpoint._page_good_until_s = -math.inf
+    before_s = time.monotonic()
+    assert b"metric 1" in await ask(*await asyncio.open_connection("127.0.0.1", endpoint.port), GET)
+    assert made == [1]
+    assert endpoint._page_good_until_s >= before_s + 0.5
+    await endpoint.close()

@@ -13,6 +13,7 @@ class FakeLink:
         self.ended = False
         self.gone = False
         self.congested = False
+        self.piece_bytes = 256 * 1024
 
     def say(self, data: bytes) -> None:
         """The client sends; b"" is its end."""

@@ -33,6 +33,25 @@ def test_a_message_begins_with_its_channel(protocol: str | None, message: bytes,
     assert Channels(WebSocket(), protocol).receive(client_of(message)) == [said]
 
 
+@pytest.mark.parametrize("cut", range(1, 40))
+@pytest.mark.parametrize(("protocol", "message"), [(BINARY, b"\2abcdefghij"), (BASE64, b"2YWJjZGVmZ2hpag==")])
+def test_a_message_is_heard_piece_by_piece(protocol: str, message: bytes, cut: int) -> None:
+    sent = client_of(message, message)
+    channels = Channels(WebSocket(), protocol)
+    said = [*channels.receive(sent[:cut]), *channels.receive(sent[cut:])]
+    assert all(isinstance(each, Said) and each.channel == 2 for each in said)
+    assert b"".join(each.data for each in said if isinstance(each, Said)) == b"abcdefghij" * 2
+
+
+@pytest.mark.parametrize("message", [b"0YW", b"0Y", b"0YQ==YQ==", b"0YWI=YWI="])
+@pytest.mark.parametrize("cut", range(6, 14))
+def test_base64_is_whole_within_its_message(message: bytes, cut: int) -> None:
+    sent = client_of(message)
+    channels = Channels(WebSocket(), BASE64)
+    *_, last = [*channels.receive(sent[:cut]), *channels.receive(sent[cut:])]
+    assert last == Closed(1007, "a message is not base64")
+
+
 def test_an_empty_message_is_on_no_channel() -> None:
     assert Channels(WebSocket(), BINARY).receive(client_of(b"", b"\1x")) == [Said(1, b"x")]
 

@@ -29,6 +29,9 @@ class FakeSession:
     async def wait(self) -> int:
         return await asyncio.shield(self.exit)
 
+    async def input_ended(self) -> None:
+        pass
+
     async def resize(self, width: int, height: int) -> None:
         self.sizes.append((width, height))
 

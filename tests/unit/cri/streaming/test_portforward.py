@@ -126,3 +126,26 @@ def test_a_client_that_breaks_spdy_leaves() -> None:
     client = Client()
     [event] = client.server.receive(b"\x80\x07") + client.server.receive(bytes(20))
     assert isinstance(event, Left)
+
+
+def test_a_connection_has_a_short_name_or_is_refused() -> None:
+    client = Client()
+    stream, events = client.open("error", request="x" * 129)
+    assert events == []
+    assert client.server.incomplete() == frozenset()
+    assert client.hear() == [spdy.StreamReset(stream, ResetStatus.REFUSED_STREAM)]
+
+
+def test_halves_of_connections_are_bounded_and_whole_ones_are_not_counted() -> None:
+    client = Client()
+    for number in range(300):
+        client.open("error", request=f"{number}")
+        if number < 100:
+            client.open("data", request=f"{number}")
+    assert len(client.server.incomplete()) == 200
+    for number in range(300, 400):
+        client.open("error", request=f"{number}")
+    assert len(client.server.incomplete()) == 256
+    assert client.open("data", request="100")[1] == [Requested("100", 80)]
+    client.server.finish("101")
+    assert len(client.server.incomplete()) == 254

@@ -27,6 +27,9 @@ class FakeSession:
     async def wait(self) -> int:
         return await asyncio.shield(self.exit)
 
+    async def input_ended(self) -> None:
+        pass
+
     async def resize(self, width: int, height: int) -> None:
         if self.refuses_size:
             raise Internal("no terminal")

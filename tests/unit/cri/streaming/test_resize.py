@@ -33,6 +33,13 @@ def test_what_is_no_size_is_skipped_and_the_next_counts(text: bytes) -> None:
     assert ResizeReader().receive(text + TEXT) == SIZES
 
 
+def test_a_flood_of_objects_costs_no_more_than_a_few() -> None:
+    reader = ResizeReader()
+    assert reader.receive(b"}" * 1_000_000 + TEXT) == SIZES
+    assert len(reader.receive(TEXT * 1000)) == 16
+    assert reader.receive(b"[" * 1_000_000 + b"}" + TEXT) == SIZES
+
+
 def test_an_endless_object_is_not_kept() -> None:
     reader = ResizeReader()
     for _ in range(100):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cri.streaming import spdy_frames as frames
+from cri.streaming.frame_budget import FRAMES_PER_TURN, FrameBudget
 from cri.streaming.spdy import Connection, Limits
 from cri.streaming.spdy_events import (
     ConnectionFailed,
@@ -314,3 +315,35 @@ def test_a_stream_that_has_ended_sends_no_pieces() -> None:
     _, server, stream_id = opened()
     server.send_data(stream_id, b"", end=True)
     assert not server.send_pieces(stream_id, b"late")
+
+
+SETTINGS, EMPTY_DATA = b"\x80\x03\x00\x04\x00\x00\x00\x00", b"\x00\x00\x00\x01\x00\x00\x00\x00"
+PING, RESET = b"\x80\x03\x00\x06\x00\x00\x00\x04\x00\x00\x00\x01", frames.rst_stream(1, 5)
+
+
+@pytest.mark.parametrize(
+    "frame", [SETTINGS, EMPTY_DATA, PING, RESET, frames.control(FrameType.GOAWAY, bytes(8))]
+)
+def test_a_flood_is_read_turn_by_turn_and_is_a_protocol_error(frame: bytes) -> None:
+    server = Connection(budget=FrameBudget(lambda: 0.0, burst=1000, per_second=1))
+    _, opened = Connection(client=True).open_stream({"a": ("b",)})
+    events, turns = server.receive(opened + frame * 1100), 1
+    while server.unread:
+        assert len(events) <= FRAMES_PER_TURN
+        events = server.receive(b"")
+        turns += 1
+    assert isinstance(events[-1], ConnectionFailed)
+    assert turns >= 1000 // FRAMES_PER_TURN
+    assert server.data_to_send().endswith(frames.goaway(1, GoAwayStatus.PROTOCOL_ERROR))
+
+
+def test_large_headers_use_more_of_the_budget() -> None:
+    server = Connection(budget=FrameBudget(lambda: 0.0, burst=100, per_second=1))
+    client = Connection(client=True)
+    taken = 0
+    for number in range(100):
+        _, data = client.open_stream({"a": (f"{number}" + "x" * 10_000,)})
+        if any(isinstance(event, ConnectionFailed) for event in server.receive(data)):
+            break
+        taken += 1
+    assert taken == 10

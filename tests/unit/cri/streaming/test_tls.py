@@ -1,11 +1,12 @@
 import logging
+import os
 import ssl
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cri.streaming.tls import BadTls, ReloadingTls, TlsFiles, load
+from cri.streaming.tls import BadTls, TlsFiles, WatchedTls, load, received_context
 from tests.unit.cri.streaming.certificates import Pair, encrypted_key, self_signed
 
 
@@ -68,23 +69,34 @@ def test_an_unknown_version_is_named(files: TlsFiles) -> None:
         load(replace(files, minimum_version="VersionTLS10"))
 
 
-def test_files_are_loaded_again_only_when_they_change(files: TlsFiles, tmp_path: Path) -> None:
-    tls = ReloadingTls(files)
-    first = tls.current()
-    assert tls.current() is first
+def test_a_set_is_handed_over_again_only_when_the_files_hold_another(files: TlsFiles, tmp_path: Path) -> None:
+    tls = WatchedTls(files)
+    assert not tls.changed()
     renewed = self_signed(tmp_path, "renewed")
     renewed.certificate.replace(files.certificate)
     renewed.key.replace(files.key)
-    assert tls.current() is not first
+    assert tls.changed()
+    assert not tls.changed()
 
 
 def test_unusable_changes_keep_the_old_files_and_are_said_once(
     files: TlsFiles, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tls = ReloadingTls(files)
-    first = tls.current()
+    tls = WatchedTls(files)
     files.certificate.unlink()
     with caplog.at_level(logging.ERROR):
-        assert tls.current() is first
-        assert tls.current() is first
+        assert not tls.changed()
+        assert not tls.changed()
     assert [record.message.count("stream_tls_cert") for record in caplog.records] == [1]
+    message, descriptors = tls.to_message()
+    assert received_context(message["tls"], descriptors).cert_store_stats()["x509"] == 0
+
+
+def test_what_is_handed_over_has_no_name_and_is_closed_by_the_receiver(files: TlsFiles) -> None:
+    message, descriptors = WatchedTls(files).to_message()
+    assert all(Path(f"/proc/self/fd/{number}").readlink().name.startswith("memfd:") for number in descriptors)
+    context = received_context(message["tls"], descriptors)
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    for number in descriptors:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(number)

@@ -4,8 +4,9 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from cri.streaming.frame_budget import FRAMES_PER_TURN, FrameBudget
 from cri.streaming.http_head import Head, Refused
-from cri.streaming.websocket import Closed, Message, WebSocket
+from cri.streaming.websocket import Closed, Piece, WebSocket
 
 KEY = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
 HANDSHAKE = (
@@ -64,8 +65,91 @@ BYTES = conversation()
 @pytest.mark.parametrize("cut", range(len(BYTES) + 1))
 def test_messages_are_whole_however_their_frames_are_cut(cut: int) -> None:
     server = WebSocket()
-    events = server.receive(BYTES[:cut]) + server.receive(BYTES[cut:])
-    assert events == [Message(b"\0one"), Message(b"0two"), Message(b"three"), Closed(1000, "")]
+    *pieces, closed = server.receive(BYTES[:cut]) + server.receive(BYTES[cut:])
+    assert closed == Closed(1000, "")
+    assert messages(pieces) == [b"\0one", b"0two", b"three"]
+
+
+def messages(pieces: list[Piece | Closed]) -> list[bytes]:
+    """Whole again."""
+    whole, data = [], b""
+    for piece in pieces:
+        assert isinstance(piece, Piece)
+        data += piece.data
+        if piece.ended:
+            whole.append(data)
+            data = b""
+    assert data == b""
+    return whole
+
+
+def test_a_piece_is_handed_on_before_its_frame_is_complete() -> None:
+    client = open_client()
+    client.send_binary(b"abcdefgh")
+    frame = sent(client)
+    server = WebSocket()
+    assert server.receive(frame[:-5]) == [Piece(b"abc", ended=False)]
+    assert server.receive(frame[-5:]) == [Piece(b"defgh")]
+
+
+def test_an_endless_frame_makes_nobody_hold_anything() -> None:
+    server = WebSocket()
+    assert server.receive(b"\x82\xff" + (32 << 20).to_bytes(8) + b"\0\0\0\0") == []
+    for _ in range(32):
+        assert server.receive(bytes(1 << 20))
+        assert len(server._buffer) == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (b"\x82\xff" + (1 << 62).to_bytes(8) + b"\0\0\0\0", 1009),
+        (b"\x80\x80\0\0\0\0", 1002),  # goes on without a message
+        (b"\x02\x81\0\0\0\0x" + b"\x82\x81\0\0\0\0x", 1002),  # begins within another
+        (b"\x09\x80\0\0\0\0", 1002),  # a ping in parts
+        (b"\x89\xfe\x00\x7e\0\0\0\0", 1002),  # a long ping
+        (b"\xc2\x81\0\0\0\0x", 1002),  # a reserved bit
+        (b"\x83\x80\0\0\0\0", 1002),  # no such opcode
+        (b"\x8b\x80\0\0\0\0", 1002),
+        (b"\x88\x81\0\0\0\0x", 1002),  # half a close code
+        (b"\x88\x83\0\0\0\0\x03\xe8\xff", 1002),  # a reason that is no text
+    ],
+)
+def test_what_no_client_says_is_answered_with_its_code(said: bytes, code: int) -> None:
+    server, client = WebSocket(), open_client()
+    *_, closed = server.receive(said)
+    assert isinstance(closed, Closed)
+    assert closed.code == code
+    client.receive_data(server.data_to_send())
+    assert client.close_rcvd is not None
+    assert client.close_rcvd.code == code
+    assert server.receive(said) == []
+
+
+PING, EMPTY = b"\x89\x80\0\0\0\0", b"\x00\x80\0\0\0\0"
+
+
+@pytest.mark.parametrize(("start", "frame"), [(b"", PING), (b"\x02\x80\0\0\0\0", EMPTY)])
+def test_a_flood_is_read_turn_by_turn_and_cut_off_with_a_policy_violation(start: bytes, frame: bytes) -> None:
+    now = [0.0]
+    server = WebSocket(budget=FrameBudget(lambda: now[0], burst=1000, per_second=10))
+    events = server.receive(start + frame * 1100)
+    turns = 1
+    while server.unread:
+        assert events == []
+        assert len(server.data_to_send()) <= FRAMES_PER_TURN * 2
+        events = server.receive(b"")
+        turns += 1
+    assert [event.code for event in events if isinstance(event, Closed)] == [1008]
+    assert turns >= 1000 // FRAMES_PER_TURN
+
+
+def test_frames_at_a_clients_own_pace_never_use_the_budget_up() -> None:
+    now = [0.0]
+    server = WebSocket(budget=FrameBudget(lambda: now[0], burst=10, per_second=1))
+    for _ in range(1000):
+        assert server.receive(PING) == []
+        now[0] += 5.0
 
 
 def test_pings_are_answered_and_closes_returned() -> None:

@@ -7,7 +7,7 @@ import pytest
 from oci.monitor.exits import ExitFiles
 from oci.monitor.protocol import Record
 
-RECORD = Record("c", "crun", 7, 99, "exited", "/log", 0, False, False, 1, 2, 3, 137, True)
+RECORD = Record("c", "crun", 7, 99, "exited", "/log", 9, 0, 0, 10.0, False, False, 1, 2, 3, 137, True)
 
 
 def test_records_come_back_after_a_restart(tmp_path: Path) -> None:

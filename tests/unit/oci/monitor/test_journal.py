@@ -1,11 +1,13 @@
+import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from oci.monitor.crilog import Stamps, log_lines
-from oci.monitor.journal import CHUNK_BYTES, Chunk, Journal, chunk_under_way
+from oci.monitor.journal import CHUNK_BYTES, Chunk, Journal, Slot, new_journal, waiting
 from oci.monitor.logfile import LogFile
 
 ID = "f" * 64
@@ -13,7 +15,7 @@ ID = "f" * 64
 
 @pytest.fixture
 def journal() -> Iterator[Journal]:
-    journal = Journal()
+    journal = Journal(new_journal())
     yield journal
     journal.close()
 
@@ -26,41 +28,116 @@ def pipe() -> Iterator[tuple[int, int]]:
     os.close(writing)
 
 
-def read(journal: Journal, reading: int, length: int) -> bytes:
-    return journal.read(reading, length, ID, "stdout", 12345, (100, 1, 2))
+def read(slot: Slot, reading: int, length: int, container_id: str = ID) -> bytes:
+    return slot.read(reading, length, container_id, "stdout", 12345, (100, 1, 2))
+
+
+def left_by(journal: Journal) -> list[Chunk]:
+    """What a writer finds that takes over when this one is dead."""
+    descriptor = os.dup(journal.descriptor)
+    fcntl.flock(descriptor, fcntl.LOCK_UN)  # as the kernel does for the dead
+    successor = Journal(descriptor)
+    try:
+        return [chunk for _, chunk in successor.left]
+    finally:
+        successor.close()
 
 
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 4096, CHUNK_BYTES])
 def test_a_chunk_that_was_read_is_found(journal: Journal, pipe: tuple[int, int], length: int) -> None:
     data = os.urandom(length)
     os.write(pipe[1], data)
-    assert read(journal, pipe[0], length) == data
-    assert chunk_under_way(journal.descriptor) == Chunk(ID, "stdout", 12345, 100, (1, 2), data)
+    assert read(journal.take(), pipe[0], length) == data
+    assert left_by(journal) == [Chunk(ID, "stdout", 12345, 100, (1, 2), data)]
 
 
 def test_a_chunk_that_is_done_is_not(journal: Journal, pipe: tuple[int, int]) -> None:
     os.write(pipe[1], b"data")
-    read(journal, pipe[0], 4)
-    journal.done()
-    assert chunk_under_way(journal.descriptor) is None
+    slot = journal.take()
+    read(slot, pipe[0], 4)
+    slot.done()
+    assert left_by(journal) == []
 
 
-def test_a_chunk_that_was_not_read_yet_is_not(journal: Journal) -> None:
-    # As after a kill between the header and the read: the read fails here, and the state stays.
-    class Killed(Exception):
-        pass
+def test_a_chunk_that_was_not_read_yet_is_not(journal: Journal, pipe: tuple[int, int]) -> None:
+    class Killed(Slot):
+        """Between the header and the read: that fails here, and the state stays."""
 
-    def stop() -> None:
-        raise Killed
+        def done(self) -> None:
+            pass
 
-    journal.done = stop  # type: ignore[method-assign]
-    with pytest.raises(Killed):
-        read(journal, -1, 10)
-    assert chunk_under_way(journal.descriptor) is None
+    slot = Killed(journal, journal.take().number)
+    os.set_blocking(pipe[0], False)
+    with pytest.raises(BlockingIOError):
+        read(slot, pipe[0], 10)
+    slot.close()
+    assert left_by(journal) == []
 
 
 def test_a_fresh_journal_is_empty(journal: Journal) -> None:
-    assert chunk_under_way(journal.descriptor) is None
+    assert left_by(journal) == []
+    assert waiting(journal.descriptor, 0) == []
+
+
+def test_chunks_that_wait_for_room_are_all_kept_beside_the_one_under_way(
+    journal: Journal, pipe: tuple[int, int]
+) -> None:
+    names = [f"{number:064x}" for number in range(5)]
+    slots = []
+    for name in names:
+        os.write(pipe[1], name.encode())
+        slots.append(journal.take())
+        assert read(slots[-1], pipe[0], 64, name) == name.encode()
+        slots[-1].stall()
+    os.write(pipe[1], b"now")
+    read(journal.take(), pipe[0], 3)
+    expected = [(name, name.encode()) for name in names] + [(ID, b"now")]
+    assert [(chunk.container_id, chunk.data) for chunk in left_by(journal)] == expected
+    assert [(one.container_id, one.is_refused) for one in waiting(journal.descriptor, 0)] == [
+        *((name, True) for name in names),
+        (ID, False),
+    ]
+    for slot in slots:
+        slot.done()
+    assert [chunk.data for chunk in left_by(journal)] == [b"now"]
+    assert journal.take() in slots
+
+
+def test_only_what_waits_for_longer_is_told(journal: Journal, pipe: tuple[int, int]) -> None:
+    os.write(pipe[1], b"x")
+    journal.take().read(pipe[0], 1, ID, "stdout", time.time_ns(), (0, 0, 0))
+    assert waiting(journal.descriptor, 3600) == []
+
+
+def test_a_log_that_is_begun_anew_gets_its_chunk_once(tmp_path: Path, pipe: tuple[int, int]) -> None:
+    """Killed between the cut at the size limit and the end of the write."""
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 500)
+    journal = Journal(new_journal())
+    log = LogFile(str(path), 400)
+    os.write(pipe[1], DATA)
+    slot = journal.take()
+    slot.read(pipe[0], len(DATA), ID, "stdout", 7, log.place())
+    slot.log_is_cut()
+    log.cut()
+    log.append(LINES)
+    log.close()
+    successor = LogFile(str(path), 400)
+    [chunk] = left_by(journal)
+    assert successor.recover(chunk, LINES) == b""
+    successor.close()
+    journal.close()
+    assert path.read_bytes() == LINES
+
+
+def test_a_second_writer_waits_for_the_end_of_the_first(journal: Journal) -> None:
+    child = os.fork()
+    if child == 0:
+        Journal(os.dup(journal.descriptor))
+        os._exit(7)
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    fcntl.flock(journal.descriptor, fcntl.LOCK_UN)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 DATA = b"three\nfour\nfi"

@@ -1,8 +1,13 @@
+import contextlib
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from host.openat2 import LinkOnTheWay
+from oci.monitor.journal import Chunk
 from oci.monitor.logfile import LogFile
 
 
@@ -57,18 +62,86 @@ def test_failed_reopening_keeps_the_old_file(tmp_path: Path) -> None:
     assert (tmp_path / "away" / "log").read_bytes() == b"kept\n"
 
 
-def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "target").write_bytes(b"")
-    (tmp_path / "log").symlink_to("target")
-    with pytest.raises(OSError, match="symbolic"):
-        LogFile(str(tmp_path / "log"), 0)
+def linked(directory: Path, part: str) -> Path:
+    """A log's path of which ``part`` is a symbolic link to a place where there is one, too."""
+    (directory / "outside/pod/container").mkdir(parents=True)
+    (directory / "outside/pod/container/log").write_bytes(b"theirs\n")
+    parts = ("pod", "container", "log")
+    until = "/".join(parts[: parts.index(part) + 1]) if part in parts else ""
+    link = directory / "logs" / until
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(directory / "outside" / until)
+    return directory / "logs/pod/container/log"
+
+
+@pytest.mark.parametrize("part", ["logs", "pod", "container", "log"])
+def test_a_symbolic_link_on_the_way_is_not_followed_but_named(tmp_path: Path, part: str) -> None:
+    path = linked(tmp_path, part)
+    with pytest.raises(LinkOnTheWay, match=rf"symbolic link.*/{part}'$"):
+        LogFile(str(path), 0)
+    assert (tmp_path / "outside/pod/container/log").read_bytes() == b"theirs\n"
+
+
+@pytest.mark.parametrize("part", ["pod", "container", "log"])
+def test_reopening_follows_none_either_and_the_old_file_goes_on(tmp_path: Path, part: str) -> None:
+    path = tmp_path / "logs/pod/container/log"
+    path.parent.mkdir(parents=True)
+    log = LogFile(str(path), 0)
+    (tmp_path / "logs").rename(tmp_path / "before")
+    linked(tmp_path, part)
+    with pytest.raises(LinkOnTheWay):
+        log.reopen()
+    assert log.append(b"mine\n") == b""
+    log.close()
+    assert (tmp_path / "before/pod/container/log").read_bytes() == b"mine\n"
+    assert (tmp_path / "outside/pod/container/log").read_bytes() == b"theirs\n"
+
+
+def test_a_patient_log_does_not_follow_one_later(tmp_path: Path) -> None:
+    path = linked(tmp_path, "container")
+    log = LogFile(str(path), 0, patient=True)
+    assert log.append(b"mine\n") == b"mine\n"
+    assert (tmp_path / "outside/pod/container/log").read_bytes() == b"theirs\n"
+
+
+@pytest.mark.parametrize("part", ["pod", "container", "log.1"])
+def test_recovery_cuts_no_file_behind_a_link(tmp_path: Path, part: str) -> None:
+    """The successor of a dead writer looks for the renamed log beside the new one."""
+    theirs = (
+        linked(tmp_path, "container" if part == "log.1" else part).parents[3] / "outside/pod/container/log"
+    )
+    status = theirs.stat()
+    if part == "log.1":
+        (tmp_path / "logs/pod/container").unlink()
+        (tmp_path / "logs/pod/container").mkdir()
+        (tmp_path / "logs/pod/container/log.1").symlink_to(theirs)
+    log = LogFile(str(tmp_path / "logs/pod/container/log"), 0, patient=True)
+    chunk = Chunk("f" * 64, "stdout", 7, 2, (status.st_dev, status.st_ino), b"x")
+    with contextlib.suppress(OSError):
+        log.recover(chunk, b"x\n")
+    log.close()
+    assert theirs.read_bytes() == b"theirs\n"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: bind(path)])
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    path = tmp_path / "log"
+    make(path)
+    with pytest.raises(OSError, match="not a regular file"):
+        LogFile(str(path), 0)
+
+
+def bind(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
 
 
 def test_size_limit_cuts_before_the_line_that_exceeds_it(tmp_path: Path) -> None:
     path = tmp_path / "log"
     log = LogFile(str(path), 10)
     for text in (b"12345\n", b"678\n", b"9\n"):
-        log.make_room(len(text))
+        if log.exceeds(len(text)):
+            log.cut()
         log.append(text)
     log.close()
     assert path.read_bytes() == b"9\n"

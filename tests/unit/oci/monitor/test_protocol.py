@@ -8,7 +8,7 @@ from oci.monitor.protocol import ProtocolError, Record, Request
 REQUESTS: list[Request] = [
     protocol.Hello(1, events=True),
     protocol.Create(
-        "c", "crun", ["crun", "create"], "/p", "/l", None, "/log", 0, True, False, 2.5, 1000, 1001
+        "c", "crun", ["crun", "create"], "/p", "/l", None, "/log", 9, 0, 0, 1.5, True, False, 2.5, 1000, 1001
     ),
     protocol.Start("c", ["crun", "start"], "/l", 60.0),
     protocol.Exec("c", "e", ["crun"], "/j", "/p", "/l", "/tty", ["stdin", "stdout"], 1.0, 0, 700),
@@ -24,10 +24,12 @@ REQUESTS: list[Request] = [
     protocol.Forget("c"),
     protocol.Adopt({"id": "c"}, ["pidfd"]),
     protocol.Reaped("c", 137),
+    protocol.LogPlace("settle", "/logs", 2.5),
+    protocol.StuckLogs(2.5),
     protocol.Settle(),
     protocol.Shutdown(),
 ]
-RECORD = Record("c", "crun", 7, 99, "exited", None, 0, False, True, 1, 2, 3, None, False)
+RECORD = Record("c", "crun", 7, 99, "exited", None, 0, 0, 0, 10.0, False, True, 1, 2, 3, None, False)
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: type(request).__name__)

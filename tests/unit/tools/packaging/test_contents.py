@@ -64,7 +64,7 @@ def test_the_unit_sets_nothing_that_containers_would_inherit_or_mounts_would_mis
 def test_the_unit_bounds_the_daemons_memory_and_lets_it_make_files_for_root_alone() -> None:
     service = _unit()["Service"]
     assert service["UMask"] == "0077"
-    assert (service["MemoryHigh"], service["MemoryMax"], service["OOMPolicy"]) == ("1G", "2G", "continue")
+    assert (service["MemoryHigh"], service["MemoryMax"], service["OOMPolicy"]) == ("2G", "3G", "continue")
 
 
 def test_containers_are_started_with_the_limits_of_the_unit_and_none_is_lowered() -> None:

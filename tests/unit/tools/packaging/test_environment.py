@@ -18,7 +18,11 @@ LAYOUT = Layout.parse("/usr")
 
 
 def test_the_programs_are_those_of_the_project() -> None:
-    assert dict(programs()) == {"podwright": "cri.cli:main", "podwright-monitor": "oci.monitor.main:main"}
+    assert dict(programs()) == {
+        "podwright": "cri.cli:main",
+        "podwright-monitor": "oci.monitor.main:main",
+        "podwright-streaming": "cri.streaming.process.main:main",
+    }
 
 
 def _launcher(directory: Path, module: str, function: str) -> Path:

@@ -7,7 +7,7 @@ import pytest
 
 from conf.schema import ApiTable, Config, MetricsTable, RuntimeHandler, RuntimeTable
 from cri.cli.examine.findings import Finding, Level
-from cri.cli.examine.options import options
+from cri.cli.examine.options import options, streaming_process
 from tests.unit.cri.streaming.certificates import self_signed
 
 NO_RULES = {"defaultAction": "SCMP_ACT_ERRNO"}
@@ -88,3 +88,8 @@ def test_the_group_of_the_socket_must_exist(group: str, level: Level) -> None:
 def test_the_timezone_must_be_a_file(name: str) -> None:
     (finding,) = findings(Config(runtime=RuntimeTable(timezone=name)))
     assert (finding.level, finding.subject) == (Level.FAILS, "timezone")
+
+
+def test_it_is_said_what_the_streaming_process_is_kept_from() -> None:
+    (finding,) = streaming_process()
+    assert (finding.level, finding.subject) == (Level.OK, "podwright-streaming")
