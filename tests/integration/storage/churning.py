@@ -1,6 +1,8 @@
 """A process that pulls, imports and removes images of a store, many at once in any order, until it is killed.
 
 python -m tests.integration.storage.churning ROOT CONF SEED NAME=LAYOUT...
+
+It writes a line for each that it has done.
 """
 
 import asyncio
@@ -29,12 +31,12 @@ async def churn(store: Images, chance: random.Random, names: Sequence[str], layo
                 await store.import_archive(layouts[number], names[number])
             else:
                 await store.remove(names[number])
+        print(verb, flush=True)
 
 
 async def main(root: Path, conf: Path, seed: int, names: Sequence[str], layouts: Sequence[Path]) -> None:
-    """The process; it says when it begins."""
+    """The process."""
     store = await Images.open(root, options(conf), repair=True)
-    print("begun", flush=True)
     tasks = [churn(store, random.Random(seed + task), names, layouts) for task in range(_AT_ONCE)]
     await asyncio.gather(*tasks)
 
