@@ -76,10 +76,9 @@ def churning(root: Path, conf: Path, seed: int, layouts: dict[str, Path]) -> sub
     """The process that changes the store."""
     pairs: list[str] = [f"{name}={layout}" for name, layout in layouts.items()]
     program = [sys.executable, "-m", "tests.integration.storage.churning", str(root), str(conf), str(seed)]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [*program, *pairs], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    return process
 
 
 def wait_for(process: subprocess.Popen[bytes], changes: int) -> None:
