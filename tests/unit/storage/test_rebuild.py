@@ -256,3 +256,19 @@ async def test_a_disk_that_refuses_the_files_does_not_keep_the_store_from_openin
     assert {found.id for found in store.list()} == {ONE.id, TWO.id}
     assert "No space left" in caplog.text
     await store.close()
+
+
+async def test_what_made_a_layer_unneeded_is_on_disk_before_the_layer_goes(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await opened(root)
+    synced: list[set[str]] = []
+    monkeypatch.setattr(
+        Database, "sync", lambda _: synced.append({path.name for path in (root / "layers").iterdir()})
+    )
+    await store.remove(TWO.id)
+    assert synced == [{chain(number).hex for number in (1, 2, 3)}]
+    await store.remove(ONE.id)  # its layers are the container's: nothing goes, nothing is synced
+    assert len(synced) == 1
+    assert {path.name for path in (root / "layers").iterdir()} == {chain(number).hex for number in (1, 2)}
+    await store.close()
