@@ -1,6 +1,8 @@
 # `make help` lists the targets. Root is needed for integration, critest, demo and bench; lint and unit do without.
 PY := .venv/bin/python
 PRIVATE := $(PY) -m tests.harness.private
+# Fetches and builds before the tests what they would build unseen: its progress is for whoever waits.
+PREPARE := $(PY) -m tests.harness.prepare
 SOURCES := api conf host storage oci cni cri tests tools bench
 PYTEST_ARGS ?=
 # Of an installation: the Python that it will run on, and its directories.
@@ -11,7 +13,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 LAYOUT = --prefix '$(PREFIX)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --destdir '$(DESTDIR)'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit integration critest conformance kubelet-test cluster-test bench
+.PHONY: help setup demo test lint unit distro-test integration critest conformance kubelet-test cluster-test bench
 .PHONY: node-smoke node-test install uninstall deb install-test pins proto clean
 
 help: ## List the targets
@@ -20,7 +22,8 @@ help: ## List the targets
 setup: ## Install what is missing (Debian packages as root, .venv)
 	@tools/setup
 
-demo: setup ## Run a pod with network on a private daemon and show what happens
+demo: ## Run a pod with network on a private daemon and show what happens; root
+	@tools/setup demo
 	@$(PY) -m tools.demo
 
 test: lint unit integration conformance node-smoke ## All that must pass: what CI runs
@@ -35,10 +38,11 @@ lint: setup ## ruff, mypy --strict, import-linter
 unit: setup ## Tests without root, fuzz targets for some seconds
 	@$(PY) -m pytest -q tests/unit tests/fuzz $(PYTEST_ARGS)
 
+distro-test: setup ## The unit tests under the Pythons of Debian 12 and 13, in clean root directories (root): SUITES
+	@$(PY) -m tests.harness.distro $(SUITES)
+
 integration: setup ## Tests with real mounts, namespaces, cgroups and runtimes, in private namespaces
-	@$(PY) -m tests.harness.registry >/dev/null
-	@$(PY) -m tests.critest.toolchain crictl >/dev/null
-	@$(PY) -m tests.harness.wheels >/dev/null
+	@$(PREPARE) crictl
 	@$(PRIVATE) $(PY) -m pytest -q tests/integration $(PYTEST_ARGS)
 
 critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=crun|runc, PARALLEL, ARGS
@@ -55,23 +59,29 @@ cluster-test: setup ## Workloads on a cluster with the real control plane; not i
 	@$(PY) -m tests.cluster.run $(PYTEST_ARGS)
 
 node-smoke: setup ## A pod on a virtual machine with systemd, cgroup v2, AppArmor and the Debian package; root
+	@$(PREPARE) node
 	@$(PY) -m pytest -q tests/node/test_smoke.py $(PYTEST_ARGS)
 
 node-test: setup ## All of critest, restarts, reboots, a kubelet on that machine: hours; PYTEST_ARGS
+	@$(PREPARE) node
 	@$(PY) -m pytest -q tests/node $(PYTEST_ARGS)
 
 bench: setup ## Compare with containerd, side by side: BENCH, BENCH_ARGS
 	@$(PY) -m tools.bench $(BENCH_ARGS)
 
 install: ## Install: PREFIX, DESTDIR, SYSCONFDIR, UNITDIR, PYTHON; needs pip
+	@PYTHON='$(PYTHON)' tools/setup python
 	@$(PYTHON) -m tools.packaging.install $(LAYOUT)
 
 uninstall: ## Remove what make install has put there; state and changed configuration stay
+	@PYTHON='$(PYTHON)' tools/setup python
 	@$(PYTHON) -m tools.packaging.install $(LAYOUT) --remove
 
-deb: ## Build a Debian package into dist/: for this Debian, or SUITE=trixie in a chroot (root)
+deb: ## Build a Debian package into dist/: for this Debian (ARCH=arm64 for another processor), or SUITE=trixie in a chroot (root)
+	@$(if $(and $(SUITE),$(ARCH)),echo 'ARCH is for this Debian alone: leave SUITE out' >&2; exit 1)
 	@$(if $(SUITE),tools/setup packages,PYTHON='$(PYTHON)' tools/setup packaging)
-	@$(PYTHON) -m tools.packaging.$(if $(SUITE),chroot $(SUITE),deb) dist
+	@echo 'building the package: a minute or less, more the first time for another SUITE'
+	@$(PYTHON) -m tools.packaging.$(if $(SUITE),chroot $(SUITE),deb) dist $(ARCH)
 
 install-test: setup ## Check the Debian package with lintian and systemd, install, remove and purge it in a chroot (root)
 	@$(PY) -m pytest -q tests/install $(PYTEST_ARGS)

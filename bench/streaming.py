@@ -29,6 +29,7 @@ from cri.streaming.spdy import Connection
 from tests.harness import private
 from tests.harness.client import TIMEOUT_S, Client, container_config, pod_config
 from tests.harness.daemon import Daemon, Settings
+from tests.harness.runs import scratch
 from tools.demo import busybox_image
 
 IMAGE = "localhost/bench/busybox:1"
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     if not os.environ.get(private.INSIDE):
         line = private.command_line([sys.executable, "-m", "bench.streaming", *arguments])
         return os.execvp(line[0], line)
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory, Daemon(Settings()) as daemon:
+    with tempfile.TemporaryDirectory(dir=scratch()) as directory, Daemon(Settings()) as daemon:
         data = Path(directory) / "data"
         write_data(data, options.mib)
         container = start_container(daemon, data)

@@ -57,6 +57,8 @@ def checked(mapping: PortMapping) -> PortMapping:
             ipaddress.ip_address(normal.host_ip)
         except ValueError:
             raise NetworkConfigInvalid(f"port mapping: {normal.host_ip!r} is not an IP address") from None
+        if "%" in normal.host_ip:  # behind it any text passes for a zone, also into the rules of a plugin
+            raise NetworkConfigInvalid(f"port mapping: {normal.host_ip!r} has a zone: name the address alone")
     return normal
 
 

@@ -1,6 +1,7 @@
 """The one nftables table that Podwright has: made once, never changed; pods come and go as elements.
 
-    hostports<v>      protocol . port           -> pod address . port     any local address of the host
+    hostports<v>      protocol . port           -> pod address . port     any local address of the host but
+                                                                          127.0.0.2 and what follows it
     hostports<v>_at   address . protocol . port -> pod address . port     one host address
     targets4          pod address               pods with host ports: reachable from 127.0.0.1
     target_links<v>   pod address . interface   flows that came in there and go back there: masqueraded,
@@ -68,6 +69,7 @@ table inet podwright {
         fib daddr type local jump hostports
     }
     chain local_out {
+        ip daddr 127.0.0.0/8 ip daddr != 127.0.0.1 return
         fib daddr type local jump hostports
     }
     chain after_routing {

@@ -43,6 +43,7 @@ from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.reload import PROFILES, Reread, watch
 from cri.restore import restore
+from cri.sandboxes.network import led_away
 from cri.sandboxes.record import Sandbox
 from cri.space import Space
 from cri.store import Store
@@ -160,7 +161,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
         )
         await _prepare(node)
         await restore(node)
-        await node.streaming.start()
+        await node.streaming.start(led_away(node.sandboxes))
         stack.push_async_callback(node.streaming.close)
         yield node
 

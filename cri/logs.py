@@ -120,9 +120,12 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, default=str)
 
 
-def set_up(level: str, form: str) -> None:
-    """Log to standard error; ``level`` and ``form`` as in the configuration."""
-    handler = QueueHandler(sys.stderr)
+def set_up(level: str, form: str, *, threaded: bool = True) -> None:
+    """Log to standard error; ``level`` and ``form`` as in the configuration.
+
+    ``threaded``: a thread writes, so that nobody waits for a disk.
+    """
+    handler: logging.Handler = QueueHandler(sys.stderr) if threaded else logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -10,6 +10,7 @@ from pathlib import Path
 _TCP_LISTEN, _UDP_UNCONNECTED = "0A", "07"
 _STATES = {"tcp": _TCP_LISTEN, "udp": _UDP_UNCONNECTED}
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+_REACHED = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,24 @@ def listeners(protocol: str, proc: Path = Path("/proc")) -> Iterator[Listener]:
 
 
 def taker(protocol: str, host_ip: str, port: int, proc: Path = Path("/proc")) -> Listener | None:
-    """Who takes what comes to ``host_ip`` (empty: any address), so that nobody else should be led it."""
+    """Who takes what comes to ``host_ip``, so that nobody else should be led it.
+
+    An empty or unspecified one means all addresses that host ports of pods have (cni/ruleset.py): every one
+    of the host's but those of the loopback beside 127.0.0.1 and ::1, where a resolver may be.
+    """
     wanted = ipaddress.ip_address(host_ip) if host_ip else None
     for each in listeners(protocol, proc):
-        if each.port == port and (each.address.is_unspecified or each.address == wanted):
+        if each.port == port and (each.address.is_unspecified or _meant(each.address, wanted)):
             return each
     return None
+
+
+def _meant(address: IpAddress, wanted: IpAddress | None) -> bool:
+    if wanted is not None and not wanted.is_unspecified:
+        return address == wanted
+    if wanted is not None and address.version != wanted.version:
+        return False
+    return not address.is_loopback or address in _REACHED
 
 
 def owner(listener: Listener, proc: Path = Path("/proc")) -> str:

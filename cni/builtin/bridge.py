@@ -10,7 +10,7 @@ import ipaddress
 import secrets
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -236,6 +236,7 @@ def _configure_pod(ifname: str, wanted: Result) -> Link:
     """The pod's side; runs in a thread that has joined the pod's namespace."""
     settings = _PROC_NET / "ipv4/conf" / ifname / "arp_notify"
     _set_sysctl(settings, "1")  # the kernel announces the address when the interface comes up
+    _refuse_routers(ifname)
     if any(one.address.version == 6 for one in wanted.ips):
         base = _PROC_NET / "ipv6/conf" / ifname
         _set_sysctl(base / "disable_ipv6", "0")
@@ -249,6 +250,15 @@ def _configure_pod(ifname: str, wanted: Result) -> Link:
             messages.append(route.new_route(link.index, _kernel_route(one), ifname))
         netlink.request(*messages)
         return link
+
+
+def _refuse_routers(ifname: str) -> None:
+    """Addresses and routes are what the configuration says, not what another pod advertises (CVE-2020-10749);
+    a pod that asked for advertisements by its sysctls has another value than the kernel's own."""
+    path = _PROC_NET / "ipv6/conf" / ifname / "accept_ra"
+    with suppress(FileNotFoundError):
+        if path.read_text().strip() == "1":
+            path.write_text("0")
 
 
 def _kernel_route(one: Route) -> route.Route:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from cri.cli.output import say
 from host.cgroups import Hierarchy
 from host.environment import of_helpers
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
+from host.namespaces import in_new_thread, set_namespace, unshare_file_attributes
 
 VERSION_TIMEOUT_S = 10
 
@@ -40,8 +42,9 @@ def examine(config: Config) -> Iterator[Finding]:
     default = binaries.get(programs.default_handler(config.runtime, binaries)) or ""
     yield from kernel.kernel(os.uname().release)
     yield from kernel.privileges((proc / "self/status").read_text())
+    yield from kernel.root(in_chroot)
     hierarchy = Hierarchy.detect(mountinfo)
-    yield from cgroups.cgroups(hierarchy, Path(default).name)
+    yield from cgroups.cgroups(hierarchy, (proc / "self/cgroup").read_text(), Path(default).name)
     yield cgroups.driver(config.runtime.cgroup_manager, hierarchy, systemd_version)
     yield from kernel.overlay((proc / "filesystems").read_text(), add_overlay_layer)
     yield from programs.runtimes(config.runtime, binaries, first_line_of_version)
@@ -98,6 +101,35 @@ def first_line_of_version(path: str) -> str:
     except subprocess.SubprocessError as error:
         raise OSError(str(error)) from error
     return next(iter(done.stdout.splitlines()), "no version")
+
+
+def in_chroot() -> bool:
+    """Whether our / is another than the root of our mount namespace, where setns(2) leads.
+
+    Raises:
+        OSError: We may not look.
+    """
+
+    def look() -> int:
+        unshare_file_attributes()  # a thread that shares its root may not change the mount namespace
+        set_namespace(own)
+        return os.open("/", os.O_PATH | os.O_CLOEXEC)
+
+    with contextlib.ExitStack() as opened:
+        own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        opened.callback(os.close, own)
+        ours = os.open("/", os.O_PATH | os.O_CLOEXEC)
+        opened.callback(os.close, ours)
+        roots = in_new_thread(look)
+        opened.callback(os.close, roots)
+        return _place(ours) != _place(roots)
+
+
+def _place(descriptor: int) -> tuple[int, int, str]:
+    """Device, inode and mount: one directory may be mounted in many places."""
+    stat = os.fstat(descriptor)
+    lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+    return stat.st_dev, stat.st_ino, next(line for line in lines if line.startswith("mnt_id:"))
 
 
 def add_overlay_layer() -> None:

@@ -74,11 +74,17 @@ def write(
     document = generate(
         described, node.host, node.handlers.view(container.handler), hostview.observe(described)
     )
-    mount_targets.check_working_directory(document["process"]["cwd"], rootfs)
     apparmor.require_loaded(document, described.defaults.apparmor_profile)
     devices.add_cdi(document, container.config, node.config.runtime.cdi_spec_dirs)
+    mount_targets.check(document, rootfs, _whole_proc(described))
     spec_file.write(node, container.handler, directory, document)
     return who.uid, who.gid, who.additional_gids
+
+
+def _whole_proc(described: ContainerInput) -> set[str]:
+    """The sources by which the node's /proc is mounted."""
+    asked = [mount for mount in described.mounts if mount.host_path == mount_targets.PROC]
+    return {mount.prepared_path or mount.host_path for mount in asked}
 
 
 def _containerenv(directory: Path, owner: tuple[int, int]) -> Path:
@@ -160,7 +166,6 @@ def _with_mounts(
         described.rootfs,
         (described.identity.uid, described.identity.gid),
     )
-    mount_targets.check((*resolved, *declared), described.rootfs)
     return replace(
         described,
         mounts=prepared_mounts.prepare(node, container, sandbox, resolved),

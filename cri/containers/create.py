@@ -11,7 +11,7 @@ from api.errors import AlreadyExists, InvalidArgument
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
 from cri import reach
-from cri.containers import bundle, image_volumes, prepared_mounts, stdio
+from cri.containers import bundle, image_volumes, outcome, prepared_mounts, stdio
 from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.remove import release, undo
@@ -210,6 +210,8 @@ async def _make(
     with operation.step("runtime create"):
         created = await node.monitor.create(_request(node, container, sandbox, *log))
     container.pid = created.pid
+    with operation.step("look at the outcome"):
+        await node.volume_threads.run(partial(outcome.check, node, container))
     limits = with_swap(
         container.config.linux.resources, pb.LinuxContainerResources(), counted=node.host.swap_accounting
     )

@@ -1,7 +1,7 @@
 """A sandbox's network: its request in CNI's terms, and the host ports that no plugin maps."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
@@ -27,6 +27,12 @@ def port_mappings(config: pb.PodSandboxConfig) -> tuple[PortMapping, ...]:
         for mapping in config.port_mappings
         if mapping.host_port > 0
     )
+
+
+def led_away(sandboxes: Iterable[Sandbox]) -> set[int]:
+    """The TCP ports of the host that lead to these pods: what listens on one later is not reached."""
+    mappings = (mapping for sandbox in sandboxes for mapping in port_mappings(sandbox.config))
+    return {mapping.host_port for mapping in mappings if mapping.protocol == "tcp"}
 
 
 def dns(config: pb.DNSConfig) -> Dns:

@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -116,8 +116,10 @@ class StreamingServer:
 
     # ---- life
 
-    async def start(self) -> None:
+    async def start(self, led_away: Collection[int] = ()) -> None:
         """Listen, and start the process, which is not waited for: clients wait at the port.
+
+        A free port is none of ``led_away``: a pod to which it leads would get the clients.
 
         Raises:
             BadAddress: ``stream_address`` is no IP address or ``stream_port`` no port.
@@ -126,7 +128,7 @@ class StreamingServer:
         """
         if self._tls_files is not None:
             self._tls = await asyncio.to_thread(WatchedTls, self._tls_files)
-        self._listener = _listen(self._address, self._port)
+        self._listener = _listen(self._address, self._port, led_away)
         self._tasks.append(asyncio.create_task(self._keep(self._listener), name="streaming-process"))
         if self._tls is not None:
             self._tasks.append(asyncio.create_task(self._watch_tls(self._tls), name="streaming-tls"))
@@ -220,10 +222,22 @@ class StreamingServer:
             self._service.send(*self._tls.to_message())
 
 
-def _listen(address: str, port: int) -> socket.socket:
+def _listen(address: str, port: int, led_away: Collection[int]) -> socket.socket:
     """A listening socket; an empty address means all of this host's, IPv6 and IPv4."""
     if not 0 <= port <= 0xFFFF:
         raise BadAddress(f"stream_port: {port} is not a port; use 0 for a free one or 1 to 65535")
+    server = _bound(address, port)
+    if port or server.getsockname()[1] not in led_away:
+        return server
+    server.close()
+    for other in range(0xFFFF, 1023, -1):
+        if other not in led_away:
+            with suppress(CannotListen):
+                return _bound(address, other)
+    raise CannotListen("stream_port: no port is free that does not lead to a pod; set one, and free it")
+
+
+def _bound(address: str, port: int) -> socket.socket:
     try:
         if not address:
             dual = socket.has_dualstack_ipv6()

@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from host.spawn import exit_code_of, kill_group, oom_score_adj, spawn
+from host.keyrings import leave_session_keyring
+from host.spawn import CommandNotStarted, exit_code_of, kill_group, oom_score_adj, spawn
 from oci.monitor.children import Children
 from oci.monitor.reactor import Reactor
 
@@ -58,6 +59,7 @@ class Commands:
         """Start ``argv`` with ``stdio`` (three descriptors, still the caller's).
 
         The command starts with ``oom_adj``, not with our own: runtimes pass on what they are not told to set.
+        So with keys: crun gives what it executes in a container the session keyring that it was started with.
         ``errors`` is the reading end of its stderr, if that is ours to read. ``on_end`` gets the result and
         the time before the start, while pids that the command made may still be claimed from Children.
 
@@ -66,6 +68,7 @@ class Commands:
         """
         since = self._children.expect()
         try:
+            _leave_keys()
             with oom_score_adj(oom_adj):
                 pid = spawn(argv, self._environment, stdio)
         except BaseException:
@@ -88,6 +91,13 @@ class Commands:
         timer = self._reactor.later(timeout_s, command.time_is_up)
         self._children.watch(pid, since, ended)
         return command
+
+
+def _leave_keys() -> None:
+    try:
+        leave_session_keyring()
+    except OSError as error:
+        raise CommandNotStarted(f"no session keyring for another command: {error.strerror}") from error
 
 
 class Command:

@@ -15,8 +15,17 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+# What takes long and whose maker says nothing by itself.
+ANNOUNCED = {
+    "debian": "fetching Debian packages whose programs the tests use: once, takes some seconds",
+    "debian-root": "making a root directory of Debian: once, takes a minute",
+    "wheels": "fetching the wheels of all dependencies: once for each change of them, takes half a minute",
+}
+WORTH_TELLING_S = 5
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -65,6 +74,9 @@ def cached(kind: str, key: str, make: Callable[[Path], None], *, keep: int | Non
         for rubbish in home.glob(f".{key}-*"):
             shutil.rmtree(rubbish, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=home))
+        begun = time.monotonic()
+        if kind in ANNOUNCED:
+            print(ANNOUNCED[kind], file=sys.stderr, flush=True)
         try:
             make(work)
             work.chmod(0o755)
@@ -72,6 +84,8 @@ def cached(kind: str, key: str, make: Callable[[Path], None], *, keep: int | Non
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
             raise
+        if (took_s := time.monotonic() - begun) > WORTH_TELLING_S:
+            print(f"done in {took_s:.0f} s: {done}", file=sys.stderr, flush=True)
     if keep is not None:
         _forget_all_but(keep, home)
     return done

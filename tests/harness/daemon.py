@@ -26,6 +26,7 @@ from conf.schema import RuntimeTable
 from tests.harness.client import Client
 from tests.harness.counts import cgroup_roots
 from tests.harness.patience import patient
+from tests.harness.runs import scratch
 
 READY_TIMEOUT_S = patient(30)
 STOP_TIMEOUT_S = patient(30)
@@ -110,7 +111,7 @@ class Daemon:
 
     def __init__(self, settings: Settings | None = None, *, program: Sequence[str] = ()) -> None:
         self.settings = settings or Settings()
-        self.state = Path(tempfile.mkdtemp(prefix="podwright-", dir="/var/tmp"))
+        self.state = Path(tempfile.mkdtemp(prefix="podwright-", dir=scratch()))
         self.runroot = Path(tempfile.mkdtemp(prefix="pw-", dir="/run"))
         for directory in (self.state, self.runroot):
             directory.chmod(0o700)  # as below a home directory: whatever lies above must not be open either

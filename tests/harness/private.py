@@ -5,9 +5,12 @@
 Inside, ``lo`` is the only link and it is up; /run is an empty tmpfs, and so is /var/lib/cni where that
 exists. Mounts made inside stay inside. The cgroup hierarchies are the host's (`ip netns exec` would remount
 /sys and lose them), on a /sys/fs/cgroup of our own where they are of version 1: a hierarchy that is missing
-there is mounted, and a directory made beside the mounts does not stay on the host. This process is pid 1
-there: it reaps every orphan at once, and whatever still runs when the command ends is killed. Cgroups are
-what can outlive it: whoever makes them removes them.
+there is mounted, and a directory made beside the mounts does not stay on the host. Of version 1 hierarchies
+the run sees a part of its own as the root (a cgroup namespace).
+
+Four processes: the guard, which sees to it that nothing of the run stays (tests.harness.runs), unshare(1),
+pid 1 of the new namespaces, which reaps every orphan at once, and the command. When that ends, whatever
+still runs is killed; when the guard is killed, so is everything else, and the next run cleans up.
 
 On a machine that is there for tests alone, PODWRIGHT_PRIVATE=1 lets them have the whole of it: its systemd
 makes scopes only of processes that it sees under the same number.
@@ -20,19 +23,61 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from host.cgroups import Hierarchy, Tree
+from host.spawn import prctl
 from tests.harness.patience import patient
+from tests.harness.runs import SCRATCH, Run, cgroups_of
 
 INSIDE = "PODWRIGHT_PRIVATE"
 CGROUP = Path("/sys/fs/cgroup")
 STEP_TIMEOUT_S = patient(30)
+PR_SET_PDEATHSIG = 1
 
 
 def command_line(argv: Sequence[str]) -> list[str]:
     """What to execute so that ``argv`` runs inside; ``argv`` itself when we already are."""
     if os.environ.get(INSIDE):
         return list(argv)
+    return ["unshare", "--mount", "--propagation", "private", *_step("--guard"), *argv]
+
+
+def _step(name: str) -> list[str]:
+    return [sys.executable, "-m", "tests.harness.private", name]
+
+
+def guard(argv: Sequence[str]) -> int:
+    """Run ``argv`` inside and take away what it leaves; in a mount namespace of our own."""
+    furnish_cgroups()
+    run = Run.begin(Hierarchy.detect())
+    try:
+        environment = {**os.environ, SCRATCH: str(run.directory)}
+        child = subprocess.Popen([*_step("--enter"), run.name, *argv], env=environment)
+        signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to all of us
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda received, _: _forward(child.pid, received))
+        code = child.wait()
+    finally:
+        run.close()
+    return code if code >= 0 else 128 - code
+
+
+def _forward(unshare: int, number: int) -> None:
+    """Signal pid 1 of the run's namespaces; unshare(1) itself ignores signals meanwhile."""
+    children = Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()
+    for pid in map(int, children or [str(unshare)]):
+        os.kill(pid, number)
+
+
+def enter(name: str, argv: Sequence[str]) -> None:
+    """Put ourselves into the run's cgroups and become unshare(1), which ends with the guard."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    cgroups = cgroups_of(Hierarchy.detect(), name)
+    for directory in cgroups:
+        (directory / "cgroup.procs").write_text(str(os.getpid()))
     unshare = ["unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
-    return [*unshare, "--mount-proc", sys.executable, "-m", "tests.harness.private", "--inside", *argv]
+    own_root = ["--cgroup"] if cgroups else []
+    line = [*unshare, *own_root, "--mount-proc", *_step("--inside"), *argv]
+    os.execvp(line[0], line)
 
 
 def prepare() -> None:
@@ -42,7 +87,17 @@ def prepare() -> None:
         if directory.is_dir():
             _run("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(directory))
     Path("/run/lock").mkdir()
-    furnish_cgroups()
+    if (hierarchy := Hierarchy.detect()).version == 1:
+        for tree in hierarchy.trees:
+            _mount_again(tree)
+
+
+def _mount_again(tree: Tree) -> None:
+    """A mount shows the cgroup namespace that it was made in."""
+    names = ",".join(f"none,{name}" if "=" in name else name for name in sorted(tree.controllers))
+    _run("umount", str(tree.root))
+    kind = ["-t", "cgroup2"] if tree.v2 else ["-t", "cgroup", "-o", names]
+    _run("mount", *kind, "cgroup", str(tree.root))
 
 
 def furnish_cgroups() -> None:
@@ -102,9 +157,14 @@ def supervise(argv: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str]) -> int:
-    if argv[:1] == ["--inside"]:
-        prepare()
-        return supervise(argv[1:])
+    match argv:
+        case ["--guard", *command]:
+            return guard(command)
+        case ["--enter", name, *command]:
+            enter(name, command)
+        case ["--inside", *command]:
+            prepare()
+            return supervise(command)
     if not argv:
         sys.exit("usage: python -m tests.harness.private COMMAND ARGUMENT…")
     if os.geteuid() != 0:

@@ -9,6 +9,8 @@ import pytest
 
 from cri.version import VERSION
 from tools.packaging.chroot import build, debian_root, run_inside
+from tools.packaging.contents import documents
+from tools.packaging.layout import CHECKOUT
 
 pytestmark = pytest.mark.root
 
@@ -45,6 +47,14 @@ dpkg -r podwright
 list removed
 dpkg -P podwright
 list purged
+
+cmp_crictl() { cmp /etc/crictl.yaml /src/docs/examples/crictl.yaml; }
+dpkg -i /shared/*.deb && cmp_crictl
+rm /etc/crictl.yaml && dpkg -i /shared/*.deb && [ ! -e /etc/crictl.yaml ]
+echo 'timeout: 1' >/etc/crictl.yaml
+dpkg -P podwright
+dpkg -i /shared/*.deb && dpkg -P podwright
+grep -x 'timeout: 1' /etc/crictl.yaml >/shared/crictl
 """
 
 
@@ -62,7 +72,7 @@ def lists(package: Path) -> dict[str, set[str]]:
     """The files of a clean system by moment: before, installed, removed, purged; and what commands said."""
     (package.parent / "life").write_text(LIFE)
     run_inside(debian_root(SUITE, CLEAN_PACKAGES), package.parent, ["sh", "/shared/life"])
-    moments = ("before", "installed", "removed", "purged", "version", "verify", "reached")
+    moments = ("before", "installed", "removed", "purged", "version", "verify", "reached", "crictl")
     return {moment: set((package.parent / moment).read_text().splitlines()) for moment in moments}
 
 
@@ -106,6 +116,18 @@ def test_the_tools_of_its_release_find_no_fault(package: Path, check: str) -> No
 def test_the_program_runs_and_no_file_differs_from_the_package(lists: dict[str, set[str]]) -> None:
     assert lists["version"] == {f"podwright {VERSION}"}
     assert lists["verify"] == set()
+
+
+def test_crictl_finds_the_socket_and_a_file_of_others_stays(lists: dict[str, set[str]]) -> None:
+    assert "/etc/crictl.yaml" in lists["installed"] - lists["before"]
+    assert "/etc/crictl.yaml" in lists["removed"] - lists["purged"]
+    assert lists["crictl"] == {"timeout: 1"}
+
+
+def test_every_document_is_there(lists: dict[str, set[str]]) -> None:
+    place = Path("/usr/share/doc/podwright")
+    wanted = {str(place / path.relative_to(CHECKOUT)) for path in documents() if path.name != "LICENSE"}
+    assert wanted <= lists["installed"]
 
 
 def test_others_reach_none_of_its_state(lists: dict[str, set[str]]) -> None:

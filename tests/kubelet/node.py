@@ -17,6 +17,7 @@ from tests.harness.daemon import Daemon, Settings
 from tests.harness.images import Entry, Image, Layer
 from tests.harness.patience import patient
 from tests.harness.registry import Registry
+from tests.harness.runs import scratch
 from tests.kubelet.cgroups import Cgroups
 from tests.kubelet.kubelet import Kubelet
 from tests.kubelet.machine import NODE_ADDRESS, furnished
@@ -120,7 +121,7 @@ def running_node(handler: str = "crun", kubeconfig: Path | None = None) -> Itera
     program, images = ensure_tool("kubelet"), registry_directory()
     cgroups = Cgroups()
     with contextlib.ExitStack() as undo:
-        state = Path(tempfile.mkdtemp(prefix="kubelet-", dir="/var/tmp"))
+        state = Path(tempfile.mkdtemp(prefix="kubelet-", dir=scratch()))
         undo.callback(shutil.rmtree, state)
         undo.enter_context(furnished())
         public = undo.enter_context(Registry(images, readonly=True))

@@ -11,19 +11,33 @@ from conf.sample import sample
 from tools.packaging import completion, environment, manpages
 from tools.packaging.layout import CHECKOUT, Layout, below
 
-DOCUMENTS = ("README.md", "CHANGELOG.md", "THREAT_MODEL.md", "LICENSE")
+# With the places that they have in the checkout, so that their links to each other hold.
+DOCUMENTS = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "THREAT_MODEL.md",
+    "LICENSE",
+    "bench/README.md",
+    "docs/*.md",
+    "docs/adr/*.md",
+)
 KUBELET_DROP_IN = "kubelet.service.d/10-podwright.conf"
 
 
-def stage(root: Path, layout: Layout, epoch: int) -> None:
+def stage(root: Path, layout: Layout, epoch: int, processor: str = "") -> None:
     """Fill the empty directory ``root``; ``epoch`` is the time of every file.
+
+    ``processor``: another one than this machine's, as uname(2) calls it.
 
     Raises:
         environment.InstallFailed: the dependencies cannot be installed.
     """
     with tempfile.TemporaryDirectory() as wheels:
-        environment.collect_wheels(Path(wheels))
-        environment.make(root, layout, Path(wheels))
+        options = environment.foreign(processor) if processor else []
+        environment.collect_wheels(Path(wheels), options)
+        environment.make(root, layout, Path(wheels), options)
     for name in environment.programs():
         _link(root, layout.bindir / name, layout.environment / "bin" / name)
     for path, text in texts(layout, datetime.fromtimestamp(epoch, UTC).date()).items():
@@ -51,9 +65,14 @@ def texts(layout: Layout, day: date) -> Mapping[Path, str]:
         layout.tmpfiles / "podwright.conf": systemd / "podwright.tmpfiles",
         layout.sysusers / "podwright.conf": systemd / "podwright.sysusers",
     }
-    copied |= {layout.docdir / name: CHECKOUT / name for name in DOCUMENTS}
+    copied |= {layout.docdir / path.relative_to(CHECKOUT): path for path in documents()}
     copied |= {layout.docdir / "examples" / path.name: path for path in sorted(examples.iterdir())}
     return made | {target: source.read_text() for target, source in copied.items()}
+
+
+def documents() -> list[Path]:
+    """What is there to read, in the checkout."""
+    return sorted(path for pattern in DOCUMENTS for path in CHECKOUT.glob(pattern))
 
 
 def _daemon(layout: Layout) -> str:

@@ -1,15 +1,16 @@
 """``make deb``: a Debian package of this checkout, for the Debian that this runs on.
 
-    python3 -m tools.packaging.deb DIRECTORY
+    python3 -m tools.packaging.deb DIRECTORY [ARCHITECTURE]
 
 The package has its own virtual environment with compiled modules, so it is bound to one minor version of
-Python and one architecture; tools.packaging.chroot builds it for other releases of Debian. Needs pip and
-dpkg-dev.
+Python and one architecture; tools.packaging.chroot builds it for other releases of Debian. For another
+architecture than this machine's its wheels are taken: nothing is compiled. Needs pip and dpkg-dev.
 """
 
 import gzip
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -53,33 +54,50 @@ podwright ({version}) unstable; urgency=medium
 
  -- {maintainer}  {date}
 """
+PROCESSORS = {"amd64": "x86_64", "arm64": "aarch64"}
+# Libraries by the beginning of their name, and the packages of Debian 12 and 13 that have them.
+LIBRARIES = {
+    "libc.so": "libc6",
+    "libm.so": "libc6",
+    "libdl.so": "libc6",
+    "librt.so": "libc6",
+    "libpthread.so": "libc6",
+    "ld-linux": "libc6",
+    "libgcc_s.so": "libgcc-s1",
+    "libstdc++.so": "libstdc++6",
+}
 RECOMMENDS = ("apparmor", "containernetworking-plugins", "crun")
 SUGGESTS = ("cri-tools", "kubelet")
 
 
-def build(directory: Path) -> Path:
-    """Build the package into ``directory`` and return its path.
+def build(directory: Path, architecture: str = "") -> Path:
+    """Build the package into ``directory`` and return its path; for this machine, or another architecture.
 
     Raises:
         InstallFailed: with the words of what failed.
     """
     layout, epoch = Layout.parse("/usr"), source_epoch()
     version = VERSION + release_suffix(platform.freedesktop_os_release())
-    architecture = _run(["dpkg", "--print-architecture"]).strip()
+    native = _run(["dpkg", "--print-architecture"]).strip()
+    architecture = architecture or native
+    foreign = "" if architecture == native else processor_of(architecture)
     target = directory / f"podwright_{version}_{architecture}.deb"
     with tempfile.TemporaryDirectory(prefix="podwright-deb-") as temporary:
         tree = Path(temporary) / "tree"
         tree.mkdir()
-        stage(tree, layout, epoch)
+        stage(tree, layout, epoch, foreign)
         modules = sorted(below(tree, layout.environment).rglob("*.so"))
-        _run(["strip", "--strip-unneeded", *map(str, modules)])
+        if not foreign:  # binutils of this machine know no other; wheels are small enough as they are
+            _run(["strip", "--strip-unneeded", *map(str, modules)])
         _furnish(tree, layout, version, epoch)
         control = CONTROL.format(
             version=version,
             architecture=architecture,
             maintainer=_maintainer(),
             installed_kib=_size_kib(tree),
-            depends=", ".join(depends(sys.version_info[:2], _library_packages(modules))),
+            depends=", ".join(
+                depends(sys.version_info[:2], libraries(modules) if foreign else _library_packages(modules))
+            ),
             recommends=", ".join(RECOMMENDS),
             suggests=", ".join(SUGGESTS),
         )
@@ -112,9 +130,45 @@ def depends(python: Sequence[int], libraries: Iterable[str]) -> list[str]:
     ]
 
 
+def processor_of(architecture: str) -> str:
+    """What uname(2) calls a Debian architecture.
+
+    Raises:
+        InstallFailed: there are no wheels for it.
+    """
+    if architecture not in PROCESSORS:
+        raise InstallFailed(f"ARCH can be {' or '.join(PROCESSORS)}, not {architecture}")
+    return PROCESSORS[architecture]
+
+
+def libraries(modules: Sequence[Path]) -> list[str]:
+    """As _library_packages(), for modules of another architecture, whose packages dpkg does not know here."""
+    command = ["readelf", "--dynamic", "--version-info", "--wide", *map(str, modules)]
+    return sorted(needed_packages(_run(command)))
+
+
+def needed_packages(readelf: str) -> set[str]:
+    """The packages of the libraries that readelf(1) shows as needed, libc6 with the version it must have.
+
+    Raises:
+        InstallFailed: a library is in none that we know.
+    """
+    names = set(re.findall(r"\(NEEDED\).*\[(.+)\]", readelf))
+    if strangers := sorted(name for name in names if not name.startswith(tuple(LIBRARIES))):
+        raise InstallFailed(f"no package is known for {', '.join(strangers)}")
+    packages = {package for begin, package in LIBRARIES.items() for name in names if name.startswith(begin)}
+    minors = [int(minor) for minor in re.findall(r"Name: GLIBC_2\.(\d+)", readelf)]
+    libc = f"libc6 (>= 2.{max(minors, default=17)})"
+    return {libc if name == "libc6" else name for name in packages}
+
+
 def maintainer_script(name: str) -> str:
-    """postinst, prerm or postrm; the last holds the purge script, which is gone when it is needed."""
-    return (TEMPLATES / name).read_text().replace("@PURGE@\n", (TEMPLATES.parent / "purge").read_text())
+    """postinst, prerm or postrm, with what may be gone or left out when they need it."""
+    texts = {"@PURGE@\n": TEMPLATES.parent / "purge", "@CRICTL@\n": CHECKOUT / "docs/examples/crictl.yaml"}
+    script = (TEMPLATES / name).read_text()
+    for mark, path in texts.items():
+        script = script.replace(mark, path.read_text())
+    return script
 
 
 def _furnish(tree: Path, layout: Layout, version: str, epoch: int) -> None:
@@ -191,11 +245,11 @@ def _run(argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str]
 
 def main() -> int:
     """Build into the directory that the command line names, and print the package's path."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python3 -m tools.packaging.deb DIRECTORY")
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python3 -m tools.packaging.deb DIRECTORY [ARCHITECTURE]")
     os.umask(0o022)
     try:
-        print(build(Path(sys.argv[1]).absolute()))
+        print(build(Path(sys.argv[1]).absolute(), *sys.argv[2:]))
     except InstallFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1

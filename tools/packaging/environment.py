@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
@@ -38,8 +38,18 @@ class InstallFailed(Exception):
     """A step of the installation failed; the message carries its words."""
 
 
-def make(root: Path, layout: Layout, wheels: Path) -> None:
+def foreign(processor: str) -> list[str]:
+    """pip's options for wheels of another processor, with the C library of this machine's version."""
+    oldest, newest = 17, int(os.confstr("CS_GNU_LIBC_VERSION").rpartition(".")[2])  # type: ignore[union-attr]
+    platforms = [f"manylinux_2_{minor}_{processor}" for minor in range(newest, oldest - 1, -1)]
+    platforms += [f"manylinux2014_{processor}", f"linux_{processor}"]
+    return ["--only-binary", ":all:", *(word for each in platforms for word in ("--platform", each))]
+
+
+def make(root: Path, layout: Layout, wheels: Path, options: Sequence[str] = ()) -> None:
     """Make the environment below ``root`` from the wheels in ``wheels``, without byte code yet.
+
+    ``options`` are more ones for pip: foreign() for another processor.
 
     Raises:
         InstallFailed: pip cannot install them.
@@ -62,6 +72,7 @@ def make(root: Path, layout: Layout, wheels: Path) -> None:
         "--no-compile",
         "--target",
         str(site),
+        *options,
         "podwright",
     )
     shutil.rmtree(site / "bin")  # programs of packages, with this place in their first line
@@ -75,8 +86,10 @@ def site_packages(root: Path, layout: Layout) -> Path:
     return below(root, layout.environment) / "lib" / version / "site-packages"
 
 
-def collect_wheels(directory: Path) -> None:
+def collect_wheels(directory: Path, options: Sequence[str] = ()) -> None:
     """Put a wheel of the checkout, those of its dependencies and of what builds it into ``directory``.
+
+    ``options`` as with make().
 
     pip's own variables decide where from: PIP_NO_INDEX=1 and PIP_FIND_LINKS=DIR build without a network. What
     they are is decided by the hashes of pins.txt.
@@ -84,7 +97,7 @@ def collect_wheels(directory: Path) -> None:
     Raises:
         InstallFailed: one cannot be had, is another than expected, or cannot be built.
     """
-    _pip(*FETCH, "--dest", str(directory))
+    _pip(*FETCH, *options, "--dest", str(directory))
     _pip(
         "wheel",
         "--no-deps",

@@ -14,11 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cri.version import VERSION
 from tools.packaging.contents import stage, walk
-from tools.packaging.environment import InstallFailed
+from tools.packaging.environment import InstallFailed, programs
 from tools.packaging.layout import CHECKOUT, BadLayout, Layout, below
 from tools.packaging.manifest import BadManifest, Manifest, digest_of
 
@@ -68,8 +69,21 @@ def place(staged: Path, layout: Layout, destdir: Path) -> list[str]:
     return remarks
 
 
+def summary(layout: Layout, destdir: Path) -> Iterator[str]:
+    """What is installed below ``destdir``, in lines for whoever has done it."""
+    manifest = _recorded(layout, destdir)
+    python = f"{sys.executable} ({'.'.join(map(str, sys.version_info[:3]))})"
+    below_it = "" if destdir == Path("/") else f" below {destdir}"
+    yield f"Podwright {VERSION} is installed{below_it}, for {python}: {len(manifest.files)} files"
+    yield f"  programs       {', '.join(str(layout.bindir / name) for name in programs())}"
+    yield f"  environment    {layout.environment}"
+    yield f"  configuration  {layout.configuration}"
+    yield f"  unit           {layout.unitdir}/podwright.service"
+    yield f"  manual         {layout.mandir}; documents: {layout.docdir}"
+
+
 def uninstall(layout: Layout, destdir: Path) -> list[str]:
-    """Remove what ``install`` put there; returns what stays, and why.
+    """Remove what ``install`` put there; returns what was removed, then what stays, and why.
 
     Raises:
         InstallFailed: nothing is installed there.
@@ -77,7 +91,9 @@ def uninstall(layout: Layout, destdir: Path) -> list[str]:
     manifest = _recorded(layout, destdir)
     if not manifest.files:
         raise InstallFailed(f"nothing is installed: there is no {below(destdir, layout.manifest)}")
-    return manifest.remove(destdir)
+    stays = [f"stays: {line}" for line in manifest.remove(destdir)]
+    removed = f"removed {len(manifest.files)} files: the programs, {layout.environment}, the unit, the manual"
+    return [removed, *stays]
 
 
 def source_epoch() -> int:
@@ -127,16 +143,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.umask(0o022)
     try:
         layout = Layout.parse(arguments.prefix, arguments.sysconfdir, arguments.unitdir)
-        remarks = uninstall(layout, destdir) if arguments.remove else install(layout, destdir)
+        if arguments.remove:
+            lines = uninstall(layout, destdir)
+        else:
+            print("installing: fetches and compiles what Podwright needs, a minute or less", flush=True)
+            remarks = install(layout, destdir)
+            lines = [*summary(layout, destdir), *(f"note: {remark}" for remark in remarks)]
     except (InstallFailed, BadLayout, BadManifest) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    for remark in remarks:
-        print(("stays: " if arguments.remove else "note: ") + remark)
+    for line in lines:
+        print(line)
     if arguments.remove:
         print(f"state stays: to remove images, records and logs, run {layout.environment}/purge beforehand")
     elif destdir == Path("/"):
-        print("installed; on a node: systemctl daemon-reload && systemctl enable --now podwright")
+        print("next, on a node: systemctl daemon-reload && systemctl enable --now podwright")
     return 0
 
 

@@ -13,11 +13,12 @@ WANTED = ("cpuset", "pids")
 V1_NEEDED = ("devices", "freezer", "cpuacct")
 
 
-def cgroups(hierarchy: Hierarchy, default_runtime: str) -> Iterator[Finding]:
+def cgroups(hierarchy: Hierarchy, membership: str, default_runtime: str) -> Iterator[Finding]:
     """The layout, its controllers, and whether the default runtime can work with it.
 
     Args:
         hierarchy: What is mounted.
+        membership: The text of /proc/self/cgroup: every hierarchy that there is, mounted here or not.
         default_runtime: File name of the default handler's binary; crun is particular about hybrid layouts.
     """
     if not hierarchy.trees:
@@ -27,6 +28,7 @@ def cgroups(hierarchy: Hierarchy, default_runtime: str) -> Iterator[Finding]:
     hybrid = [tree for tree in hierarchy.trees if tree.v2 and not version_2]
     yield ok("cgroups", "version 2" if version_2 else "hybrid" if hybrid else "version 1")
     yield from _controllers(hierarchy, version_2)
+    yield from _unmounted(hierarchy, membership)
     for tree in hybrid:
         yield from _hybrid(tree, default_runtime)
 
@@ -65,6 +67,24 @@ def _controllers(hierarchy: Hierarchy, version_2: bool) -> Iterator[Finding]:
         yield warning(
             "cgroups", f"limits of {', '.join(missing)} cannot be kept: no such controller", way_out
         )
+
+
+def _unmounted(hierarchy: Hierarchy, membership: str) -> Iterator[Finding]:
+    """A controller that somebody has bound to version 1 is in no other hierarchy, whoever looks."""
+    for line in membership.splitlines():
+        number, names, _ = line.split(":", 2)
+        if number == "0" or names.startswith("name=") or set(names.split(",")) <= hierarchy.controllers:
+            continue
+        target = hierarchy.trees[0].root.parent / names
+        if hierarchy.version == 2:
+            target = Path("/mnt") / names
+        text = (
+            f"{names} is bound to a version 1 hierarchy that is not mounted here: its limits cannot be kept"
+        )
+        if hierarchy.version == 1:
+            text += f", and runtimes take a plain directory {target} for it"
+        mount = f"mkdir -p {target} && mount -t cgroup -o {names} cgroup {target}"
+        yield warning("cgroups", text, mount)
 
 
 def _hybrid(tree: Tree, default_runtime: str) -> Iterator[Finding]:

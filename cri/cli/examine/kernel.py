@@ -58,6 +58,21 @@ def privileges(status: str) -> Iterator[Finding]:
         yield ok("capabilities", "all held")
 
 
+def root(in_chroot: Callable[[], bool]) -> Iterator[Finding]:
+    """Whether / is where the mount namespace begins; ``in_chroot`` raises OSError when we may not look."""
+    try:
+        chroot = in_chroot()
+    except OSError:
+        return
+    if chroot:
+        yield warning(
+            "root",
+            "this is a chroot: commands executed in a container run outside of it, at the machine's root, "
+            "because runtimes enter a mount namespace at its own root",
+            "run the daemon where / is the root of its mount namespace: on the machine, or after pivot_root",
+        )
+
+
 def seccomp(proc: Path = Path("/proc")) -> Iterator[Finding]:
     """Whether filters can be loaded."""
     if "errno" in security.seccomp_actions(proc):

@@ -50,8 +50,18 @@ _ITSELF: Final = (
 )
 
 
+class ManyThreads(PodwrightError):
+    """Privileges, Landlock's rules and the filter are a thread's own."""
+
+
 def confine_self(*, data_bytes: int = MEMORY_BYTES) -> None:
-    """Give up all of it; to be called with everything imported and the event loop made."""
+    """Give up all of it; to be called with everything imported and the event loop made.
+
+    Raises:
+        ManyThreads: another thread would keep what this one gives up.
+    """
+    if len(list(Path("/proc/self/task").iterdir())) > 1:
+        raise ManyThreads("a second thread runs, which would keep privileges and files")
     program = _compiled_filter()  # as long as files can be opened
     _mind_limits(data_bytes)
     _raise_oom_score()

@@ -50,7 +50,7 @@ def main() -> None:
         if not first:
             return
         settings = Settings.of_message(control.decode(first))
-        set_up(settings.log_level, settings.log_form)
+        set_up(settings.log_level, settings.log_form, threaded=False)  # see confine_self
         for name in _CODECS:
             codecs.lookup(name)
         with asyncio.Runner() as runner:

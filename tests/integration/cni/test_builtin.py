@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import json
 import socket
+import struct
 import threading
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from cni.pod import PodNetwork
 from host.namespaces import in_namespace
 from host.netlink import route
 from host.netlink.connection import Netlink
+from tests.harness.client import eventually
 from tests.integration.cni.conftest import Host, Start, links, nft_elements
 
 pytestmark = pytest.mark.root
@@ -108,6 +110,42 @@ async def test_pods_reach_each_other_and_the_host(host: Host, start: Start) -> N
     assert host.left_over() == []
 
 
+def advertise() -> None:
+    """Say as root of a pod that this is the router, and that 2001:db8:bad::/64 is here (RFC 4861)."""
+    prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 86400, 14400, 0)
+    prefix += socket.inet_pton(socket.AF_INET6, "2001:db8:bad::")
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as router:
+        index = socket.if_nametoindex("eth0")
+        router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
+        router.sendto(message + prefix, ("ff02::1", 0, 0, index))
+
+
+def addresses() -> str:
+    """Of this thread's network namespace, by IPv6."""
+    return Path("/proc/thread-self/net/if_inet6").read_text()
+
+
+async def test_no_pod_is_the_router_of_another(host: Host, start: Start) -> None:
+    host.conflist(host.bridge())
+    network = await start()
+    one, two, three = host.pod("one"), host.pod("two"), host.pod("three")
+    in_namespace(three.netns, lambda: set_here("net/ipv6/conf/default/accept_ra", "2"))
+    for pod in (one, two, three):
+        await network.attach(pod)
+
+    def asked_for() -> str:
+        in_namespace(one.netns, advertise)
+        return in_namespace(three.netns, addresses)
+
+    await asyncio.to_thread(eventually, asked_for, lambda text: "20010db80bad" in text, "it comes")
+    assert "20010db80bad" not in in_namespace(two.netns, addresses)
+    assert "20010db80bad" not in addresses()
+    for pod in (one, two, three):
+        await network.detach(pod)
+
+
 async def test_loopback_works_in_the_pod(host: Host, start: Start) -> None:
     host.conflist(host.bridge())
     network = await start()
@@ -150,6 +188,24 @@ async def test_host_ports(
     assert host.left_over() == []
     with pytest.raises(OSError):  # noqa: PT011  refused or, for UDP, unreachable or silent
         ask("127.0.0.1", 8080, kind)
+
+
+async def test_a_resolver_beside_localhost_stays_the_hosts(host: Host, start: Start) -> None:
+    host.conflist(host.bridge(), PORTMAP)
+    network = await start()
+    pod = host.pod("one", port_mappings=(PortMapping(8080, 80, "udp"),))
+    await network.attach(pod)
+    with (
+        Server(pod.netns, socket.AF_INET, socket.SOCK_DGRAM, 80),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        assert ask("127.0.0.1", 8080, socket.SOCK_DGRAM) == "10.77.0.1"
+        resolver.bind(("127.0.0.53", 8080))
+        resolver.settimeout(5)
+        client.sendto(b"a question", ("127.0.0.53", 8080))
+        assert resolver.recv(100) == b"a question"
+    await network.detach(pod)
 
 
 async def test_a_host_port_goes_to_one_pod(host: Host, start: Start) -> None:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import grpc
 import pytest
@@ -115,12 +116,24 @@ class Story:
 CODE = grpc.StatusCode
 
 
-def host_port_in_use(scene: Scene) -> None:
-    with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        scene.run(lambda config: config.port_mappings.add(protocol=pb.TCP, container_port=80, host_port=port))
+def host_port_in_use(scene: Scene, address: str = "0.0.0.0") -> None:
+    with socket.create_server((address, 0)) as taken:
+        _map(scene, taken.getsockname()[1])
+
+
+def _map(scene: Scene, port: int) -> None:
+    scene.run(lambda config: config.port_mappings.add(protocol=pb.TCP, container_port=80, host_port=port))
+
+
+def host_port_of_the_daemon(scene: Scene) -> None:
+    """Where the kubelet comes for exec and attach: the pod would get what is typed, and answer."""
+    config = pod_config("streams", log_directory=scene.logs)
+    pod = scene.client.run_pod(config)
+    url = scene.client.runtime.PortForward(pb.PortForwardRequest(pod_sandbox_id=pod, port=[80])).url
+    try:
+        _map(scene, urlsplit(url).port or 0)
+    finally:
+        scene.client.remove_pod(pod)
 
 
 def plugin_missing(scene: Scene) -> None:
@@ -230,6 +243,16 @@ STORIES = {
         CODE.FAILED_PRECONDITION,
         r"host port \d+/tcp is in use by .*\(pid \d+\): .*hostPort",
     ),
+    "host port in use on the loopback": Story(
+        lambda s: host_port_in_use(s, "127.0.0.1"),
+        CODE.FAILED_PRECONDITION,
+        r"host port \d+/tcp is in use by .*\(pid \d+\): .*hostPort",
+    ),
+    "host port of the daemon": Story(
+        host_port_of_the_daemon,
+        CODE.FAILED_PRECONDITION,
+        r"host port \d+/tcp is in use by podwright.*\(pid \d+\): .*hostPort",
+    ),
     "plugin missing": Story(
         plugin_missing, CODE.UNAVAILABLE, "no-such-plugin is in none of .*install it there"
     ),
@@ -259,6 +282,10 @@ STORIES = {
 }
 
 
+def _failures(told: str) -> list[str]:
+    return [one for one in told.splitlines() if "code=" in one and "failed: " in one and " DEBUG " not in one]
+
+
 @pytest.mark.parametrize("name", STORIES)
 def test_story(scene: Scene, name: str) -> None:
     story = STORIES[name]
@@ -267,10 +294,8 @@ def test_story(scene: Scene, name: str) -> None:
         story.happens(scene)
     scene.clear()
     details = str(caught.value.details())
-    told = scene.daemon.log()[begin:]
-    (line,) = [
-        one for one in told.splitlines() if "code=" in one and "failed: " in one and " DEBUG " not in one
-    ]
+    # Lines wait for their turn to be written (cri/log_queue.py).
+    (line,) = eventually(lambda: _failures(scene.daemon.log()[begin:]), bool, "the failure is in the log")
     assert (caught.value.code(), details) == (story.code, details)
     assert re.search(story.words, details), details
     assert "\n" not in details
@@ -279,4 +304,4 @@ def test_story(scene: Scene, name: str) -> None:
     assert "namespace=" in line
     assert " pod=" in line or name == "no pod name"
     assert details in line.replace('\\"', '"')
-    assert "Traceback" not in told
+    assert "Traceback" not in scene.daemon.log()[begin:]

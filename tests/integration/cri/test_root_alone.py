@@ -19,6 +19,7 @@ from tests.harness.client import container_config
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.images import Image
 from tests.harness.reach import NOBODY, Account, everything_below, reachable, readable_of_process
+from tests.harness.runs import scratch
 from tests.integration.cri.conftest import IMAGE, import_busybox, pod_config
 from tests.integration.cri.test_user_namespaces import FOREVER, container_in, mapped_pod
 from tools.demo import busybox_image
@@ -249,7 +250,7 @@ def test_missing_sources_of_mounts_are_made_for_everybody(daemon: Daemon) -> Non
 
 
 def test_a_root_file_system_is_shown_to_the_pods_group_alone() -> None:
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+    with tempfile.TemporaryDirectory(dir=scratch()) as directory:
         paths = Paths(Path(directory) / "run", reachable=Path("/run/podwright-test-reach"))
         rootfs = Path(directory) / "rootfs"
         rootfs.mkdir(mode=0o755)

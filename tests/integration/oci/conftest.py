@@ -20,6 +20,7 @@ from host.spawn import become_subreaper
 from oci.cli import CliRuntime
 from oci.monitor.client import Monitor
 from oci.monitor.types import CreateContainer, Exited
+from tests.harness.runs import scratch
 
 # Of this run alone: what an interrupted one left must not fail the next.
 CGROUP_PARENT = f"/podwright-test-oci-{secrets.token_hex(4)}"
@@ -58,7 +59,7 @@ def cgroup_directories() -> list[Path]:
 @pytest.fixture(scope="session")
 def rootfs() -> Iterator[Path]:
     """A root file system with the machine's busybox and the libraries that it needs."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="pw-rootfs-") as directory:
+    with tempfile.TemporaryDirectory(dir=scratch(), prefix="pw-rootfs-") as directory:
         root = Path(directory)
         for name in ("bin", "proc", "dev", "sys", "tmp", "etc"):
             (root / name).mkdir()

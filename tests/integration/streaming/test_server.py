@@ -227,6 +227,17 @@ async def test_a_busy_port_names_its_option(backend: LocalBackend) -> None:
             await StreamingServer(backend, port=port).start()
 
 
+async def test_a_free_port_is_none_that_leads_to_a_pod(backend: LocalBackend) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = StreamingServer(backend)
+    await server.start(set(range(65536)) - {port})
+    assert urlsplit(server.base_url).port == port
+    await server.close()
+    with pytest.raises(CannotListen, match="stream_port: no port is free"):
+        await StreamingServer(backend).start(range(65536))
+
+
 async def test_an_address_that_is_not_ours_names_its_option(backend: LocalBackend) -> None:
     with pytest.raises(CannotListen, match="stream_address"):
         await StreamingServer(backend, address="203.0.113.1").start()

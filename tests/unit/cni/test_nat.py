@@ -93,6 +93,7 @@ def test_protocols_are_read_in_any_case() -> None:
         (PortMapping(80, -1), "container port -1"),
         (PortMapping(80, 80, "icmp"), "'icmp' is none of tcp, udp, sctp"),
         (PortMapping(80, 80, "tcp", "localhost"), "'localhost' is not an IP address"),
+        (PortMapping(80, 80, "tcp", "fe80::1% -j DROP"), "'fe80::1% -j DROP' has a zone"),
     ],
 )
 def test_wrong_mappings_are_refused(mapping: PortMapping, message: str) -> None:

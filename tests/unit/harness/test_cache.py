@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.cache import cache_root, cached, key_of
+from tests.harness.cache import ANNOUNCED, cache_root, cached, key_of
 
 THIS_MAKER = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 
@@ -100,3 +100,10 @@ def test_the_cache_lies_where_the_environment_says(
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     assert cache_root() == Path(root)
+
+
+def test_what_takes_long_is_announced_once(capsys: pytest.CaptureFixture[str]) -> None:
+    cached("wheels", "key", Maker("x"))
+    assert capsys.readouterr().err == f"{ANNOUNCED['wheels']}\n"
+    cached("wheels", "key", Maker("x"))
+    assert capsys.readouterr().err == ""

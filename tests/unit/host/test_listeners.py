@@ -12,6 +12,8 @@ TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retr
    0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1
    1: 0100007F:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 112 1
    2: 0100007F:1F91 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 113 1
+   3: 3500007F:0015 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 116 1
+   4: 010200C0:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 117 1
 """
 TCP6 = """  sl  local_address remote_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode
    0: 00000000000000000000000000000000:01BB 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 114 1
@@ -32,6 +34,8 @@ def test_listening_sockets_of_both_families_are_read(proc: Path) -> None:
     assert [(str(each.address), each.port) for each in listeners("tcp", proc)] == [
         ("0.0.0.0", 8080),
         ("127.0.0.1", 53),
+        ("127.0.0.53", 21),
+        ("192.0.2.1", 22),
         ("::", 443),
         ("127.0.0.1", 80),
     ]
@@ -44,8 +48,14 @@ def test_listening_sockets_of_both_families_are_read(proc: Path) -> None:
     [
         ("", 8080, 111),
         ("192.0.2.1", 8080, 111),
-        ("", 53, None),  # only on the loopback: what comes from outside is nobody's yet
+        ("", 53, 112),  # a host port of all addresses is one of 127.0.0.1 too
+        ("0.0.0.0", 53, 112),
+        ("::", 53, None),
         ("127.0.0.1", 53, 112),
+        ("", 21, None),  # where a resolver may be, no host port leads away
+        ("127.0.0.53", 21, 116),
+        ("", 22, 117),
+        ("192.0.2.2", 22, None),
         ("192.0.2.1", 53, None),
         ("", 443, 114),
         ("127.0.0.1", 80, 115),

@@ -2,7 +2,8 @@ import subprocess
 
 import pytest
 
-from tools.packaging.deb import depends, maintainer_script, release_suffix
+from tools.packaging.deb import depends, maintainer_script, needed_packages, processor_of, release_suffix
+from tools.packaging.environment import InstallFailed
 from tools.packaging.layout import CHECKOUT
 
 SCRIPTS = ("postinst", "prerm", "postrm")
@@ -40,3 +41,29 @@ def test_purging_brings_its_own_script_whole_and_as_it_stands() -> None:
     purge = (CHECKOUT / "tools/packaging/purge").read_text()
     assert f"<<'EOF'\n{purge}EOF\n" in maintainer_script("postrm")
     assert "EOF" not in purge
+
+
+READELF = """\
+ 0x0000000000000001 (NEEDED)             Shared library: [libm.so.6]
+ 0x0000000000000001 (NEEDED)             Shared library: [libstdc++.so.6]
+ 0x0000000000000001 (NEEDED)             Shared library: [ld-linux-aarch64.so.1]
+  000000: Version: 1  File: libc.so.6  Cnt: 2
+  0x0010:   Name: GLIBC_2.17  Flags: none  Version: 3
+  0x0020:   Name: GLIBC_2.28  Flags: none  Version: 2
+  0x0030:   Name: GLIBCXX_3.4.21  Flags: none  Version: 2
+"""
+
+
+def test_libraries_of_another_architecture_are_found_in_the_modules_themselves() -> None:
+    assert needed_packages(READELF) == {"libc6 (>= 2.28)", "libstdc++6"}
+
+
+def test_a_library_that_no_known_package_has_is_named() -> None:
+    with pytest.raises(InstallFailed, match=r"libssl\.so\.3"):
+        needed_packages(READELF.replace("libm.so.6", "libssl.so.3"))
+
+
+def test_an_architecture_without_wheels_is_refused() -> None:
+    assert processor_of("arm64") == "aarch64"
+    with pytest.raises(InstallFailed, match="amd64 or arm64, not riscv64"):
+        processor_of("riscv64")

@@ -1,9 +1,10 @@
+import sys
 from pathlib import Path
 
 import pytest
 
-from tools.packaging.environment import InstallFailed
-from tools.packaging.install import place, source_epoch, uninstall
+from tools.packaging.environment import InstallFailed, programs
+from tools.packaging.install import place, source_epoch, summary, uninstall
 from tools.packaging.layout import Layout, below
 
 LAYOUT = Layout.parse("/usr/local")
@@ -59,10 +60,33 @@ def test_a_second_installation_removes_what_the_first_had_beyond_it(tmp_path: Pa
 def test_uninstalling_leaves_common_directories_of_a_destdir_alone(tmp_path: Path) -> None:
     destdir = tmp_path / "dest"
     place(_staged(tmp_path / "staged"), LAYOUT, destdir)
-    assert uninstall(LAYOUT, destdir) == []
+    [removed] = uninstall(LAYOUT, destdir)
+    assert removed.startswith("removed 2 files: ")
     assert (destdir / "usr/local/bin").is_dir()
     assert not below(destdir, LAYOUT.environment).exists()
     assert not (destdir / "etc/podwright").exists()
+
+
+def test_an_installation_says_what_is_where(tmp_path: Path) -> None:
+    place(_staged(tmp_path / "staged"), LAYOUT, tmp_path / "dest")
+    first, *rest = summary(LAYOUT, tmp_path / "dest")
+    assert f"is installed below {tmp_path}/dest, for {sys.executable} (" in first
+    assert first.endswith("2 files")
+    told = {line.split()[0]: line.split(maxsplit=1)[1] for line in rest}
+    assert told["programs"].split(", ") == [f"/usr/local/bin/{name}" for name in programs()]
+    assert told["configuration"] == "/etc/podwright/podwright.conf"
+    assert told["unit"] == "/usr/local/lib/systemd/system/podwright.service"
+
+
+def test_uninstalling_says_what_stays(tmp_path: Path) -> None:
+    destdir = tmp_path / "dest"
+    place(_staged(tmp_path / "staged"), LAYOUT, destdir)
+    (destdir / CONFIGURATION).write_text("mine")
+    _, *stays = uninstall(LAYOUT, destdir)
+    assert stays == [
+        "stays: /etc/podwright/podwright.conf: it was changed",
+        "stays: /etc/podwright: it is not empty",
+    ]
 
 
 def test_nothing_to_uninstall_is_an_error_that_says_where_it_looked(tmp_path: Path) -> None:

@@ -58,3 +58,31 @@ def test_a_wheel_with_other_bytes_is_not_taken(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(InstallFailed, match="DO NOT MATCH THE HASHES"):
         collect_wheels(target)
     assert list(target.iterdir()) == []
+
+
+# The version in which each one's last known vulnerability was mended.
+MENDED = {
+    "aiohttp": "3.13.3",  # CVE-2025-69223
+    "grpcio": "1.55.3",  # CVE-2023-33953
+    "h11": "0.16.0",  # CVE-2025-43859
+    "idna": "3.7",  # CVE-2024-3651
+    "protobuf": "6.33.5",  # CVE-2026-0994
+    "pyyaml": "5.4",  # CVE-2020-14343
+    "requests": "2.32.4",  # CVE-2024-47081
+    "setuptools": "78.1.1",  # CVE-2025-47273
+    "urllib3": "2.6.3",  # CVE-2026-21441
+    "websockets": "9.1",  # CVE-2021-33880
+}
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)))
+
+
+@pytest.mark.parametrize("name", MENDED)
+def test_what_is_known_to_be_vulnerable_is_neither_tested_nor_allowed(name: str) -> None:
+    tested = dict(re.findall(r"^(\S+)==(\S+)$", (CHECKOUT / "constraints.txt").read_text(), re.M))
+    bounds = {_plain(re.split(r"[>=;<~ ]", each)[0]): each.partition(">=")[2] for each in wanted()}
+    assert _numbers(tested[name]) >= _numbers(MENDED[name])
+    if name in bounds:
+        assert _numbers(bounds[name].partition(";")[0] + ".0.0") >= _numbers(MENDED[name])

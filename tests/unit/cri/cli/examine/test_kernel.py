@@ -114,3 +114,14 @@ def test_overlay_without_single_layers_is_a_warning() -> None:
 def test_a_module_that_is_loaded_by_the_attempt_is_there() -> None:
     (finding,) = kernel.overlay("nodev\tsysfs\n\text4\n", lambda: None)
     assert finding.level is Level.OK
+
+
+def test_a_chroot_is_a_warning_and_a_root_that_cannot_be_seen_is_none() -> None:
+    def hidden() -> bool:
+        raise PermissionError(errno.EPERM, "setns")
+
+    assert list(kernel.root(lambda: False)) == []
+    assert list(kernel.root(hidden)) == []
+    (finding,) = kernel.root(lambda: True)
+    assert finding.level is Level.WARNING
+    assert "this is a chroot" in finding.text

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from cri.streaming.launch import module_path
+from cri.streaming.process.confine import ManyThreads, confine_self
 
 _TRY = """
 import ctypes, json, mmap, os, socket, sys
@@ -79,3 +81,15 @@ def test_what_streaming_is_made_of_goes_on(code: str) -> None:
 )
 def test_anything_else_is_refused(code: str) -> None:
     assert tried(code) in (1, 13)  # EPERM by the filter, EACCES by Landlock
+
+
+def test_a_second_thread_is_not_left_with_what_the_first_gives_up() -> None:
+    waits = threading.Event()
+    other = threading.Thread(target=waits.wait)
+    other.start()
+    try:
+        with pytest.raises(ManyThreads):
+            confine_self()
+    finally:
+        waits.set()
+        other.join()

@@ -1,0 +1,121 @@
+"""What a run of the harness leaves behind, and what takes it away."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from host.cgroups import Hierarchy
+from tests.harness import private
+from tests.harness.cache import PROJECT
+from tests.harness.client import eventually
+from tests.harness.runs import PLACE, PREFIX, Run, sweep
+
+pytestmark = pytest.mark.root
+
+LEAVE = """
+for tree in /sys/fs/cgroup/*/; do mkdir -p "$tree/podwright-pod/container" 2>/dev/null; done
+mkdir "$PODWRIGHT_SCRATCH/podwright-state"
+mount -t tmpfs tmpfs "$PODWRIGHT_SCRATCH/podwright-state"
+echo "$PODWRIGHT_SCRATCH"
+"""
+
+
+@pytest.fixture
+def hierarchy() -> Hierarchy:
+    found = Hierarchy.detect()
+    if found.version == 2:
+        pytest.skip("runs have no cgroups of their own where version 2 alone is mounted")
+    return found
+
+
+def start(script: str, monkeypatch: pytest.MonkeyPatch) -> subprocess.Popen[str]:
+    monkeypatch.delenv(private.INSIDE, raising=False)
+    line = private.command_line(["sh", "-c", script])
+    return subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+
+
+def name_of(run: subprocess.Popen[str]) -> str:
+    """What it calls itself, once it has left what it will leave."""
+    assert run.stdout is not None
+    return next(Path(line.strip()).name for line in run.stdout if PREFIX in line)
+
+
+def left(name: str, hierarchy: Hierarchy) -> Iterator[Path]:
+    """What there is of a run, in the hierarchies that are mounted here."""
+    yield from (path for path in [PLACE / name, *hierarchy.directories(f"/{name}")] if path.exists())
+
+
+def test_a_run_takes_its_cgroups_and_files_with_it(
+    monkeypatch: pytest.MonkeyPatch, hierarchy: Hierarchy
+) -> None:
+    with start(LEAVE, monkeypatch) as run:
+        name = name_of(run)
+    assert run.returncode == 0
+    assert list(left(name, hierarchy)) == []
+
+
+def test_a_run_that_is_told_to_end_ends_and_takes_all_with_it(
+    monkeypatch: pytest.MonkeyPatch, hierarchy: Hierarchy
+) -> None:
+    with start(f"{LEAVE}exec sleep 600", monkeypatch) as run:
+        name = name_of(run)
+        run.send_signal(signal.SIGTERM)
+    assert run.returncode == 128 + signal.SIGTERM
+    assert list(left(name, hierarchy)) == []
+
+
+def test_what_a_killed_run_leaves_is_taken_away_by_the_next(
+    monkeypatch: pytest.MonkeyPatch, hierarchy: Hierarchy
+) -> None:
+    with start(f"{LEAVE}exec sleep 600", monkeypatch) as run:
+        name = name_of(run)
+        run.kill()
+    eventually(
+        lambda: [path for path in hierarchy.directories(f"/{name}") if (path / "cgroup.procs").read_text()],
+        lambda busy: not busy,
+        "the processes of the run have ended with its guard",
+    )
+    assert PLACE / name in left(name, hierarchy)
+    with start("true", monkeypatch):
+        pass
+    assert list(left(name, hierarchy)) == []
+
+
+def test_a_run_that_lives_loses_nothing_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, hierarchy: Hierarchy
+) -> None:
+    with start(f"{LEAVE}exec sleep 600", monkeypatch) as run:
+        name = name_of(run)
+        before = list(left(name, hierarchy))
+        with start("true", monkeypatch):
+            pass
+        assert list(left(name, hierarchy)) == before
+        assert all((path / "podwright-pod").is_dir() for path in before[1:])
+        run.terminate()
+    assert len(before) == 1 + len(hierarchy.trees)
+
+
+def test_a_directory_is_judged_by_its_lock_and_a_cgroup_by_its_processes_too(
+    tmp_path: Path, hierarchy: Hierarchy
+) -> None:
+    run = Run.begin(hierarchy, tmp_path)
+    sweep(hierarchy, tmp_path)
+    assert run.directory.is_dir()
+    assert all(path.is_dir() for path in run.cgroups())
+    elsewhere = tmp_path / "elsewhere"  # as a chroot with a /var/tmp of its own sees it
+    elsewhere.mkdir()
+    busy = subprocess.Popen(["sleep", "600"])
+    try:
+        for cgroup in run.cgroups():
+            (cgroup / "cgroup.procs").write_text(str(busy.pid))
+        sweep(hierarchy, elsewhere)
+        assert all(path.is_dir() for path in run.cgroups())
+    finally:
+        busy.kill()
+        busy.wait()
+    run.close()
+    assert not run.directory.exists()
+    assert not any(path.exists() for path in run.cgroups())
