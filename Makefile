@@ -13,7 +13,8 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 LAYOUT = --prefix '$(PREFIX)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --destdir '$(DESTDIR)'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit distro-test integration critest conformance kubelet-test cluster-test bench
+.PHONY: help setup demo test lint unit distro-test integration crash-test critest conformance kubelet-test
+.PHONY: cluster-test bench
 .PHONY: node-smoke node-test install uninstall deb install-test pins proto clean
 
 help: ## List the targets
@@ -44,6 +45,10 @@ distro-test: setup ## The unit tests under the Pythons of Debian 12 and 13, in c
 integration: setup ## Tests with real mounts, namespaces, cgroups and runtimes, in private namespaces
 	@$(PREPARE) crictl
 	@$(PRIVATE) $(PY) -m pytest -q tests/integration $(PYTEST_ARGS)
+
+crash-test: setup ## Kill a daemon at every point of every verb and of its start: over fakes, then the real thing; root
+	@$(PY) -m tests.crash.matrix --restarts all
+	@$(PRIVATE) $(PY) -m tests.crash.real
 
 critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=crun|runc, PARALLEL, ARGS
 	@$(PY) -m tests.critest.run

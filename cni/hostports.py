@@ -1,11 +1,12 @@
 """Host ports: the portmap plugin's work, and the runtime's own when no plugin of the network does it."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cni import ruleset
-from cni.nat import Nat, PortMapping, checked, hostport_elements
+from cni.fields import IpAddress, integer, objects, string
+from cni.nat import Nat, PortMapping, checked, hostport_elements, hostport_targets, targets
 from cni.result import Result
 from host.netlink import route
 from host.netlink.connection import Netlink
@@ -34,10 +35,18 @@ class HostPorts:
                 self.nat.route_localnet(link)
         self.nat.forget_flows(wanted)
 
-    def close(self, owner: str, mappings: Sequence[PortMapping]) -> None:
-        """Close the host ports of ``owner``, whichever they were; again is fine."""
-        self.nat.remove(owner, ruleset.HOSTPORT_SETS)
-        self.nat.forget_flows([mapping for mapping in mappings if mapping.host_port])
+    def close(
+        self, owner: str, mappings: Sequence[PortMapping] = (), addresses: Iterable[IpAddress] = ()
+    ) -> None:
+        """Close the host ports of ``owner``, whichever they were, and forget their flows; again is fine.
+
+        ``mappings`` and the pod's ``addresses``, where they are known, find the flows that a close which was
+        cut short has left.
+        """
+        removed = self.nat.remove(owner, ruleset.HOSTPORT_SETS)
+        wanted = [checked(mapping) for mapping in mappings if mapping.host_port]
+        self.nat.forget_flows(wanted)
+        self.nat.forget_targets(targets(removed) | hostport_targets(wanted, addresses))
 
     def is_open(self, owner: str) -> bool:
         """Whether ``owner`` has a host port."""
@@ -46,7 +55,20 @@ class HostPorts:
     def keep_only(self, valid: frozenset[str]) -> None:
         """Close the host ports of every owner that is not in ``valid``."""
         for owner in self.nat.owners(ruleset.HOSTPORT_SETS) - valid:
-            self.nat.remove(owner, ruleset.HOSTPORT_SETS)
+            self.close(owner)
+
+
+def port_mappings_of(arguments: Mapping[str, object], where: str) -> list[PortMapping]:
+    """The value of the ``portMappings`` capability among a call's arguments."""
+    return [
+        PortMapping(
+            integer(item, "hostPort", where),
+            integer(item, "containerPort", where),
+            string(item, "protocol", where) or "tcp",
+            string(item, "hostIP", where),
+        )
+        for item in objects(arguments, "portMappings", where)
+    ]
 
 
 def owner_of(container_id: str, ifname: str) -> str:

@@ -38,6 +38,15 @@ class PortMapping:
     host_ip: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a host port led; ``protocol`` is IP's number for it."""
+
+    protocol: int
+    port: int
+    address: IpAddress
+
+
 def checked(mapping: PortMapping) -> PortMapping:
     """The mapping in normal form (lower-case protocol).
 
@@ -108,6 +117,22 @@ def hostport_elements(
     return list(elements)
 
 
+def targets(elements: Iterable[Element]) -> set[Target]:
+    """Where the host ports among ``elements`` lead."""
+    found = set()
+    for element in elements:
+        if element.set.startswith("hostports"):
+            protocol, port = struct.unpack(">B3xH2x", element.key[-8:])
+            found.add(Target(protocol, port, ipaddress.ip_address(element.data[:-4])))
+    return found
+
+
+def hostport_targets(mappings: Iterable[PortMapping], addresses: Iterable[IpAddress]) -> set[Target]:
+    """Where the host ports of a pod with these addresses lead."""
+    known = list(addresses)
+    return {Target(_PROTOCOLS[one.protocol], one.host_port, address) for one in mappings for address in known}
+
+
 class Nat:
     """Writes elements; makes the table when it is missing. Blocking: call it off the event loop.
 
@@ -146,8 +171,8 @@ class Nat:
                 else:
                     raise PluginFailed(f"nftables: {error.strerror}") from error
 
-    def remove(self, owner: str, sets: Sequence[str]) -> None:
-        """Remove what ``owner`` has in ``sets``; nothing there is fine."""
+    def remove(self, owner: str, sets: Sequence[str]) -> list[Element]:
+        """Remove what ``owner`` has in ``sets``, and tell what that was; nothing there is fine."""
         netlink = self._netlink()
         for _ in range(3):
             try:
@@ -157,12 +182,13 @@ class Nat:
                     for element in nftables.list_elements(netlink, ruleset.TABLE, name, owner)
                 ]
                 nftables.commit(netlink, [nftables.delete_element(ruleset.TABLE, item) for item in mine])
-                return
+                return mine
             except OSError as error:
                 if error.errno in _NO_NFTABLES:
-                    return  # a kernel without nftables holds no elements
+                    return []  # a kernel without nftables holds no elements
                 if error.errno != errno.ENOENT:  # somebody removed one in between: look again
                     raise PluginFailed(f"nftables: {error.strerror}") from error
+        return []
 
     def owners(self, sets: Sequence[str]) -> set[str]:
         """Who has elements in ``sets``."""
@@ -187,6 +213,16 @@ class Nat:
         for port in ports:
             try:
                 conntrack.forget_udp(netlink, port)
+            except OSError as error:
+                if error.errno not in _NO_NFTABLES:  # no connection tracking: nothing to forget
+                    raise PluginFailed(f"conntrack: {error.strerror}") from error
+
+    def forget_targets(self, closed: Iterable[Target]) -> None:
+        """Drop tracked flows that were led from these host ports to these pods, of any protocol: a client
+        that uses its port again would be led to an address that is gone, or another pod's."""
+        for target in closed:
+            try:
+                conntrack.forget_led(self._netlink(), target.protocol, target.port, target.address)
             except OSError as error:
                 if error.errno not in _NO_NFTABLES:  # no connection tracking: nothing to forget
                     raise PluginFailed(f"conntrack: {error.strerror}") from error

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 
 from api.errors import PodwrightError
-from cni import ruleset
 from cni.builtin.loopback import bring_up
 from cni.builtin.registry import Mode, Registry, builtins
 from cni.cache import Entry, ResultCache
@@ -27,7 +27,7 @@ from cni.chain import Chain
 from cni.conflist import Directory, NetworkList, parse_list, read_directory
 from cni.errors import NetworkNotReady, PluginFailed, PluginTimedOut
 from cni.fields import Json, boolean, mapping
-from cni.hostports import HostPorts, owner_of
+from cni.hostports import HostPorts, owner_of, port_mappings_of
 from cni.nat import Nat
 from cni.plugin import ExecutedPlugin, Timeouts
 from cni.pod import IFNAME, Attachment, PodNetwork, call_for, call_for_removal, host_ports
@@ -272,10 +272,15 @@ class Network:
     async def _detach(self, network: NetworkList, call: Call, result: Json | None) -> None:
         # Without a result it is not known what ADD was given: look for host ports then, too.
         if not _maps_ports(network) and (result is None or "portMappings" in call.capabilities):
-            owner = owner_of(call.container_id, call.ifname)
-            await self._in_thread(lambda: self._nat.remove(owner, ruleset.HOSTPORT_SETS))
+            await self._in_thread(lambda: self._close_ports(network, call, result))
         await Chain(network, self._registry.choose).delete(call, result)
         await self._in_thread(lambda: self._cache.remove(network.name, call))
+
+    def _close_ports(self, network: NetworkList, call: Call, result: Json | None) -> None:
+        where = f"result of the network {network.name}"
+        made = () if result is None else parse(result, network.cni_version, where).pod_ips()
+        mappings = port_mappings_of(call.capabilities, where)
+        self._host_ports.close(owner_of(call.container_id, call.ifname), mappings, map(ip_address, made))
 
     async def _undo(self, network: NetworkList, call: Call, document: Json) -> None:
         try:

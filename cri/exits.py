@@ -6,10 +6,11 @@ import time
 from functools import partial
 
 from api.runtime.v1 import api_pb2 as pb
+from cri.containers import lifecycle
 from cri.containers import record as containers
-from cri.containers.publish import publish
 from cri.logs import fields, under
 from cri.node import Node
+from cri.sandboxes import lifecycle as sandbox_lifecycle
 from cri.sandboxes import record as sandboxes
 from cri.subject import of_container, of_id
 from oci.monitor.types import Exited
@@ -27,11 +28,12 @@ def reason_of(exit_code: int, *, oom_killed: bool) -> str:
     return "Completed" if exit_code == 0 else "Error"
 
 
-def apply(container: containers.Container, event: Exited) -> None:
-    """Note an exit; a container that failed to start keeps its own story."""
-    if container.phase is containers.Phase.EXITED:
+def apply(node: Node, container: containers.Container, event: Exited) -> None:
+    """Note an exit: of one that is being created for later; one that failed to start keeps its own story."""
+    if container.phase is containers.Phase.CREATING:
+        container.early_exit = event
+    if not container.alive:
         return
-    container.phase = containers.Phase.EXITED
     container.exit_code = UNSEEN_EXIT_CODE if event.exit_code is None else event.exit_code
     container.finished_ns = event.finished_at_ns or time.time_ns()
     # One that we end was not ended by the kernel, whatever it did to a child before.
@@ -39,7 +41,10 @@ def apply(container: containers.Container, event: Exited) -> None:
     container.reason = reason_of(container.exit_code, oom_killed=oom_killed)
     if event.exit_code is None:
         container.message = "its end was not seen: the monitor was not running"
-    container.exited.set()
+    try:
+        lifecycle.move(node, container, containers.Phase.EXITED)
+    finally:
+        container.exited.set()
 
 
 async def handle(node: Node, event: Exited) -> None:
@@ -54,23 +59,23 @@ async def handle(node: Node, event: Exited) -> None:
 async def _handle(node: Node, event: Exited) -> None:
     container = node.containers.find(event.id)
     if container is not None:
-        apply(container, event)
-        node.records.put(containers.KIND, container.to_row())
-        publish(node, container, pb.CONTAINER_STOPPED_EVENT)
-        tell(node, container)
+        if container.phase is containers.Phase.EXITED:
+            lifecycle.save(node, container)  # an attempt before this one may have failed to
+        apply(node, container, event)
+        if container.phase is containers.Phase.EXITED:
+            tell(node, container)
         await _end_stragglers(node, container)
         return
     sandbox = node.sandboxes.find(event.id)
     if sandbox is None:
         return
-    if sandbox.phase is sandboxes.Phase.READY and "StopPodSandbox" not in node.operations.verbs_on(
-        sandbox.id
-    ):
+    if sandbox.phase is sandboxes.Phase.CREATING:
+        sandbox.pause_ended = True
+    if sandbox.phase is sandboxes.Phase.READY:
         logger.warning(
             "the pause process of sandbox %s ended by itself: the sandbox is not ready", sandbox.id[:12]
         )
-        sandbox.phase = sandboxes.Phase.STOPPED
-        node.records.put(sandboxes.KIND, sandbox.to_row())
+        sandbox_lifecycle.move(node, sandbox, sandboxes.Phase.STOPPED)
 
 
 def tell(node: Node, container: containers.Container) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from cni.network import Network
 from conf.schema import Config
 from cri.cgroups.driver import CgroupDriver
 from cri.containers.accounts import Accounts
@@ -11,6 +10,7 @@ from cri.defaults import HandlerDefaults
 from cri.events import Events
 from cri.handlers import Handlers
 from cri.operations import Operations
+from cri.parts import Images, Monitor, Network, Rootfs
 from cri.paths import Paths
 from cri.quarantine import Quarantine
 from cri.records import Records
@@ -23,10 +23,7 @@ from cri.supervise import Supervisor
 from host.cgroups import Hierarchy
 from host.threads import DetachedThreads
 from oci.generate.inputs import HostView
-from oci.monitor.client import Monitor
 from oci.precompiled import Filters
-from storage.images import Images
-from storage.overlay import RootfsManager
 
 
 @dataclass(slots=True)
@@ -45,7 +42,7 @@ class Node:
     operations: Operations
     events: Events
     images: Images
-    rootfs: RootfsManager
+    rootfs: Rootfs
     network: Network
     handlers: Handlers
     monitor: Monitor

@@ -123,12 +123,6 @@ class Operations:
             raise
         return result
 
-    async def ended(self, verb: str, subject: str, timeout_s: float) -> None:
-        """Wait until no such operation runs, for a time; how it ends is nobody's business here."""
-        entry = self._running.get(f"{verb} {subject}")
-        if entry is not None:
-            await asyncio.wait({entry.task}, timeout=timeout_s)
-
     async def _carry_out(self, operation: Operation, work: Work[T]) -> T:
         try:
             return await work(operation)

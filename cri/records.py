@@ -6,11 +6,11 @@
 own their meaning. The file lies on tmpfs, so a write costs some 50 microseconds and may be
 made on the event loop. A reboot empties it, as it should: no process outlives that either.
 
-A full disk stops nothing that frees: blocks for the write-ahead log are had before they are needed, ``put``
-and ``delete`` may spend the reserve, ``insert``, which begins something, may not. When not even opening works
-the records are kept in memory, ``problem`` says so, and each write tries the file again. A row or a file that
-cannot be read is no reason not to start: the row is told of and left as it is, the file is set aside under
-another name once all that can be read was taken from it.
+A full disk stops nothing that frees: blocks for the write-ahead log are had before they are needed,
+``update`` and ``delete`` may spend the reserve, ``insert``, which begins something, may not. When not even
+opening works the records are kept in memory, ``problem`` says so, and each write tries the file again. A row
+or a file that cannot be read is no reason not to start: the row is told of and left as it is, the file is set
+aside under another name once all that can be read was taken from it.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ SCHEMA_VERSION = 1
 # Pages in the write-ahead log before they go to the file itself, and room for somewhat more of them.
 _CHECKPOINT_PAGES = 250
 _WAL_BYTES = 2 << 20
-_ROW = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)"
+_ROW = "INSERT INTO records VALUES (?, ?, ?, ?, ?)"
 
 T = TypeVar("T")
 
@@ -174,7 +174,7 @@ class Records:
         return db
 
     def insert(self, kind: str, row: Row) -> None:
-        """A record of something that is about to be made.
+        """A record of something that is about to be made; its id must be new.
 
         Raises:
             sqlite3.OperationalError: there is no room for it.
@@ -182,14 +182,11 @@ class Records:
         self._persist()
         self._db.execute(_ROW, (kind, row.id, row.name, row.config, row.state))
 
-    def put(self, kind: str, row: Row) -> None:
-        """Insert or replace, on the reserve if need be."""
-        self._write(lambda: self._db.execute(_ROW, (kind, row.id, row.name, row.config, row.state)))
-
-    def put_state(self, kind: str, identifier: str, state: str) -> None:
-        """Replace the state of a record that exists."""
-        statement = "UPDATE records SET state = ? WHERE kind = ? AND id = ?"
-        self._write(lambda: self._db.execute(statement, (state, kind, identifier)))
+    def update(self, kind: str, row: Row) -> None:
+        """Replace a record that exists, on the reserve if need be; one that does not is not brought back."""
+        statement = "UPDATE records SET name = ?, config = ?, state = ? WHERE kind = ? AND id = ?"
+        values = (row.name, row.config, row.state, kind, row.id)
+        self._write(lambda: self._db.execute(statement, values))
 
     def delete(self, kind: str, identifier: str) -> None:
         statement = "DELETE FROM records WHERE kind = ? AND id = CAST(? AS TEXT)"

@@ -22,6 +22,7 @@ from typing import TypeVar
 from api.errors import PodwrightError
 from api.ids import ContainerId
 from cri import exits
+from cri.containers import lifecycle
 from cri.containers import record as containers
 from cri.containers.remove import undo as undo_container
 from cri.containers.stop import kill
@@ -31,13 +32,14 @@ from cri.node import Node
 from cri.operations import Operation
 from cri.readback import showable_container, showable_sandbox
 from cri.records import Unreadable
+from cri.sandboxes import lifecycle as sandbox_lifecycle
 from cri.sandboxes import record as sandboxes
 from cri.sandboxes.release import undo as undo_sandbox
 from cri.subject import of_id, of_sandbox
 from cri.supervise import Work
 from host.namespaces import is_pinned
 from oci.monitor.protocol import Record
-from oci.monitor.types import Exited, MonitorFailed, MonitorUnavailable, NotLive, UnknownContainer
+from oci.monitor.types import Exited, MonitorUnavailable, NotLive, UnknownContainer
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R", containers.Container, sandboxes.Sandbox)
@@ -48,8 +50,28 @@ _ID = re.compile(r"[0-9a-f]{64}")
 
 async def restore(node: Node) -> None:
     """Bring memory and disk in line with what runs; nothing that runs is touched."""
-    _read(node)
-    await _settle(node)
+    await node.operations.run("Restore", "node", lambda operation: _restore(node, operation))
+    logger.info("restored %d sandboxes and %d containers", len(node.sandboxes), len(node.containers))
+
+
+async def _restore(node: Node, operation: Operation) -> None:
+    with operation.step("records"):
+        _read(node)
+    with operation.step("commands of before"):
+        await _settle(node)
+    with operation.step("processes"):
+        await _reconcile(node)
+    with operation.step("undo of what is half made, and sweep"):
+        works = _undo_unfinished(node) | await _unknown(node)
+        await node.background.first_tries(works, UNDO_PATIENCE_S)
+    with operation.step("root file systems"):
+        await node.background.attempt("root file systems", partial(_restore_rootfs, node))
+        _note_leftovers(node)
+    with operation.step("address leases"):
+        await node.background.attempt("address leases", partial(_collect, node))
+
+
+async def _reconcile(node: Node) -> None:
     watched = {record.id: record for record in await node.monitor.list()}
     for container in node.containers:
         work = partial(_bring_up, node, container, watched.get(container.id))
@@ -57,12 +79,6 @@ async def restore(node: Node) -> None:
     for sandbox in node.sandboxes:
         work = partial(_reconcile_sandbox, node, sandbox, watched.get(sandbox.id))
         await node.background.attempt(f"restore of sandbox {sandbox.id}", work)
-    works = _undo_unfinished(node) | await _unknown(node)
-    await node.background.first_tries(works, UNDO_PATIENCE_S)
-    await node.background.attempt("root file systems", partial(_restore_rootfs, node))
-    _note_leftovers(node)
-    await node.background.attempt("address leases", partial(_collect, node))
-    logger.info("restored %d sandboxes and %d containers", len(node.sandboxes), len(node.containers))
 
 
 async def _settle(node: Node) -> None:
@@ -121,12 +137,16 @@ def _check_cgroup(container: containers.Container) -> None:
 
 
 async def _bring_up(node: Node, container: containers.Container, seen: Record | None) -> None:
-    if container.alive and seen is None:
-        await _end_unwatched(node, container)
-    elif container.phase is containers.Phase.EXITED and seen is not None and seen.state != "exited":
-        logger.warning("container %s failed to start, but runs: ending it", container.id[:12])
-        await kill(node, container)
-    _reconcile_container(node, container, seen)
+    """Tried again it may meet verbs, so it waits for its turn; one that is gone needs nothing."""
+    async with container.queue.turn(Operation("restore", container.id)):
+        if not node.containers.holds(container):
+            return
+        if container.alive and seen is None:
+            await _end_unwatched(node, container)
+        elif container.phase is containers.Phase.EXITED and seen is not None and seen.state != "exited":
+            logger.warning("container %s failed to start, but runs: ending it", container.id[:12])
+            await kill(node, container)
+        _reconcile_container(node, container, seen)
 
 
 async def _end_unwatched(node: Node, container: containers.Container) -> None:
@@ -142,16 +162,16 @@ def _reconcile_container(node: Node, container: containers.Container, seen: Reco
         return
     if seen is None:
         event = Exited(container.id, None, time.time_ns(), oom_killed=False)
-        exits.apply(container, event)
+        exits.apply(node, container, event)
     elif seen.state == "exited":
         container.started_ns = container.started_ns or seen.started_at_ns
-        exits.apply(container, Exited(container.id, seen.exit_code, seen.finished_at_ns, seen.oom_killed))
-    elif seen.state == "running":
-        container.phase = containers.Phase.RUNNING
+        event = Exited(container.id, seen.exit_code, seen.finished_at_ns, seen.oom_killed)
+        exits.apply(node, container, event)
+    elif seen.state == "running" and container.phase is containers.Phase.CREATED:
         container.started_ns = container.started_ns or seen.started_at_ns
+        lifecycle.move(node, container, containers.Phase.RUNNING)
     if container.phase is containers.Phase.EXITED:
         exits.tell(node, container)
-    node.records.put(containers.KIND, container.to_row())
 
 
 async def _reconcile_sandbox(node: Node, sandbox: sandboxes.Sandbox, seen: Record | None) -> None:
@@ -163,8 +183,7 @@ async def _reconcile_sandbox(node: Node, sandbox: sandboxes.Sandbox, seen: Recor
         return
     what = f"its namespaces are gone: {', '.join(gone)}" if gone else "its pause process has ended"
     logger.warning("pod is not ready, %s", what, extra=fields(**of_sandbox(sandbox)))
-    sandbox.phase = sandboxes.Phase.STOPPED
-    node.records.put(sandboxes.KIND, sandbox.to_row())
+    sandbox_lifecycle.move(node, sandbox, sandboxes.Phase.STOPPED)
 
 
 def _undo_unfinished(node: Node) -> dict[str, Work]:
@@ -182,27 +201,27 @@ def _undo_unfinished(node: Node) -> dict[str, Work]:
 async def _undo_sandbox(node: Node, sandbox: sandboxes.Sandbox) -> None:
     """One whose undo fails is listed as not ready from then on, for the kubelet to remove."""
     undo = Operation("undo RunPodSandbox", sandbox.id)
-    told = of_id(node, sandbox.id)
-    if await undo_sandbox(node, sandbox, undo) is None:
-        logger.info("%s done", undo.verb, extra=fields(**told))
+    async with sandbox.queue.turn(undo):
+        if not node.sandboxes.holds(sandbox):
+            return
+        told = of_id(node, sandbox.id)
+        if await undo_sandbox(node, sandbox, undo) is None:
+            logger.info("%s done", undo.verb, extra=fields(**told))
 
 
 async def _unknown(node: Node) -> dict[str, Work]:
-    """Root file systems and processes of nobody; those of records that cannot be read are somebody's."""
-    works: dict[str, Work] = {}
+    """Processes and root file systems of nobody; those of records that cannot be read are somebody's."""
     if node.records.damaged:
         await _spare_unknown(node)
-    for identifier in await asyncio.to_thread(node.rootfs.known):
-        if not _is_known(node, identifier):
-            works[f"root file system of unknown container {identifier}"] = partial(
-                node.rootfs.remove, identifier
-            )
-    for watched in await node.monitor.list():
-        if not _is_known(node, watched.id):
-            logger.warning("container %s has no record: ending it", watched.id[:12])
-            key = f"end of unknown container {watched.id}"
-            works[key] = partial(_end_unknown, node, ContainerId(watched.id))
-    return works
+    watched = {record.id for record in await node.monitor.list()}
+    mounted = await asyncio.to_thread(node.rootfs.known)
+    return {
+        f"leftovers of unknown container {identifier}": partial(
+            _end_unknown, node, ContainerId(identifier), watched=identifier in watched
+        )
+        for identifier in watched | mounted
+        if not _is_known(node, identifier)
+    }
 
 
 async def _spare_unknown(node: Node) -> None:
@@ -226,7 +245,20 @@ def _is_known(node: Node, identifier: str) -> bool:
     )
 
 
-async def _end_unknown(node: Node, identifier: ContainerId) -> None:
+async def _end_unknown(node: Node, identifier: ContainerId, *, watched: bool) -> None:
+    """Processes first: nothing is taken away from under one that lives."""
+    logger.warning("container %s has no record: removing what is left of it", identifier[:12])
+    if watched:
+        await _end_processes(node, identifier)
+    if identifier in await asyncio.to_thread(node.rootfs.known):
+        await node.rootfs.remove(identifier)
+
+
+async def _end_processes(node: Node, identifier: ContainerId) -> None:
+    """
+    Raises:
+        MonitorFailed: they live on.
+    """
     with contextlib.suppress(NotLive, UnknownContainer):
         await node.monitor.signal(identifier, signal.SIGKILL)
     for name in node.handlers.names():
@@ -234,8 +266,7 @@ async def _end_unknown(node: Node, identifier: ContainerId) -> None:
         if name not in node.handlers.unusable():
             with contextlib.suppress(PodwrightError):
                 await node.handlers.get(name).delete(identifier, force=True)
-    with contextlib.suppress(MonitorFailed):
-        await forget(node, identifier)
+    await forget(node, identifier)
 
 
 async def _restore_rootfs(node: Node) -> None:

@@ -50,6 +50,19 @@ class Store(Generic[R]):
         if self._by_name.get(record.name) is record:
             del self._by_name[record.name]
 
+    def holds(self, record: R) -> bool:
+        """Whether this very record is here: it was not discarded."""
+        return self._by_id.get(record.id) is record
+
+    def require(self, record: R) -> None:
+        """Refuse a record that was discarded while a verb waited for its turn.
+
+        Raises:
+            RecordNotFound: it is gone.
+        """
+        if not self.holds(record):
+            raise RecordNotFound(f"{self._kind} {record.id} was removed meanwhile")
+
     def named(self, name: str) -> R | None:
         return self._by_name.get(name)
 

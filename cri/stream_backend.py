@@ -19,6 +19,7 @@ from cri.containers.bundle import process_of
 from cri.containers.exec_sync import running
 from cri.containers.record import Container
 from cri.node import Node
+from cri.parts import Monitor
 from cri.sandboxes.port_forward import ready_sandbox
 from cri.streaming.backend import AttachRequest, ExecRequest, Stdio
 from cri.streaming.server import StreamingServer
@@ -28,7 +29,6 @@ from host.fds import close_all
 from host.namespaces import in_namespace
 from host.pty import set_window_size
 from oci.generate.process import exec_process
-from oci.monitor.client import Monitor
 from oci.monitor.handles import Attachment, ExecHandle
 
 # Reported when nobody could see how a process ended.

@@ -181,6 +181,10 @@ class Images:
         used, inodes = self.catalogue.disk_usage()
         return FilesystemUsage(self.root, used, inodes, time.time_ns())
 
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the catalogue, and what is kept because of it."""
+        return tuple(text for text in (self.database.problem, self.database.unknown_kept) if text)
+
     def discard(self, leftover: Path) -> None:
         """Remove one of ``leftovers``. Blocking.
 

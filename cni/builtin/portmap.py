@@ -1,9 +1,11 @@
 """The portmap plugin: host ports by the ``portMappings`` capability."""
 
+from ipaddress import ip_address
+
 from cni.builtin.base import Request
 from cni.errors import PluginFailed
-from cni.fields import Json, boolean, integer, objects, string
-from cni.hostports import HostPorts, owner_of
+from cni.fields import Json, boolean
+from cni.hostports import HostPorts, owner_of, port_mappings_of
 from cni.nat import Nat, PortMapping
 from cni.result import Result
 
@@ -44,7 +46,8 @@ class PortMap:
         mappings = mappings_of(request)
         if request.previous is not None and not mappings:
             return  # what ADD was given is known, and it was nothing
-        self._ports.close(owner_of(request.call.container_id, request.call.ifname), mappings)
+        addresses = [] if request.previous is None else map(ip_address, request.previous.pod_ips())
+        self._ports.close(owner_of(request.call.container_id, request.call.ifname), mappings, addresses)
 
     def collect(self, conf: Json, valid: frozenset[tuple[str, str]]) -> None:
         """Close the host ports of attachments that are not valid."""
@@ -53,13 +56,4 @@ class PortMap:
 
 def mappings_of(request: Request) -> list[PortMapping]:
     """The port mappings of a call."""
-    where = request.where
-    return [
-        PortMapping(
-            integer(item, "hostPort", where),
-            integer(item, "containerPort", where),
-            string(item, "protocol", where) or "tcp",
-            string(item, "hostIP", where),
-        )
-        for item in objects(request.runtime(), "portMappings", where)
-    ]
+    return port_mappings_of(request.runtime(), request.where)

@@ -3,17 +3,17 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from api.errors import AlreadyExists, InvalidArgument
 from api.ids import ContainerId, new_container_id
 from api.runtime.v1 import api_pb2 as pb
-from cri import reach
-from cri.containers import bundle, image_volumes, outcome, prepared_mounts, stdio
-from cri.containers.publish import publish
-from cri.containers.record import KIND, Container, Phase
+from cri import exits, reach
+from cri.containers import bundle, image_volumes, lifecycle, outcome, prepared_mounts, stdio
+from cri.containers.record import Container, Phase
 from cri.containers.remove import release, undo
 from cri.containers.signals import stop_signal
 from cri.containers.update import with_swap
@@ -23,7 +23,7 @@ from cri.logs import fields
 from cri.names import container_name
 from cri.node import Node
 from cri.operations import Operation
-from cri.sandboxes import record as sandboxes
+from cri.sandboxes import lifecycle as sandbox_lifecycle
 from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Sandbox
 from cri.subject import of_container
@@ -31,6 +31,7 @@ from oci.monitor.types import CreateContainer
 from storage.catalogue import Image
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # Why a sandbox must be ready.
 NEED = "containers need a ready one"
@@ -86,13 +87,14 @@ def require_privileged(config: pb.ContainerConfig, *pods: pb.PodSandboxConfig) -
 async def _create(
     node: Node, operation: Operation, name: str, sandbox: Sandbox, config: pb.ContainerConfig
 ) -> ContainerId:
-    sandbox.require_ready(NEED)
     present = node.containers.named(name)
     if present is not None and present.phase is Phase.CREATING:
         # Left by an attempt that failed and whose undo failed too: no name stays reserved for ever.
         with operation.step("undo of an earlier attempt"):
             await undo(node, present)
-    elif present is not None:
+    sandbox.require_ready(NEED)
+    present = node.containers.named(name)
+    if present is not None:
         if present.phase is Phase.CREATED:
             return present.id
         raise ContainerExists(
@@ -103,19 +105,20 @@ async def _create(
     volume_images = image_volumes.find(node, config)
     config = image_volumes.with_digests(config, volume_images)
     container = _record(node, name, sandbox, config, image)
-    try:
-        node.containers.add(container)
-        node.records.insert(KIND, container.to_row())
-        await _make(node, operation, container, sandbox, image, volume_images)
-        sandbox.require_ready(NEED)  # it may have been stopped meanwhile
-        container.phase = Phase.CREATED
-        node.records.put(KIND, container.to_row())
-    except BaseException as error:
-        await _undo(node, operation, container, error)
-        raise
-    publish(node, container, pb.CONTAINER_CREATED_EVENT)
+    async with container.queue.turn(operation):
+        try:
+            lifecycle.reserve(node, container)
+            await _make(node, operation, container, sandbox, image, volume_images)
+            sandbox.require_ready(NEED)  # it may have been stopped meanwhile
+            lifecycle.move(node, container, Phase.CREATED)
+        except BaseException as error:
+            await _undo(node, operation, container, error)
+            raise
     told = fields(**of_container(node, container), image_id=image.id, ms=operation.milliseconds())
     logger.info("container created", extra=told)
+    if container.early_exit is not None:
+        exits.apply(node, container, container.early_exit)
+        exits.tell(node, container)
     return container.id
 
 
@@ -173,7 +176,7 @@ async def _settled_log(node: Node, container: Container, sandbox: Sandbox) -> tu
     directory = _log_directory(node, sandbox)
     if sandbox.log_directory is None:  # an earlier daemon's sandbox, or one without a directory of its own
         sandbox.log_directory = await node.monitor.settle_logs(directory, timeout_s)
-        node.records.put(sandboxes.KIND, sandbox.to_row())
+        sandbox_lifecycle.save(node, sandbox)
     settled = sandbox.log_directory / container.log_path.relative_to(directory)
     return settled, await node.monitor.prepare_logs(settled.parent, timeout_s)
 
@@ -201,9 +204,8 @@ async def _make(
     with operation.step("root file system"):
         rootfs = await node.rootfs.prepare(container.id, image, sandbox.namespaces.get("user"))
     with operation.step("spec"):
-        container.user = await node.volume_threads.run(
-            partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
-        )
+        writing = partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
+        container.user = await _while_ready(sandbox, node.volume_threads.run(writing))
     with operation.step("log directory"):
         log = await _settled_log(node, container, sandbox)
     sandbox.require_ready(NEED)  # else its namespaces are gone
@@ -211,7 +213,7 @@ async def _make(
         created = await node.monitor.create(_request(node, container, sandbox, *log))
     container.pid = created.pid
     with operation.step("look at the outcome"):
-        await node.volume_threads.run(partial(outcome.check, node, container))
+        await _while_ready(sandbox, node.volume_threads.run(partial(outcome.check, node, container)))
     limits = with_swap(
         container.config.linux.resources, pb.LinuxContainerResources(), counted=node.host.swap_accounting
     )
@@ -224,6 +226,24 @@ def _put_aids_away(node: Node, identifier: ContainerId) -> None:
     """What only the creation needs."""
     prepared_mounts.release(node, identifier)
     reach.detach(node.paths, identifier)
+
+
+async def _while_ready(sandbox: Sandbox, work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``, which may hang; the stop of the sandbox does not wait for it.
+
+    Raises:
+        SandboxNotReady: the sandbox was stopped first; ``work`` is cancelled.
+    """
+    working = asyncio.ensure_future(work)
+    ended = asyncio.ensure_future(sandbox.ended.wait())
+    try:
+        await asyncio.wait({working, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            sandbox.require_ready(NEED)
+        return working.result()
+    finally:
+        ended.cancel()
+        working.cancel()
 
 
 def _request(

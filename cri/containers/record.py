@@ -1,9 +1,10 @@
 """A container as the daemon knows it.
 
     CREATING ──by the runtime──▶ CREATED ──start──▶ RUNNING ──its process ended──▶ EXITED ──remove──▶ gone
+        │                           └──start failed, its process ended──────────────▲
         └──failed, or the daemon was killed──▶ released, gone
 
-Only what left CREATING is listed.
+Only what left CREATING is listed. Phases change in lifecycle.py.
 """
 
 import asyncio
@@ -14,7 +15,9 @@ from pathlib import Path
 
 from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
+from cri.queue import Queue
 from cri.records import Row, require_types
+from oci.monitor.types import Exited
 
 KIND = "container"
 # What the state of a row must have.
@@ -68,6 +71,9 @@ class Container:
     # While it is being stopped: when SIGKILL is due (monotonic clock), and a bell for when that changes.
     stop_deadline: float | None = None
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    # Its process has ended before it was CREATED.
+    early_exit: Exited | None = None
+    queue: Queue = field(default_factory=Queue)
     # Set when nobody wants it any more: what still makes it, in a thread perhaps, gives up.
     abandoned: bool = False
     _item: pb.Container | None = None

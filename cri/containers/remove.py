@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri import reach
-from cri.containers import bundle, prepared_mounts
-from cri.containers.publish import publish
+from cri.containers import bundle, lifecycle, prepared_mounts
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.stop import stop
 from cri.forget import forget
@@ -18,9 +17,6 @@ from cri.operations import Operation
 from cri.subject import of_container
 
 logger = logging.getLogger(__name__)
-
-# For a creation that was told to give up; one that hangs, on a volume perhaps, is not waited for longer.
-_PATIENCE_S = 10.0
 
 
 async def remove_container(node: Node, request: pb.RemoveContainerRequest) -> pb.RemoveContainerResponse:
@@ -58,12 +54,12 @@ async def remove_and_wait(node: Node, container: Container) -> None:
 async def _remove(node: Node, operation: Operation, container: Container) -> None:
     with operation.step("stop"):
         await stop(node, container, 0)
-    if container.phase is Phase.CREATING:
-        container.abandoned = True
-        with operation.step("creation end"):
-            await node.operations.ended("CreateContainer", container.name, _PATIENCE_S)
-    await release(node, container, operation)
-    publish(node, container, pb.CONTAINER_DELETED_EVENT)
+    container.abandoned = True
+    async with container.queue.turn(operation):
+        if not lifecycle.is_there(node, container):
+            return  # a failed creation has given it back itself
+        await stop(node, container, 0)
+        await release(node, container, operation)
     told = fields(**of_container(node, container), ms=operation.milliseconds())
     logger.info("container removed", extra=told)
 
@@ -74,10 +70,15 @@ async def undo(node: Node, container: Container) -> None:
     Raises:
         Exception: of a step of ``release``; whoever asks again repeats it.
     """
-    if node.containers.find(container.id) is container:
-        await node.operations.run(
-            "undo CreateContainer", container.id, lambda operation: release(node, container, operation)
-        )
+    await node.operations.run(
+        "undo CreateContainer", container.id, lambda operation: _undo(node, operation, container)
+    )
+
+
+async def _undo(node: Node, operation: Operation, container: Container) -> None:
+    async with container.queue.turn(operation):
+        if node.containers.holds(container):  # else a removal came first
+            await release(node, container, operation)
 
 
 def _handlers(node: Node, container: Container) -> Sequence[str]:
@@ -102,8 +103,4 @@ async def release(node: Node, container: Container, operation: Operation) -> Non
         await asyncio.to_thread(bundle.remove, directory)
     with operation.step("monitor forget"):
         await forget(node, container.id)
-    node.records.delete(KIND, container.id)
-    node.containers.discard(container)
-    node.quarantine.discard(KIND, container.id)
-    node.unreadable.discard(container.id)
-    node.background.clear(f"record of {KIND} {container.id}")
+    lifecycle.forget(node, container)

@@ -5,8 +5,8 @@ import time
 
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers.publish import publish
-from cri.containers.record import KIND, Container, Phase
+from cri.containers import lifecycle
+from cri.containers.record import Container, Phase
 from cri.containers.status import get_finished
 from cri.containers.stop import kill
 from cri.logs import fields
@@ -42,6 +42,12 @@ async def start_container(node: Node, request: pb.StartContainerRequest) -> pb.S
 
 
 async def _start(node: Node, operation: Operation, container: Container) -> None:
+    async with container.queue.turn(operation):
+        node.containers.require(container)
+        await _start_alone(node, operation, container)
+
+
+async def _start_alone(node: Node, operation: Operation, container: Container) -> None:
     sandbox = node.sandboxes.get(container.sandbox_id)
     if container.phase is not Phase.CREATED:
         raise NotStartable(
@@ -56,15 +62,19 @@ async def _start(node: Node, operation: Operation, container: Container) -> None
             timeout_s = node.config.runtime.runtime_command_timeout_s
             await node.monitor.start(container.id, runtime, timeout_s)
     except Exception as error:
-        with operation.step("kill"):
-            await _end(node, container)
-        _failed(container, describe(error))
-        node.records.put(KIND, container.to_row())
+        try:
+            # On record before the kill: a daemon that dies in between ends what runs.
+            if container.alive:  # else its exit came first, and is what is told
+                _failed(node, container, describe(error))
+        finally:
+            with operation.step("kill"):
+                await _end(node, container)
+            container.exited.set()
         raise
-    if container.phase is Phase.CREATED:  # its exit may have come before the runtime's answer
-        container.phase = Phase.RUNNING
-    node.records.put(KIND, container.to_row())
-    publish(node, container, pb.CONTAINER_STARTED_EVENT)
+    if not container.alive:
+        lifecycle.save(node, container)  # its exit came before the runtime's answer
+        return
+    lifecycle.move(node, container, Phase.RUNNING)
     told = fields(**of_container(node, container), pid=container.pid, ms=operation.milliseconds())
     logger.info("container started", extra=told)
 
@@ -77,11 +87,10 @@ async def _end(node: Node, container: Container) -> None:
         logger.warning("container %s may have processes: %s", container.id[:12], error)
 
 
-def _failed(container: Container, message: str) -> None:
-    container.phase = Phase.EXITED
+def _failed(node: Node, container: Container, message: str) -> None:
     container.exit_code = START_FAILED
     container.reason = "StartError"
     container.message = message
     container.finished_ns = time.time_ns()
     container.started_ns = 0
-    container.exited.set()
+    lifecycle.move(node, container, Phase.EXITED)

@@ -9,9 +9,11 @@ from google.protobuf.message import Message
 
 from api.errors import FailedPrecondition, InvalidArgument, PodwrightError
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers.record import KIND, Container
+from cri.containers import lifecycle
+from cri.containers.record import Container
 from cri.containers.status import get_finished
 from cri.node import Node
+from cri.operations import Operation
 from host.cgroup_limits import UNLIMITED, Limits
 from oci.generate.resources import check_list
 
@@ -116,25 +118,37 @@ async def update_container_resources(
         LimitRefused: the kernel will not; nothing has changed then.
     """
     container = get_finished(node, request.container_id)
-    if not container.alive:
-        raise NotAlive(
-            f"container {container.id[:12]} is {container.phase}: only a live one has limits to change"
-        )
+    _require_alive(container)
     # Only the same values join a running update; others must be written, too.
     subject = f"{container.id} {fingerprint(request)}"
     await node.operations.run(
-        "UpdateContainerResources", subject, lambda _: _update(node, container, request.linux)
+        "UpdateContainerResources",
+        subject,
+        lambda operation: _update(node, operation, container, request.linux),
     )
     return pb.UpdateContainerResourcesResponse()
 
 
-async def _update(node: Node, container: Container, asked: pb.LinuxContainerResources) -> None:
-    kept = container.config.linux.resources
-    limits = with_swap(asked, kept, counted=node.host.swap_accounting)
-    _check_memory(node, container, asked)
-    await _apply(node, container.cgroup_path, limits)
-    merge(kept, asked)
-    node.records.put(KIND, container.to_row())
+def _require_alive(container: Container) -> None:
+    if not container.alive:
+        raise NotAlive(
+            f"container {container.id[:12]} is {container.phase}: only a live one has limits to change"
+        )
+
+
+async def _update(
+    node: Node, operation: Operation, container: Container, asked: pb.LinuxContainerResources
+) -> None:
+    async with container.queue.turn(operation):
+        node.containers.require(container)
+        _require_alive(container)
+        kept = container.config.linux.resources
+        limits = with_swap(asked, kept, counted=node.host.swap_accounting)
+        _check_memory(node, container, asked)
+        with operation.step("limits"):
+            await _apply(node, container.cgroup_path, limits)
+        merge(kept, asked)
+        lifecycle.save(node, container)
 
 
 async def _apply(node: Node, path: str, limits: Limits) -> None:

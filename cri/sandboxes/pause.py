@@ -36,12 +36,12 @@ def needed(node: Node, sandbox: Sandbox) -> bool:
 
 async def start(node: Node, sandbox: Sandbox, directory: Path) -> int:
     """Create and start it; its pid."""
-    rootfs, arguments = await _program(node, sandbox)
     bundle = directory / "pause"
+    bundle.mkdir(mode=0o700)  # tells end() that there is something to give back
+    rootfs, arguments = await _program(node, sandbox)
     await asyncio.to_thread(_write_bundle, node, sandbox, bundle, rootfs, arguments)
     identifier = ContainerId(sandbox.id)
     runtime = node.handlers.get(sandbox.runtime)
-    # Noted first: from here on a crash must end it.
     created = await node.monitor.create(CreateContainer(id=identifier, runtime=runtime, bundle=bundle))
     sandbox.pause_pid = created.pid
     await asyncio.to_thread(reach.detach, node.paths, sandbox.id)
@@ -65,7 +65,6 @@ async def _program(node: Node, sandbox: Sandbox) -> tuple[Path, tuple[str, ...]]
 def _write_bundle(
     node: Node, sandbox: Sandbox, bundle: Path, rootfs: Path, arguments: tuple[str, ...]
 ) -> None:
-    bundle.mkdir(mode=0o700)
     if sandbox.has_user_namespace:
         rootfs = reach.attach(node.paths, sandbox.id, rootfs, sandbox.root_ids[1])
     security = translate.sandbox_security_context(sandbox.config.linux.security_context)

@@ -1,13 +1,17 @@
 """A pod sandbox as the daemon knows it.
 
-    CREATING ──RunPodSandbox done──▶ READY ──StopPodSandbox, pause died──▶ STOPPED ──RemovePodSandbox──▶ gone
-        └──failed or daemon killed──▶ released, gone                              ▲
-                                └──that failed, too: with undo_failed─────────────┘
+    CREATING ──RunPodSandbox done──▶ READY ──StopPodSandbox──▶ STOPPING ──done──▶ STOPPED ──Remove──▶ gone
+        │                              └──pause process died─────────────────────▲
+        └──failed or daemon killed──▶ released, gone                             │
+                                └──that failed, too: with undo_failed────────────┘
 
-Only READY and STOPPED sandboxes are listed. One with ``undo_failed`` never was ready: RunPodSandbox under the
-same name releases it first, as StopPodSandbox and RemovePodSandbox do with any.
+All but CREATING ones are listed. STOPPING is on disk before the first container is ended: a daemon that is
+killed in the midst finds a sandbox that is not ready, and the repeat of StopPodSandbox, which the kubelet
+sends, does the rest. One with ``undo_failed`` never was ready: RunPodSandbox under the same name releases it
+first, as StopPodSandbox and RemovePodSandbox do with any. Phases change in lifecycle.py.
 """
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +20,7 @@ from pathlib import Path
 from api.errors import FailedPrecondition
 from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
+from cri.queue import Queue
 from cri.records import Row, require_types
 from cri.sandboxes.validate import wants_user_namespace
 
@@ -38,6 +43,7 @@ class Phase(StrEnum):
 
     CREATING = "creating"
     READY = "ready"
+    STOPPING = "stopping"
     STOPPED = "stopped"
 
 
@@ -66,7 +72,11 @@ class Sandbox:
     log_directory: Path | None = None
     # RunPodSandbox failed, and so did the release of what it had made.
     undo_failed: bool = False
-
+    # The pause process has ended before the sandbox was ready.
+    pause_ended: bool = False
+    # Set when it is not ready any more; not stored.
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    queue: Queue = field(default_factory=Queue)
     _item: pb.PodSandbox | None = None
 
     @property

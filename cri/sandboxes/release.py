@@ -9,8 +9,8 @@ from cri.grpc_errors import message_of, unforeseen
 from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
-from cri.sandboxes import files, network, pause
-from cri.sandboxes.record import KIND, Phase, Sandbox
+from cri.sandboxes import files, lifecycle, network, pause
+from cri.sandboxes.record import Phase, Sandbox
 from cri.subject import of_sandbox
 from host.namespaces import unpin
 from oci.monitor.types import LogHung
@@ -26,7 +26,7 @@ async def shut_down(node: Node, sandbox: Sandbox, operation: Operation) -> None:
         with operation.step("network release"):
             await network.detach(node, sandbox)
             sandbox.attached = False
-            node.records.put(KIND, sandbox.to_row())
+            lifecycle.save(node, sandbox)
     if sandbox.namespaces:
         with operation.step("namespaces release"):
             await asyncio.to_thread(_unpin, sandbox)
@@ -46,11 +46,7 @@ async def release(node: Node, sandbox: Sandbox, operation: Operation) -> None:
             await _remove_logs(node, node.config.log_dir / sandbox.id)
     with operation.step("cgroup release"):
         await node.cgroup_driver.retire(sandbox.cgroup_parent, lambda: _shares_cgroup(node, sandbox))
-    node.records.delete(KIND, sandbox.id)
-    node.sandboxes.discard(sandbox)
-    node.quarantine.discard(KIND, sandbox.id)
-    node.unreadable.discard(sandbox.id)
-    node.background.clear(f"record of {KIND} {sandbox.id}")
+    lifecycle.forget(node, sandbox)
 
 
 async def undo(node: Node, sandbox: Sandbox, operation: Operation) -> Exception | None:
@@ -66,9 +62,8 @@ async def undo(node: Node, sandbox: Sandbox, operation: Operation) -> Exception 
         logger.error(
             "the undo of RunPodSandbox failed: %s", message_of(error), exc_info=unforeseen(error), extra=told
         )
-        sandbox.phase = Phase.STOPPED
         sandbox.undo_failed = True
-        node.records.put(KIND, sandbox.to_row())
+        lifecycle.move(node, sandbox, Phase.STOPPED)
         return error
     return None
 

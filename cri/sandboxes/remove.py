@@ -9,7 +9,7 @@ from cri.containers.remove import remove_and_wait
 from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
-from cri.sandboxes import network
+from cri.sandboxes import lifecycle, network
 from cri.sandboxes.record import KIND, Phase, Sandbox
 from cri.sandboxes.release import release
 from cri.sandboxes.stop import stop_sandbox
@@ -51,5 +51,8 @@ async def _remove(node: Node, operation: Operation, sandbox: Sandbox) -> None:
     for container in [item for item in node.containers if item.sandbox_id == sandbox.id]:
         with operation.step(f"remove container {container.config.metadata.name}"):
             await remove_and_wait(node, container)
-    await release(node, sandbox, operation)
+    async with sandbox.queue.turn(operation):
+        if not lifecycle.is_there(node, sandbox):
+            return
+        await release(node, sandbox, operation)
     logger.info("pod removed", extra=fields(**of_sandbox(sandbox), ms=operation.milliseconds()))

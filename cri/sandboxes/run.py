@@ -7,16 +7,16 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from api.errors import AlreadyExists
+from api.errors import AlreadyExists, FailedPrecondition
 from api.ids import SandboxId, new_sandbox_id
 from api.runtime.v1 import api_pb2 as pb
 from cri.logs import fields
 from cri.names import sandbox_name
 from cri.node import Node
 from cri.operations import Operation
-from cri.sandboxes import files, network, pause, validate
+from cri.sandboxes import files, lifecycle, network, pause, validate
 from cri.sandboxes.idmaps import id_mappings
-from cri.sandboxes.record import KIND, Phase, Sandbox
+from cri.sandboxes.record import Phase, Sandbox
 from cri.sandboxes.release import release, undo
 from cri.subject import of_sandbox
 from host.namespaces import Kind, SysctlRefused, pin, sysctl_path
@@ -28,6 +28,10 @@ logger = logging.getLogger(__name__)
 
 class SandboxExists(AlreadyExists):
     """A sandbox of this name is there and not ready."""
+
+
+class PauseEnded(FailedPrecondition):
+    """The pause process did not live until the sandbox was ready."""
 
 
 async def run_pod_sandbox(node: Node, request: pb.RunPodSandboxRequest) -> pb.RunPodSandboxResponse:
@@ -52,8 +56,10 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
     present = node.sandboxes.named(name)
     if present is not None and (present.phase is Phase.CREATING or present.undo_failed):
         # Left by an attempt that failed and whose undo failed too: no name stays reserved for ever.
-        with operation.step("undo of an earlier attempt"):
-            await release(node, present, operation)
+        async with present.queue.turn(operation):
+            if node.sandboxes.holds(present):
+                with operation.step("undo of an earlier attempt"):
+                    await release(node, present, operation)
     elif present is not None:
         if present.phase is Phase.READY:
             return present.id
@@ -64,19 +70,19 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
     sandbox = Sandbox(new_sandbox_id(), name, request.config, request.runtime_handler, time.time_ns())
     sandbox.runtime = sandbox.handler or node.handlers.default
     sandbox.cgroup_parent = node.cgroup_driver.parent(request.config.linux.cgroup_parent)
-    try:
-        node.sandboxes.add(sandbox)
-        node.records.insert(KIND, sandbox.to_row())
-        await _make(node, operation, sandbox)
-        sandbox.phase = Phase.READY
-        node.records.put(KIND, sandbox.to_row())
-    except BaseException as error:
-        # The client hears of the cause, not of what it also brought about.
-        if (failed := await undo(node, sandbox, operation)) is not None:
-            error.add_note(
-                f"its undo failed too ({failed}): stopping or removing sandbox {sandbox.id[:12]} repeats it"
-            )
-        raise
+    async with sandbox.queue.turn(operation):
+        try:
+            lifecycle.reserve(node, sandbox)
+            await _make(node, operation, sandbox)
+            lifecycle.move(node, sandbox, Phase.READY)
+        except BaseException as error:
+            # The client hears of the cause, not of what it also brought about.
+            if (failed := await undo(node, sandbox, operation)) is not None:
+                error.add_note(
+                    f"its undo failed too ({failed}): "
+                    f"stopping or removing sandbox {sandbox.id[:12]} repeats it"
+                )
+            raise
     told = fields(
         **of_sandbox(sandbox), ips=",".join(sandbox.ips), handler=sandbox.runtime, ms=operation.milliseconds()
     )
@@ -99,11 +105,13 @@ async def _make(node: Node, operation: Operation, sandbox: Sandbox) -> None:
         with operation.step("network"):
             # Noted before the first plugin runs: a crash from here on must detach.
             sandbox.attached = True
-            node.records.put(KIND, sandbox.to_row())
+            lifecycle.save(node, sandbox)
             sandbox.ips = await network.attach(node, sandbox)
     if pause.needed(node, sandbox):
         with operation.step("pause"):
             sandbox.pause_pid = await pause.start(node, sandbox, directory)
+    if sandbox.pause_ended:
+        raise PauseEnded(f"the pause process of sandbox {sandbox.id[:12]} ended as soon as it was started")
 
 
 def _make_files(node: Node, sandbox: Sandbox) -> None:

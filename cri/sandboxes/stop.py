@@ -9,7 +9,8 @@ from cri.containers.stop import stop
 from cri.logs import fields
 from cri.node import Node
 from cri.operations import Operation
-from cri.sandboxes.record import KIND, Phase, Sandbox
+from cri.sandboxes import lifecycle
+from cri.sandboxes.record import Phase, Sandbox
 from cri.sandboxes.release import shut_down
 from cri.subject import of_sandbox
 
@@ -30,6 +31,21 @@ async def stop_sandbox(node: Node, sandbox: Sandbox) -> None:
 
 
 async def _stop(node: Node, operation: Operation, sandbox: Sandbox) -> None:
+    await _end_containers(node, operation, sandbox)
+    async with sandbox.queue.turn(operation):
+        if not lifecycle.is_there(node, sandbox):
+            return
+        await _end_containers(node, operation, sandbox)  # of one that was still being made
+        await shut_down(node, sandbox, operation)
+        if sandbox.phase is not Phase.STOPPED:
+            lifecycle.move(node, sandbox, Phase.STOPPED)
+            logger.info("pod stopped", extra=fields(**of_sandbox(sandbox), ms=operation.milliseconds()))
+
+
+async def _end_containers(node: Node, operation: Operation, sandbox: Sandbox) -> None:
+    """From here on the sandbox is not ready, also for a daemon that is started after a crash."""
+    if sandbox.phase is Phase.READY:
+        lifecycle.move(node, sandbox, Phase.STOPPING)
     running = [item for item in node.containers if item.sandbox_id == sandbox.id and item.alive]
     if running:
         with operation.step(f"stop {len(running)} containers"):
@@ -38,8 +54,3 @@ async def _stop(node: Node, operation: Operation, sandbox: Sandbox) -> None:
     for container in node.containers:
         if container.sandbox_id == sandbox.id and container.phase is ContainerPhase.CREATING:
             container.abandoned = True
-    await shut_down(node, sandbox, operation)
-    if sandbox.phase is not Phase.STOPPED:
-        sandbox.phase = Phase.STOPPED
-        node.records.put(KIND, sandbox.to_row())
-        logger.info("pod stopped", extra=fields(**of_sandbox(sandbox), ms=operation.milliseconds()))

@@ -85,13 +85,9 @@ def troubles(node: Node) -> list[dict[str, str]]:
     ]
     found += [{"subject": "disk", "error": text} for text in node.space.problems()]
     found += [{"subject": "logs", "error": describe(log)} for log in node.stuck_logs.logs]
-    database = node.images.database
-    stores = [
-        ("records", node.records.problem),
-        ("images", database.problem),
-        ("images", database.unknown_kept),
-    ]
-    found += [{"subject": name, "error": text} for name, text in stores if text]
+    if node.records.problem:
+        found.append({"subject": "records", "error": node.records.problem})
+    found += [{"subject": "images", "error": text} for text in node.images.problems()]
     return found
 
 

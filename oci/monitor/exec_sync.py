@@ -2,10 +2,11 @@
 
 import contextlib
 from dataclasses import dataclass
+from typing import Protocol
 
 from api.ids import ContainerId
 from host.processes import OutputPipe
-from oci.monitor.client import Monitor
+from oci.monitor.handles import ExecHandle
 from oci.runtime import Json, Runtime
 
 FRAME_BYTES = 64  # at most, of an answer beside its output: tags, lengths, the exit code, gRPC's prefix
@@ -23,8 +24,24 @@ class ExecOutput:
     truncated: bool
 
 
+class Executing(Protocol):
+    """What is needed of a monitor."""
+
+    async def exec(
+        self,
+        container_id: ContainerId,
+        runtime: Runtime,
+        process: Json,
+        *,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        run_timeout_s: float | None = None,
+        stdio_owner: tuple[int, int] = (0, 0),
+    ) -> ExecHandle: ...
+
+
 async def exec_sync(
-    monitor: Monitor,
+    monitor: Executing,
     container_id: ContainerId,
     runtime: Runtime,
     process: Json,

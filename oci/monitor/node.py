@@ -10,7 +10,7 @@ from host.fds import close_all
 from host.spawn import CommandNotStarted
 from oci.monitor import protocol, stdio
 from oci.monitor.children import Children
-from oci.monitor.commands import Commands, Result
+from oci.monitor.commands import Command, Commands, Result
 from oci.monitor.container import Container, ContainerError
 from oci.monitor.creation import Creation
 from oci.monitor.execs import RunningExec
@@ -33,6 +33,11 @@ class NotFoundHere(Exception):
     """No record of this container."""
 
 
+# How long a start may go on when its container has ended: crun's waits for a process that was killed in the
+# midst of it, and does not notice.
+_LAST_WORDS_S = 1.0
+
+
 class Node:
     """All containers of this monitor."""
 
@@ -51,6 +56,7 @@ class Node:
         self._creating: set[str] = set()
         self._settling: list[Answer] = []
         self._exited = {record.id: record for record in self._exits.read_all()}
+        self._starts: dict[str, Command] = {}
         self._execs: dict[str, RunningExec] = {}
         self._attachments: dict[Peer, list[tuple[str, int]]] = {}
         self._verbs: dict[type[Request], Callable[[Answer, Any, list[int]], None]] = {
@@ -191,6 +197,8 @@ class Node:
         self._exits.write(record)
         self._write_waiting()
         self._listener.broadcast("exited", {"record": record._asdict()})
+        if (start := self._starts.get(record.id)) is not None:
+            self._reactor.later(_LAST_WORDS_S, start.kill)
 
     def _write_waiting(self) -> None:
         """On a full disk: again and again until the exit records are written."""
@@ -206,13 +214,17 @@ class Node:
         io = stdio.for_command()
 
         def ended(result: Result, _: float) -> None:
+            self._starts.pop(request.id, None)
             with answer.certain(), contextlib.closing(io):
                 if result.status == 0:
                     container.started()
+                elif not self._is_live(request.id) and not (result.timed_out or result.log or result.stderr):
+                    answer.failed("not_live", f"container {request.id[:13]} has ended")
+                    return
                 answer.done({**result.as_reply(), "record": container.record._asdict()})
 
         try:
-            self._commands.run(
+            self._starts[request.id] = self._commands.run(
                 request.argv,
                 io.given,
                 runtime_log=request.runtime_log,

@@ -16,6 +16,8 @@ READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 Callback = Callable[[], object]
 _LOG_BYTES = 1 << 20
+# epoll counts milliseconds in 32 bits, which are 24 days; a timer may be further away.
+_LONGEST_WAIT_S = 24 * 3600.0
 
 
 def complain(what: str, *, trace: bool = False) -> None:
@@ -119,7 +121,9 @@ class Reactor:
             return 0
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
+        if not self._timers:
+            return -1
+        return min(max(0.0, self._timers[0][0] - time.monotonic()), _LONGEST_WAIT_S)
 
     def _run_timers(self) -> None:
         now = time.monotonic()

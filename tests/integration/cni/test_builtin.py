@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from cni.errors import HostPortTaken, PluginFailed
+from cni.hostports import owner_of
 from cni.nat import PortMapping
 from cni.pod import PodNetwork
+from cni.ruleset import HOSTPORT_SETS
 from host.namespaces import in_namespace
 from host.netlink import route
 from host.netlink.connection import Netlink
@@ -410,6 +412,35 @@ async def test_an_old_udp_flow_follows_the_host_port(host: Host, start: Start) -
             client.send(b"hello")
             assert client.recv(100) == b"10.77.0.1"
     await network.detach(two)
+
+
+def tracked(port: int) -> list[str]:
+    """The flows to a port of the host that the kernel has in mind."""
+    lines = Path("/proc/thread-self/net/nf_conntrack").read_text().splitlines()
+    return [line for line in lines if f"dport={port} " in line]
+
+
+@pytest.mark.parametrize("plugins", [[PORTMAP], []], ids=["portmap", "own host ports"])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
+@pytest.mark.parametrize("how", ["detach", "detach again", "collect"])
+async def test_no_flow_to_a_host_port_is_tracked_when_its_pod_is_gone(
+    host: Host, start: Start, plugins: list[object], kind: int, how: str
+) -> None:
+    host.conflist(host.bridge(), *plugins, version="1.1.0")
+    network = await start()
+    protocol = "tcp" if kind == socket.SOCK_STREAM else "udp"
+    pod = host.pod("one", port_mappings=(PortMapping(8080, 80, protocol),))
+    await network.attach(pod)
+    for family, address in ((socket.AF_INET, "10.77.0.1"), (socket.AF_INET6, "fd00:77::1")):
+        with Server(pod.netns, family, kind, 80):
+            ask(address, 8080, kind)
+    assert len(tracked(8080)) == 2
+    if how == "detach again":
+        # As after a crash in the midst of it: the ports are closed, and nobody knows what was tracked.
+        network._nat.remove(owner_of(pod.sandbox_id, "eth0"), HOSTPORT_SETS)
+    await (network.collect([]) if how == "collect" else network.detach(pod))
+    assert tracked(8080) == []
+    assert host.left_over() == []
 
 
 async def test_the_bridge_keeps_another_address_unless_forced(host: Host, start: Start) -> None:

@@ -1,6 +1,7 @@
 """Runtimes that hang, lie or say nothing, and a daemon that talks nonsense: the monitor stays whole."""
 
 import asyncio
+import signal
 import socket
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from oci.monitor.exec_sync import exec_sync
 from oci.monitor.protocol import MESSAGE_LIMIT
 from oci.monitor.types import CreateContainer, MonitorFailed, NotLive
 from oci.runtime import RuntimeFailed, RuntimeTimedOut
+from tests.harness.patience import patient
 from tests.integration.oci.conftest import Workshop, process
 
 pytestmark = pytest.mark.root
@@ -67,6 +69,17 @@ async def test_a_create_that_sends_no_console_is_an_error(workshop: Workshop) ->
     pid = 'while [ "$1" != --pid-file ]; do shift; done; echo $$ > "$2"'
     with pytest.raises(MonitorFailed, match="left no process"):
         await workshop.monitor.create(container(workshop, pid, terminal=True))
+
+
+async def test_a_start_without_end_ends_with_its_container(workshop: Workshop) -> None:
+    container_id = await workshop.create("/bin/sleep", "600")
+    never = script(workshop, "sleep 600 & wait")
+    starting = asyncio.create_task(workshop.monitor.start(container_id, never, timeout_s=3600))
+    await asyncio.sleep(0)
+    await workshop.monitor.signal(container_id, signal.SIGKILL)
+    with pytest.raises(NotLive, match="has ended"):
+        await asyncio.wait_for(starting, patient(60))
+    assert [record.state for record in await workshop.monitor.list()] == ["exited"]
 
 
 async def test_a_runtime_that_cannot_be_executed_is_named(workshop: Workshop) -> None:

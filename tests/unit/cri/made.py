@@ -110,6 +110,7 @@ class Machine:
             settle(sandbox_config.log_directory)
         pinned = json.loads((self.directory / "pinned").read_text())
         if pause.needed(node, sandbox):
+            self._pause.mkdir()
             pause._write_bundle(node, sandbox, self._pause, node.paths.pause_rootfs, ("/pause",))
             sandbox.pause_pid = 77
         container = self._container(node, sandbox, container_config)

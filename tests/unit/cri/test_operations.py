@@ -96,22 +96,3 @@ async def test_drain_cancels_what_is_late_so_that_it_undoes_itself() -> None:
     assert undone.is_set()
     with pytest.raises(asyncio.CancelledError):
         await caller
-
-
-async def test_who_must_not_overtake_an_operation_waits_for_it_for_a_time() -> None:
-    operations = Operations(slow_seconds=60)
-    go_on = asyncio.Event()
-
-    async def work(operation: Operation) -> None:
-        await go_on.wait()
-        raise InvalidArgument("its own trouble")
-
-    await operations.ended("CreateContainer", "a", 60)
-    caller = asyncio.create_task(operations.run("CreateContainer", "a", work))
-    await asyncio.sleep(0)
-    await operations.ended("CreateContainer", "a", 0)
-    assert len(operations.running()) == 1
-    go_on.set()
-    await operations.ended("CreateContainer", "a", 60)
-    with pytest.raises(InvalidArgument):
-        await caller

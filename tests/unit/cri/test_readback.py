@@ -18,7 +18,7 @@ def _fill(path: Path) -> None:
     records = Records(path)
     for letter in "ab":
         sandbox = Sandbox(SandboxId(letter * 64), f"pod {letter}", pb.PodSandboxConfig(), "", 1)
-        records.put("sandbox", sandbox.to_row())
+        records.insert("sandbox", sandbox.to_row())
         container = Container(
             ContainerId(letter * 64),
             f"container {letter}",
@@ -29,7 +29,7 @@ def _fill(path: Path) -> None:
             "",
             1,
         )
-        records.put("container", container.to_row())
+        records.insert("container", container.to_row())
     records.close()
 
 

@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 def test_rows_survive_reopening(tmp_path: Path) -> None:
     records = Records(tmp_path / "records.sqlite")
-    records.put("sandbox", Row("1", "one", b"\0config", '{"phase": "creating"}'))
-    records.put_state("sandbox", "1", '{"phase": "ready"}')
-    records.put("container", Row("1", "same id, other kind", b"", "{}"))
-    records.put("sandbox", Row("2", "two", b"", "{}"))
+    records.insert("sandbox", Row("1", "one", b"", '{"phase": "creating"}'))
+    records.update("sandbox", Row("1", "one", b"\0config", '{"phase": "ready"}'))
+    records.insert("container", Row("1", "same id, other kind", b"", "{}"))
+    records.insert("sandbox", Row("2", "two", b"", "{}"))
     records.delete("sandbox", "2")
     records.close()
     again = Records(tmp_path / "records.sqlite")
@@ -27,10 +27,27 @@ def test_rows_survive_reopening(tmp_path: Path) -> None:
     again.close()
 
 
+def test_an_update_brings_no_removed_record_back(tmp_path: Path) -> None:
+    records = Records(tmp_path / "records.sqlite")
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
+    records.delete("sandbox", "1")
+    records.update("sandbox", Row("1", "one", b"", "{}"))
+    assert list(records.rows("sandbox")) == []
+    records.close()
+
+
+def test_an_id_is_inserted_once(tmp_path: Path) -> None:
+    records = Records(tmp_path / "records.sqlite")
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
+    with pytest.raises(sqlite3.IntegrityError):
+        records.insert("sandbox", Row("1", "another", b"", "{}"))
+    records.close()
+
+
 def test_a_record_is_there_for_a_reader_before_close(tmp_path: Path) -> None:
     """A killed daemon closes nothing."""
     records = Records(tmp_path / "records.sqlite")
-    records.put("sandbox", Row("1", "one", b"", "{}"))
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
     other = Records(tmp_path / "records.sqlite")
     assert [row.id for row in other.rows("sandbox")] == ["1"]
     other.close()
@@ -54,7 +71,7 @@ def test_a_file_that_is_no_database_is_set_aside_and_named(tmp_path: Path) -> No
     assert records.damaged
     assert str(aside) in records.problem
     assert aside.read_bytes() == b"no database at all" * 100
-    records.put("sandbox", Row("1", "one", b"", "{}"))
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
     assert [row.id for row in records.rows("sandbox")] == ["1"]
     records.close()
     again = Records(path)
@@ -70,7 +87,7 @@ def test_rows_beside_damaged_pages_are_saved(tmp_path: Path) -> None:
     path = tmp_path / "records.sqlite"
     records = Records(path)
     for number in range(2000):
-        records.put("sandbox", Row(f"{number:04}", f"name {number}", b"small", "{}"))
+        records.insert("sandbox", Row(f"{number:04}", f"name {number}", b"small", "{}"))
     records.close()
     data = bytearray(path.read_bytes())
     middle = len(data) // 2 & -4096
@@ -86,8 +103,8 @@ def test_rows_beside_damaged_pages_are_saved(tmp_path: Path) -> None:
 
 def test_text_that_is_not_utf8_is_one_rows_matter(tmp_path: Path) -> None:
     records = Records(tmp_path / "records.sqlite")
-    records.put("sandbox", Row("1", "one", b"", "{}"))
-    records.put("sandbox", Row("2", "two", b"", "{}"))
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
+    records.insert("sandbox", Row("2", "two", b"", "{}"))
     records.close()
     database = sqlite3.connect(tmp_path / "records.sqlite")
     database.execute("UPDATE records SET name = CAST(x'ff41' AS TEXT) WHERE id = '1'")
@@ -117,10 +134,9 @@ def test_what_begins_something_does_not_spend_the_reserve(tmp_path: Path) -> Non
     before = reserve.spent
     records.insert("sandbox", Row("1", "one", b"", "{}"))
     assert reserve.spent == before
-    records.put("sandbox", Row("1", "one", b"", "{}"))
-    records.put_state("sandbox", "1", "{}")
+    records.update("sandbox", Row("1", "one", b"", "{}"))
     records.delete("sandbox", "1")
-    assert reserve.spent == before + 3
+    assert reserve.spent == before + 2
     records.close()
 
 
@@ -128,10 +144,10 @@ def test_where_the_file_cannot_be_made_records_live_in_memory_until_it_can(tmp_p
     path = tmp_path / "not there yet" / "records.sqlite"
     records = Records(path)
     assert "kept in memory" in records.problem
-    records.put("sandbox", Row("1", "one", b"", "{}"))
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
     assert [row.id for row in records.rows("sandbox")] == ["1"]
     path.parent.mkdir()
-    records.put("sandbox", Row("2", "two", b"", "{}"))
+    records.insert("sandbox", Row("2", "two", b"", "{}"))
     assert records.problem == ""
     records.close()
     again = Records(path)

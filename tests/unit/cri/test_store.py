@@ -58,3 +58,13 @@ def test_a_name_taken_over_by_another_record_stays_with_it(store: Store[Item]) -
     store.add(new)
     store.discard(old)
     assert store.named("one") is new
+
+
+def test_a_verb_that_waited_learns_that_its_record_is_gone(store: Store[Item]) -> None:
+    item = store.get("aa11")
+    store.require(item)
+    store.discard(item)
+    store.add(Item("aa11", "one"))  # another record under the same id is not this one
+    assert not store.holds(item)
+    with pytest.raises(RecordNotFound, match="container aa11 was removed meanwhile"):
+        store.require(item)

@@ -58,7 +58,7 @@ def test_a_comment_is_cut_where_nft_would_refuse_it() -> None:
 
 
 def test_flows_are_filtered_by_the_kernel() -> None:
-    values = attributes(flows(socket.AF_INET, 53).payload, 4)
+    values = attributes(flows(socket.AF_INET, socket.IPPROTO_UDP, 53).payload, 4)
     assert attributes(values[25])[1] == struct.pack("=I", 0b101000)
     protocol = attributes(attributes(values[1])[2])
     assert protocol == {1: b"\x11", 3: b"\x00\x35"}

@@ -14,6 +14,8 @@ from cri.containers import bundle, create
 from cri.containers.create import PodNotPrivileged, require_privileged
 from cri.containers.mounts import BadMount
 from cri.operations import Operation
+from cri.sandboxes.record import Phase as SandboxPhase
+from cri.sandboxes.record import Sandbox, SandboxNotReady
 from host.threads import DetachedThreads
 from tests.harness.patience import patient
 from tests.unit.cri.made import IMAGE, TARGET
@@ -40,6 +42,34 @@ def test_the_pod_says_so_when_it_is_made_or_when_an_ephemeral_container_comes(no
     require_privileged(_container(True), _pod(now), _pod(not now))
 
 
+def _ready_sandbox() -> Sandbox:
+    return Sandbox(TARGET.sandbox_id, "pod", pb.PodSandboxConfig(), "", 1, SandboxPhase.READY)
+
+
+async def test_the_stop_of_the_sandbox_does_not_wait_for_a_volume_that_hangs() -> None:
+    sandbox, left = _ready_sandbox(), asyncio.Event()
+
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    creating = asyncio.create_task(create._while_ready(sandbox, hang()))
+    await asyncio.sleep(0)
+    sandbox.phase = SandboxPhase.STOPPING
+    sandbox.ended.set()
+    with pytest.raises(SandboxNotReady, match="is stopping: containers need a ready one"):
+        await asyncio.wait_for(creating, patient(60))
+    await asyncio.wait_for(left.wait(), patient(60))
+
+
+async def test_what_is_done_in_time_is_not_lost_to_a_stop() -> None:
+    sandbox = _ready_sandbox()
+    sandbox.ended.set()
+    assert await create._while_ready(sandbox, asyncio.sleep(0, "done")) == "done"
+
+
 async def test_a_volume_that_hangs_does_not_hold_up_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, let_go = threading.Semaphore(0), threading.Event()
 
@@ -55,7 +85,7 @@ async def test_a_volume_that_hangs_does_not_hold_up_other_work(monkeypatch: pyte
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     node = cast(Any, SimpleNamespace(rootfs=SimpleNamespace(prepare=prepare)))
     node.volume_threads = DetachedThreads("volumes", 2)
-    container, sandbox = TARGET, cast(Any, SimpleNamespace(namespaces={}))
+    container, sandbox = TARGET, _ready_sandbox()
     creating = [
         asyncio.create_task(create._make(node, Operation("test", name), container, sandbox, IMAGE, {}))
         for name in ("one", "two")

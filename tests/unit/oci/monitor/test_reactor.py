@@ -23,6 +23,18 @@ def test_timers_run_in_the_order_of_their_times(reactor: Reactor) -> None:
     assert seen == [1, 2]
 
 
+@pytest.mark.parametrize("years", [1, 1e9])
+def test_a_timer_may_be_years_away(reactor: Reactor, years: float) -> None:
+    reading, writing = os.pipe()
+    reactor.later(years * 365 * 24 * 3600, lambda: None)
+    reactor.watch(reading, READ, reactor.stop)
+    os.write(writing, b"x")
+    reactor.run()
+    reactor.close()
+    os.close(reading)
+    os.close(writing)
+
+
 def test_one_failing_callback_is_nobody_elses_failure(
     reactor: Reactor, capsys: pytest.CaptureFixture[str]
 ) -> None:
