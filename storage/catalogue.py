@@ -22,6 +22,7 @@ from storage.layers import LayerRecord
 from storage.manifest import ConfigDocument, ImageConfig, Platform, parse_config
 from storage.reference import DOCKER_HUB, InvalidReference, Reference
 from storage.registry.registries_conf import Registries
+from storage.saved import SavedImages
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Catalogue:
 
     def __init__(self, database: Database, pinned: Sequence[str]) -> None:
         self._database = database
+        self._saved = SavedImages(database.root)
         self._pinned = tuple(pinned)
         self._version = -1
         self._configs: dict[str, ConfigDocument] = {}
@@ -169,6 +171,8 @@ class Catalogue:
     def commit(self, image: NewImage, trees: Iterable[Path], now_ns: int) -> None:
         """Enter an image, or give further names to one that is there. Its layers were synced. Blocking.
 
+        Its file (storage/saved.py) is on disk before the row is committed.
+
         Raises:
             LayersVanished: one of the layers' ``trees`` is gone.
         """
@@ -178,6 +182,7 @@ class Catalogue:
             for tree in trees:
                 if not tree.is_dir():
                     raise LayersVanished(f"layer {tree.parent.name} of {key} was removed meanwhile")
+            losers = _owners(connection, image) - {key}
             connection.execute(
                 "INSERT INTO images VALUES (?, ?, ?, ?, ?) ON CONFLICT (id)"
                 " DO UPDATE SET config = excluded.config, manifest = excluded.manifest",
@@ -196,12 +201,17 @@ class Catalogue:
                     " ON CONFLICT (name) DO UPDATE SET image_id = excluded.image_id",
                     [(name, key) for name in names],
                 )
+            # Last those that lost a name: until then two files claim it, and the newer one is right.
+            self._saved.save(connection, [key, *sorted(losers)])
 
     def remove(self, image: Image) -> None:
         """Forget an image with all its names; one that is gone already is no error. Blocking."""
-        self._database.freeing(
-            lambda connection: connection.execute("DELETE FROM images WHERE id = ?", (image.id,))
-        )
+
+        def forget(connection: sqlite3.Connection) -> None:
+            self._saved.forget(image.id)
+            connection.execute("DELETE FROM images WHERE id = ?", (image.id,))
+
+        self._database.freeing(forget)
 
     def disk_usage(self) -> tuple[int, int]:
         """Bytes and inodes of all layers of all images, shared ones counted once."""
@@ -211,6 +221,16 @@ class Catalogue:
             "  FROM image_layers GROUP BY chain_id)"
         )
         return int(str(size)), int(str(inodes))
+
+
+def _owners(connection: sqlite3.Connection, image: NewImage) -> set[str]:
+    """The images that have one of the image's names now."""
+    return {
+        str(row[0])
+        for table, names in (("tags", image.tags), ("digests", image.digests))
+        for name in names
+        for row in connection.execute(f"SELECT image_id FROM {table} WHERE name = ?", (name,))
+    }
 
 
 def _read_config(key: str, rows: Sequence[tuple[object, ...]]) -> tuple[ConfigDocument, str]:

@@ -3,32 +3,35 @@
 The rows are the truth; a directory that no row names is rubbish. Several processes may have the store
 open (the daemon and the command line), so nothing is assumed between two transactions. A row is written
 after what it names was synced; losing the last rows in a power cut loses an image, never its integrity,
-hence synchronous=NORMAL.
+hence synchronous=NORMAL. What removes layers calls ``sync`` before: a row that comes back with the power
+would name what is gone.
 
 On a full disk ``freeing`` may spend the reserve. When there is not even room to open the catalogue it is read
 from its file and cannot be written; each transaction tries to open it anew.
 
-A damaged file is set aside by who may (``repair``). What is not in a catalogue that was lost or begun anew
-may still be in use: as long as the file <root>/keep-unknown is there, nothing that no row names is removed.
+A damaged file is set aside by who may (``repair``), and its rows are made again (storage/rebuild.py). What is
+not in a catalogue that was lost or begun anew may still be in use: as long as the file <root>/keep-unknown is
+there, nothing that no row names is removed. Its lines name what that is.
 """
 
 import contextlib
 import logging
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from api.errors import FailedPrecondition, Internal, ResourceExhausted
-from host.files import preallocate
+from api.errors import FailedPrecondition, Internal, ResourceExhausted, Unavailable
+from host.files import preallocate, write_atomic
 from host.reserve import Reserve, is_exhaustion
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+_SHOWN = 8
 _BUSY_TIMEOUT_S = 30.0
 # The write-ahead log's room, had in advance: it is checkpointed at some 4 MiB, and rows are small.
 _WAL_BYTES = 5 << 20
@@ -58,6 +61,10 @@ CREATE INDEX IF NOT EXISTS digests_by_image ON digests (image_id);
 CREATE INDEX IF NOT EXISTS image_layers_by_chain ON image_layers (chain_id);
 CREATE INDEX IF NOT EXISTS rootfs_layers_by_chain ON rootfs_layers (chain_id);
 """
+# The nth makes version n of version n - 1, in one transaction with all that are needed.
+_MIGRATIONS = (_SCHEMA,)
+SCHEMA_VERSION = len(_MIGRATIONS)
+_TABLES = {"images", "tags", "digests", "image_layers", "rootfs", "rootfs_layers"}
 
 
 class CatalogueTooNew(FailedPrecondition):
@@ -66,6 +73,10 @@ class CatalogueTooNew(FailedPrecondition):
 
 class CatalogueBroken(Internal):
     """The catalogue is no database, or a damaged one."""
+
+
+class CatalogueBusy(Unavailable):
+    """Another process does not let go of the catalogue."""
 
 
 class CatalogueFull(ResourceExhausted):
@@ -81,6 +92,7 @@ class Database:
         Raises:
             CatalogueTooNew: a later version wrote it.
             CatalogueBroken: it is damaged, and not to be set aside.
+            CatalogueBusy: another process holds it.
         """
         self._path = path
         self._repair = repair
@@ -96,6 +108,11 @@ class Database:
             if is_exhaustion(error) and not path.is_dir():
                 self._open_read_only(error)
                 return
+            if _is_anothers(error):
+                raise CatalogueBusy(
+                    f"{path}: {error}; another process has held it for {_BUSY_TIMEOUT_S:g} s: end that "
+                    f"(fuser -v {path} names it), then start again"
+                ) from error
             if not repair:
                 raise CatalogueBroken(
                     f"{path}: {error}; start the daemon, which sets it aside: containers go on, and images "
@@ -110,8 +127,13 @@ class Database:
             with contextlib.suppress(FileNotFoundError):
                 Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
         log.error(
-            "the catalogue was damaged: %s; the file is now %s, and images must be pulled anew", cause, aside
+            "the catalogue was damaged: %s; the file is now %s, and its rows are made again", cause, aside
         )
+
+    @property
+    def root(self) -> Path:
+        """The directory of the store."""
+        return self._path.parent
 
     @property
     def may_sweep(self) -> bool:
@@ -166,10 +188,26 @@ class Database:
         """Why nothing is swept, with the way out, or ""."""
         if not self._keep_unknown.exists():
             return ""
+        names = self._unknown_names()
+        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else "")
         return (
-            "the catalogue of images was lost or begun anew over layers that were there; they stay: "
-            f"remove {self._keep_unknown} once no container of before is left, then restart"
+            f"the catalogue of images was lost, and nothing says what {shown or 'is there'} "
+            f"belonged to; it stays: remove {self._keep_unknown} once no container of before is left, "
+            "then restart"
         )
+
+    def _unknown_names(self) -> list[str]:
+        try:
+            return self._keep_unknown.read_text(errors="replace").splitlines()
+        except OSError:
+            return []
+
+    def keep_unknown(self, names: Sequence[str]) -> None:
+        """Have these places below the root kept, that nothing names; with none, sweep again. Blocking."""
+        if names:
+            write_atomic(self._keep_unknown, b"".join(os.fsencode(name) + b"\n" for name in names))
+        else:
+            self._keep_unknown.unlink(missing_ok=True)
 
     def _connect(self, undo: contextlib.ExitStack) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -188,14 +226,26 @@ class Database:
             found = connection.execute("PRAGMA user_version").fetchone()[0]
             if found > SCHEMA_VERSION:
                 raise CatalogueTooNew(
-                    f"{self._path} has schema {found}, this version knows {SCHEMA_VERSION}; "
-                    "use the newer version"
+                    f"{self._path} has schema {found}, this version knows {SCHEMA_VERSION}; use the newer "
+                    f"version, or go back to this one: stop, move {self._path}* away, and start the daemon, "
+                    "which makes the catalogue again from the files beside the layers"
                 )
             if found == 0:
                 self._spare_what_is_there()
-                for statement in _SCHEMA.split(";"):
+            for script in _MIGRATIONS[found:]:
+                for statement in script.split(";"):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self._require_tables(connection)
+
+    def _require_tables(self, connection: sqlite3.Connection) -> None:
+        """
+        Raises:
+            sqlite3.DatabaseError: there are none where others were: an empty list would not be true.
+        """
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        if missing := _TABLES - {str(row[0]) for row in rows}:
+            raise sqlite3.DatabaseError(f"tables are missing: {', '.join(sorted(missing))}")
 
     def _spare_what_is_there(self) -> None:
         """A new catalogue over filled directories knows nothing of what is in use."""
@@ -220,6 +270,15 @@ class Database:
                 return work(connection)
 
         return self._reserve.spend(attempt)
+
+    def sync(self) -> None:
+        """Have all that was committed on disk, by whatever process. Blocking."""
+        with contextlib.suppress(FileNotFoundError):  # then all of it was
+            descriptor = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def version(self) -> int:
         """A number that changes whenever anything was committed, by whatever process."""
@@ -253,7 +312,18 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
         raise
 
 
+def _is_anothers(error: sqlite3.DatabaseError) -> bool:
+    """Whether a file could not be had because another process has it: that says nothing of the file."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+
+
 def referenced_layers(connection: sqlite3.Connection) -> set[str]:
     """The chain ids (hex) that an image or a container's root file system needs."""
     rows = connection.execute("SELECT chain_id FROM image_layers UNION SELECT chain_id FROM rootfs_layers")
     return {row[0] for row in rows}
+
+
+def layers_of_containers(connection: sqlite3.Connection) -> set[str]:
+    """The chain ids (hex) that a container's root file system or volume needs."""
+    return {row[0] for row in connection.execute("SELECT chain_id FROM rootfs_layers")}

@@ -21,6 +21,8 @@ from storage.catalogue import Image, LayersVanished
 from storage.database import Database
 from storage.layers import Layers
 from storage.mapped import mapped_layers
+from storage.rebuild import Mender
+from storage.saved import rootfs_of, save_rootfs
 
 # In rootfs_layers the positions of the root file system are below this one, those of volume n begin at
 # (n + 1) times it; overlayfs takes 500 layers at most.
@@ -42,6 +44,7 @@ class ImageVolumes:
         self._root = root
         self._database = database
         self._layers = layers
+        self._mender = Mender(root, database, layers)
         self._empty = empty_layer(root)
 
     def path(self, container_id: ContainerId, number: int) -> Path:
@@ -63,6 +66,9 @@ class ImageVolumes:
                 "INSERT INTO rootfs_layers VALUES (?, ?, ?)",
                 [(container_id, first + position, chain.hex) for position, chain in enumerate(image.layers)],
             )
+            saved = rootfs_of(connection, container_id)
+        if saved is not None:
+            save_rootfs(self._root / "containers" / container_id, saved)
         target = self.path(container_id, number)
         target.mkdir(mode=0o700, parents=True)
         if not image.layers:
@@ -75,6 +81,7 @@ class ImageVolumes:
             with mapped_layers(lower, self._root / "containers" / container_id) as mapped:
                 overlay(mapped, None, None, target, attributes=MOUNT_ATTR_RDONLY | MS_NOSUID | MS_NODEV)
         except FileNotFoundError as error:
+            self._mender.drop_incomplete()
             raise LayersVanished(f"a layer of {image.id} is gone; pull the image again") from error
         return target
 

@@ -2,11 +2,12 @@
 
     <root>/catalogue.db    names and documents (storage/database.py)
     <root>/open.lock       held shared by every process that has the store open
-    <root>/layers/ ingest/ storage/layers.py
+    <root>/images/         the catalogue's rows of each image once more (storage/saved.py)
+    <root>/layers/ ingest/ quarantine/  storage/layers.py
     <root>/containers/     storage/overlay.py
 
 Rubbish of an earlier life is swept at open, if no other process has the store open; what cannot be removed
-is in ``leftovers``.
+is in ``leftovers``. The daemon brings rows, files and layers in line before (storage/rebuild.py).
 """
 
 import asyncio
@@ -31,6 +32,7 @@ from storage.digest import Digest, chain_ids
 from storage.layers import Layers
 from storage.manifest import Platform, this_platform
 from storage.policy import Policy
+from storage.rebuild import Mender
 from storage.reference import Reference
 from storage.registry.auth import Credentials, default_paths
 from storage.registry.options import ClientOptions
@@ -113,26 +115,35 @@ class Images:
         repair: bool = False,
     ) -> Self:
         """Open the store below ``root``, making it if need be; ``house`` is for Unpacker, and what frees may
-        spend ``reserve``. With ``repair``, which is the daemon's, a damaged catalogue is set aside.
+        spend ``reserve``. With ``repair``, which is the daemon's, a damaged catalogue is set aside and made
+        again.
 
         Raises:
             CatalogueTooNew, CatalogueBroken: naming the file and the way out.
         """
         options = options or Options()
         database = partial(Database, root / "catalogue.db", reserve, repair=repair)
-        store = await asyncio.to_thread(cls._open, root, options, database, house)
+        store = await asyncio.to_thread(cls._open, root, options, database, house, repair=repair)
         await store._try_registries()
         return store
 
     @classmethod
     def _open(
-        cls, root: Path, options: Options, database: Callable[[], Database], house: House | None
+        cls,
+        root: Path,
+        options: Options,
+        database: Callable[[], Database],
+        house: House | None,
+        *,
+        repair: bool,
     ) -> Self:
         claim(Tree(root, crowded=("containers", "layers", "ingest")))
         lock = os.open(root / "open.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             alone = _try_exclusive(lock)
             store = cls(root, options, database(), lock, house)
+            if repair:
+                Mender(root, store.database, store.layers).mend(alone=alone)
             if alone:
                 store.leftovers = store.layers.sweep()
             fcntl.flock(lock, fcntl.LOCK_SH)

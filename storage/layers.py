@@ -1,12 +1,14 @@
 """Unpacked layers, shared by every image that has them.
 
     <root>/layers/<chain id hex>/diff         the tree, as overlayfs wants a lower directory
-    <root>/layers/<chain id hex>/layer.json   its sizes (LayerRecord)
+    <root>/layers/<chain id hex>/layer.json   its sizes (LayerRecord); without it the layer is not whole
     <root>/ingest/<random>/                   being unpacked, or being removed; rubbish after a crash
+    <root>/quarantine/<chain id hex>.<random> was no whole layer, or nobody's; may still be mounted
 
-A layer appears by one rename and goes by one rename, so a reader sees all of it or nothing. It is needed
-while the catalogue names it or somebody holds a lease on it; ``collect`` takes away the rest. A pull
-leases its layers from the first look until the image is committed.
+A layer appears by one rename and goes by one rename, so a reader sees all of it or nothing, and what made it
+unneeded is on disk before it goes: after a power cut no row names a layer that is gone. It is needed while
+the catalogue names it or somebody holds a lease on it; ``collect`` takes away the rest. A pull leases its
+layers from the first look until the image is committed.
 """
 
 import asyncio
@@ -25,13 +27,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from host.files import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2, remove_tree
-from storage.database import Database, referenced_layers
+from host.files import (
+    RESOLVE_BENEATH,
+    RESOLVE_NO_SYMLINKS,
+    FileTooLarge,
+    openat2,
+    read_bounded,
+    remove_tree,
+)
+from storage.database import Database, layers_of_containers, referenced_layers
 from storage.digest import Digest, chain_ids
 from storage.slots import Place, Slots
 from storage.unpacker import LayerSource, Unpacked, Unpacker
 
 log = logging.getLogger(__name__)
+
+_RECORD_LIMIT = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,7 @@ class Layers:
     def __init__(self, root: Path, database: Database, unpacker: Unpacker, slots: Slots) -> None:
         self._layers = root / "layers"
         self._ingest = root / "ingest"
+        self._quarantine = root / "quarantine"
         self._database = database
         self._unpacker = unpacker
         self._slots = slots
@@ -61,9 +73,39 @@ class Layers:
         """The directory to give to overlayfs."""
         return self._layers / chain_id.hex / "diff"
 
-    def exists(self, chain_id: Digest) -> bool:
-        """True when the whole layer is there."""
-        return self.tree(chain_id).is_dir()
+    def record(self, chain_id: Digest) -> LayerRecord | None:
+        """Its sizes; None when it is not there, or not whole. Blocking.
+
+        Raises:
+            OSError: nobody can tell.
+        """
+        try:
+            data = read_bounded(self._layers / chain_id.hex / "layer.json", _RECORD_LIMIT)
+            return LayerRecord(**json.loads(data)) if self.tree(chain_id).is_dir() else None
+        except (
+            FileNotFoundError,
+            NotADirectoryError,
+            IsADirectoryError,
+            ValueError,
+            TypeError,
+            FileTooLarge,
+        ):
+            return None
+
+    def is_gone(self, chain_id: Digest) -> bool:
+        """Whether no whole layer is there. Blocking.
+
+        Raises:
+            OSError: nobody can tell.
+        """
+        return self.record(chain_id) is None
+
+    def set_aside(self, path: Path) -> Path:
+        """Move a directory out of layers/, so that no pull takes it for whole; where it is then. Blocking."""
+        self._quarantine.mkdir(mode=0o700, exist_ok=True)
+        target = self._quarantine / f"{path.name}.{secrets.token_hex(4)}"
+        path.rename(target)
+        return target
 
     @contextlib.asynccontextmanager
     async def ensured(
@@ -106,8 +148,8 @@ class Layers:
     ) -> LayerRecord:
         """One layer. Its lock is held while waiting for the one below: locks are taken downwards only."""
         async with self._lock(chain[-1]):
-            if self.exists(chain[-1]):
-                return await asyncio.to_thread(self._read_record, chain[-1])
+            if (known := await asyncio.to_thread(self.record, chain[-1])) is not None:
+                return known
             async with self._scratch() as scratch:
                 async with slots, self._slots.place(source.owner) as place:
                     counted = replace(source, open=lambda: _counted(source.open(), place))
@@ -124,13 +166,14 @@ class Layers:
         try:
             scratch.rename(self._layers / chain[-1].hex)
         except OSError as error:
-            # Another process was faster; its layer is as good as this one.
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
+            # Another process was faster, and its layer is as good as this one; or it is none.
+            if self.is_gone(chain[-1]):
+                aside = self.set_aside(self._layers / chain[-1].hex)
+                log.error("layer %s was not whole: it is now %s", chain[-1], aside)
+                scratch.rename(self._layers / chain[-1].hex)
         return record
-
-    def _read_record(self, chain_id: Digest) -> LayerRecord:
-        return LayerRecord(**json.loads((self._layers / chain_id.hex / "layer.json").read_text()))
 
     @contextlib.asynccontextmanager
     async def _scratch(self) -> AsyncIterator[Path]:
@@ -171,12 +214,14 @@ class Layers:
             needed = referenced_layers(connection)
             if not self._database.may_sweep:
                 return  # a container without a row may use them
-            for chain_id in doomed:
-                if chain_id.hex not in needed:
-                    target = self._ingest / secrets.token_hex(8)
-                    with contextlib.suppress(FileNotFoundError):
-                        (self._layers / chain_id.hex).rename(target)
-                        trash.append(target)
+            unneeded = [chain_id for chain_id in doomed if chain_id.hex not in needed]
+            if unneeded:
+                self._database.sync()
+            for chain_id in unneeded:
+                target = self._ingest / secrets.token_hex(8)
+                with contextlib.suppress(FileNotFoundError):
+                    (self._layers / chain_id.hex).rename(target)
+                    trash.append(target)
 
         self._database.freeing(unlink)
         return trash
@@ -186,12 +231,18 @@ class Layers:
 
         What cannot be removed stays, and is the answer.
         """
+        stayed = remove_trees(self._ingest.iterdir())
         if not self._database.may_sweep:
-            return {}  # who does not know what is needed removes nothing
+            return stayed  # who does not know what is needed removes none of it
         with self._database.transaction() as connection:
             needed = referenced_layers(connection)
-        rubbish = [*self._ingest.iterdir(), *(p for p in self._layers.iterdir() if p.name not in needed)]
-        return remove_trees(rubbish)
+            mounted = layers_of_containers(connection)
+        rubbish = [path for path in self._layers.iterdir() if path.name not in needed]
+        if self._quarantine.is_dir():
+            rubbish += [p for p in self._quarantine.iterdir() if p.name.partition(".")[0] not in mounted]
+        if rubbish:
+            self._database.sync()
+        return stayed | remove_trees(rubbish)
 
 
 async def _counted(chunks: AsyncIterator[bytes], place: Place) -> AsyncIterator[bytes]:

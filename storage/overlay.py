@@ -3,9 +3,11 @@
     <root>/containers/<id>/upper     what the container wrote
     <root>/containers/<id>/work      overlayfs's own
     <root>/containers/<id>/merged    the mount, the root file system
+    <root>/containers/<id>/rootfs.saved  its rows once more (storage/saved.py)
     <root>/containers/<id>/userns    a link to the pod's pinned user namespace, if the ids are mapped by one
 
 A row of the catalogue comes first and goes last: a directory or mount without one is rubbish of a crash.
+``upper`` comes after the saved rows and goes before them: a directory without it holds nothing of anybody.
 """
 
 import asyncio
@@ -37,6 +39,8 @@ from storage.digest import Digest
 from storage.image_volumes import POSITIONS_PER_MOUNT, ImageVolumes, empty_layer
 from storage.layers import Layers
 from storage.mapped import mapped_layers
+from storage.rebuild import Mender
+from storage.saved import SavedRootfs, save_rootfs
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +88,7 @@ class RootfsManager:
         self._containers = root / "containers"
         self._database = database
         self._layers = layers
+        self._mender = Mender(root, database, layers)
         self._usage_ttl_s = usage_ttl_s
         self._usage_patience_s = usage_patience_s
         self._usage: dict[ContainerId, _Usage] = {}
@@ -104,6 +109,7 @@ class RootfsManager:
 
         Raises:
             ImageNotFound: the image was removed meanwhile.
+            LayersVanished: a layer is gone; the image is dropped then, so that it is pulled again.
             RootfsExists: the container has one.
             OSError: the kernel refuses the mount; nothing is left then.
         """
@@ -122,6 +128,10 @@ class RootfsManager:
             return await asyncio.to_thread(self._make, container_id, image, userns)
         except RootfsExists:
             raise  # it is another call's, and stays
+        except LayersVanished:
+            await self.remove(container_id)
+            await asyncio.to_thread(self._mender.drop_incomplete)
+            raise
         except BaseException:
             await self.remove(container_id)
             raise
@@ -140,6 +150,8 @@ class RootfsManager:
             )
         place = self._containers / container_id
         place.mkdir(mode=0o700)
+        layers = tuple((position, chain.hex) for position, chain in enumerate(image.layers))
+        save_rootfs(place, SavedRootfs(image.id, layers))
         for name in ("upper", "work", "merged"):
             (place / name).mkdir(mode=0o755)
             (place / name).chmod(0o755)
@@ -177,6 +189,7 @@ class RootfsManager:
         for path in (*self.image_volumes.mounted(container_id), place / "merged"):
             _unmount(path)
         try:
+            remove_tree(place / "upper")
             remove_tree(place)
         except OSError as error:
             if error.errno == errno.EPERM:

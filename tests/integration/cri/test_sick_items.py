@@ -181,8 +181,11 @@ def exec_or_error(daemon: Daemon, container: str) -> str:
 
 
 @pytest.mark.parametrize("damage", ["emptied", "cut", "overwritten", "a directory"])
-def test_a_damaged_database_costs_no_running_container_its_files(daemon: Daemon, damage: str) -> None:
+def test_a_damaged_database_costs_no_running_container_its_files_and_no_image_its_names(
+    daemon: Daemon, damage: str
+) -> None:
     _, container = run(daemon, "well")
+    images = listed(daemon)
     pid = daemon.client.pid_of(container)
     root = Path(f"/proc/{pid}/root")
     daemon.stop()
@@ -190,7 +193,9 @@ def test_a_damaged_database_costs_no_running_container_its_files(daemon: Daemon,
     for _ in range(2):
         daemon.start()
         assert daemon.client.exec(container, "ls", "/bin/busybox").stdout == b"/bin/busybox\n"
-        assert "catalogue" in say(daemon, "check")
+        assert listed(daemon) == images
+        assert not (daemon.state / "root/keep-unknown").exists()
+        assert "catalogue of images" not in say(daemon, "check")
         daemon.stop()
     if damage == "emptied":
         daemon.start()
@@ -202,6 +207,73 @@ def test_a_damaged_database_costs_no_running_container_its_files(daemon: Daemon,
         daemon.stop()
     assert (root / "bin/busybox").exists()
     end_by_hand(daemon, pid)
+
+
+def test_what_no_catalogue_can_name_again_stays_and_check_names_it(daemon: Daemon) -> None:
+    _, container = run(daemon, "well")
+    root = daemon.state / "root"
+    daemon.stop()
+    spoil(root / "catalogue.db", "overwritten")
+    [saved] = (root / "images").iterdir()
+    spoil(saved, "overwritten")
+    (root / "containers" / container / "rootfs.saved").unlink()
+    layers = {path.name for path in (root / "layers").iterdir()}
+    for _ in range(2):
+        daemon.start()
+        assert listed(daemon) == []
+        assert daemon.client.exec(container, "ls", "/bin/busybox").stdout == b"/bin/busybox\n"
+        assert {path.name.partition(".")[0] for path in (root / "quarantine").iterdir()} == layers
+        told = say(daemon, "check")
+        names = [f"images/{saved.name}", f"containers/{container}", f"quarantine/{min(layers)}"]
+        assert [name for name in names if name not in told] == []
+        daemon.stop()
+    daemon.start()
+    import_busybox(daemon)
+    run(daemon, "again")
+    daemon.client.remove_all()
+    daemon.stop()
+    (root / "keep-unknown").unlink()
+    daemon.start()
+    assert sorted((root / "quarantine").iterdir()) == sorted((root / "containers").iterdir()) == []
+
+
+def test_an_image_that_lost_a_layer_is_dropped_and_pulled_again(daemon: Daemon) -> None:
+    layers = daemon.state / "root/layers"
+    before = listed(daemon)
+    for turn, lose in enumerate((remove_layer, unmark)):
+        _, container = run(daemon, f"before-{turn}")
+        daemon.stop()
+        for layer in layers.iterdir():
+            lose(layer)
+        daemon.start()
+        assert listed(daemon) == []
+        import_busybox(daemon)
+        assert listed(daemon) == before
+        _, after = run(daemon, f"after-{turn}")
+        assert daemon.client.exec(after, "echo", "alive").stdout == b"alive\n"
+    # What was there under it has been set aside, not removed.
+    assert daemon.client.exec(container, "echo", "alive").stdout == b"alive\n"
+    for layer in layers.iterdir():
+        shutil.rmtree(layer)
+    with pytest.raises(grpc.RpcError) as caught:
+        run(daemon, "later")
+    assert "pull the image again" in str(caught.value)
+    assert listed(daemon) == []
+    import_busybox(daemon)
+    run(daemon, "pulled")
+
+
+def remove_layer(layer: Path) -> None:
+    shutil.rmtree(layer)
+
+
+def unmark(layer: Path) -> None:
+    (layer / "layer.json").write_text("")
+
+
+def listed(daemon: Daemon) -> list[tuple[str, list[str], list[str]]]:
+    images = daemon.client.image.ListImages(pb.ListImagesRequest()).images
+    return [(image.id, [*image.repo_tags], [*image.repo_digests]) for image in images]
 
 
 def spoil(path: Path, damage: str) -> None:
@@ -218,5 +290,4 @@ def end_by_hand(daemon: Daemon, pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     for path in daemon.runroot.glob("damaged-*-records.sqlite"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    (daemon.state / "root/keep-unknown").unlink()
     daemon.start()

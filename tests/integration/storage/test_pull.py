@@ -276,7 +276,7 @@ async def test_a_layer_leaves_the_disk_its_reserve(
     registry.push("team/reserve", "v1", build_image([tar_bytes([Member("zeros", data)])]))
     place = tmp_path / "store"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=84m,mode=0700", "reserve", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=88m,mode=0700", "reserve", str(place)]
     await asyncio.to_thread(subprocess.run, mount, check=True)
     async with open_store(registry.host) as store:
         before = contents(store)
@@ -789,7 +789,7 @@ async def test_closing_the_store_undoes_a_pull_in_flight(registry: Registry, ope
     with pytest.raises(asyncio.CancelledError):
         await task
     async with open_store(registry.host) as store:
-        assert contents(store) == {**dict.fromkeys(contents(store), 0), "top": 4}
+        assert contents(store) == {**dict.fromkeys(contents(store), 0), "top": 5}
 
 
 async def test_rubbish_of_a_crash_is_swept_at_open(registry: Registry, open_store: OpenStore) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import storage.database
 from api.ids import ImageId
 from storage.catalogue import Catalogue, LayersVanished, NewImage, faults, is_pinned, possible_names
-from storage.database import CatalogueBroken, CatalogueFull, CatalogueTooNew, Database
+from storage.database import CatalogueBroken, CatalogueBusy, CatalogueFull, CatalogueTooNew, Database
 from storage.digest import Digest
 from storage.layers import LayerRecord
 from storage.registry.registries_conf import Registries
@@ -100,8 +101,40 @@ def test_files_that_are_not_ours_say_the_way_out(tmp_path: Path) -> None:
     with database.transaction() as connection:
         connection.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(CatalogueTooNew, match="schema 99"):
-        Database(tmp_path / "new")
+    for repair in (False, True):  # not even who may set a damaged file aside touches it
+        with pytest.raises(CatalogueTooNew, match=r"schema 99.*use the newer version, or.*move .* away"):
+            Database(tmp_path / "new", repair=repair)
+    assert [*tmp_path.glob("damaged-*")] == []
+
+
+def test_a_schema_of_before_is_brought_to_this_version_with_its_rows_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = Database(tmp_path / "catalogue.db")
+    image = new_image(1, "q.io/a:1")
+    Catalogue(former, []).commit(image, [], 1)
+    former.close()
+    steps = (
+        "ALTER TABLE images ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'",
+        "UPDATE images SET colour = 'blue'; UPDATE nothing SET colour = 'green'",
+    )
+    known = storage.database._MIGRATIONS
+
+    def version_of(*more: str) -> int:
+        monkeypatch.setattr(storage.database, "_MIGRATIONS", (*known, *more))
+        monkeypatch.setattr(storage.database, "SCHEMA_VERSION", len(known) + len(more))
+        with contextlib.closing(Database(tmp_path / "catalogue.db")) as database:
+            [(version,)] = database.read("PRAGMA user_version")
+            assert [found.id for found in Catalogue(database, []).images()] == [image.id]
+        return int(str(version))
+
+    assert version_of() == len(known)
+    with pytest.raises(CatalogueBroken, match="nothing"):
+        version_of(*steps)
+    assert version_of() == len(known)
+    assert version_of(steps[0]) == len(known) + 1
+    with pytest.raises(CatalogueTooNew):
+        version_of()
 
 
 def test_who_may_repair_sets_a_damaged_file_aside_and_begins_anew(tmp_path: Path) -> None:
@@ -114,6 +147,18 @@ def test_who_may_repair_sets_a_damaged_file_aside_and_begins_anew(tmp_path: Path
     catalogue.commit(new_image(1, "q.io/a:1"), [], 1)
     assert len(catalogue.images()) == 1
     database.close()
+
+
+def test_a_catalogue_that_another_process_holds_is_not_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = Database(tmp_path / "catalogue.db")
+    monkeypatch.setattr(storage.database, "_BUSY_TIMEOUT_S", 0.05)
+    with holder.transaction(), pytest.raises(CatalogueBusy, match="another process"):
+        Database(tmp_path / "catalogue.db", repair=True)
+    assert [*tmp_path.glob("damaged-*")] == []
+    Database(tmp_path / "catalogue.db", repair=True).close()
+    holder.close()
 
 
 @pytest.mark.parametrize("place", ["layers", "containers"])

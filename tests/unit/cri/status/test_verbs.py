@@ -40,7 +40,7 @@ def node(stuck_logs: StuckLogs, problem: str = "") -> Node:
         "background": SimpleNamespace(troubles=list),
         "space": SimpleNamespace(problems=list),
         "records": SimpleNamespace(problem=""),
-        "images": SimpleNamespace(database=SimpleNamespace(problem="", unknown_kept="")),
+        "images": SimpleNamespace(problems=tuple),
     }
     return Node(**parts)
 
