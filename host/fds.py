@@ -19,6 +19,50 @@ class MessageTruncated(OSError):
     """A message was longer than the receiver's limit, or carried more descriptors; they are closed."""
 
 
+class DescriptorClosed(ValueError):
+    """Its owner has closed it: by now the number may be another file's."""
+
+
+class Descriptor:
+    """A descriptor that has this one owner: closed once, and its number is told no more afterwards."""
+
+    __slots__ = ("_number",)
+
+    def __init__(self, number: int) -> None:
+        """Take ``number`` over."""
+        self._number = number
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been closed."""
+        return self._number >= 0
+
+    @property
+    def number(self) -> int:
+        """For a call that is made at once; it stays the owner's.
+
+        Raises:
+            DescriptorClosed: see there.
+        """
+        if self._number < 0:
+            raise DescriptorClosed("this descriptor is closed")
+        return self._number
+
+    def duplicate(self) -> "Descriptor":
+        """Another of the same file, with an owner of its own.
+
+        Raises:
+            DescriptorClosed: see there.
+        """
+        return Descriptor(os.dup(self.number))
+
+    def close(self) -> None:
+        """Close it. Idempotent."""
+        number, self._number = self._number, -1
+        if number >= 0:
+            close_all([number])
+
+
 def give_pipes(descriptors: Iterable[int], owner: tuple[int, int]) -> None:
     """Make pipes belong to ``owner`` (uid, gid); what is no pipe, a device for one, is left alone."""
     for descriptor in descriptors if any(owner) else ():

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import select
 import signal
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,6 +79,26 @@ def kill_group(pid: int) -> None:
         return
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def kill_group_of(pid: int) -> None:
+    """SIGKILL to ``pid`` and to the group that it is in, unless that is ours; one that is gone is fine.
+
+    For execs: runc makes the process lead a session; crun leaves it in the group of the exec command, which
+    led one. The same care as for :func:`kill_group`.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        group = os.getpgid(pid)
+        if group != os.getpgrp():
+            kill_group(group)
+        kill_group(pid)
+
+
+def has_ended(pidfd: int) -> bool:
+    """Whether the process behind ``pidfd`` has ended, be it that nobody has reaped it."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ create, start and exec are built here and run by the monitor, which owns what th
 delete, update, state and features run from the daemon, for nothing of them stays.
 """
 
+import asyncio
 import json
 import shutil
 from collections.abc import Mapping
@@ -178,7 +179,9 @@ class CliRuntime:
         try:
             await self._run("delete", container_id, *(["--force"] if force else []))
         except ContainerGone:
-            return
+            pass
+        if force:  # a create that was killed leaves a directory which is no container to the runtime
+            await asyncio.to_thread(shutil.rmtree, self.root / container_id, ignore_errors=True)
 
     async def update(self, container_id: str, resources: Json) -> None:
         """See Runtime."""

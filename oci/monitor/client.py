@@ -1,17 +1,22 @@
 """The daemon's side of the monitor: create, exec, attach, exits as they happen, and both ways of hand-over.
 
-The daemon keeps duplicates of every live container's descriptors. When the monitor dies, :class:`Monitor`
-starts another and hands them over; when the daemon dies, :meth:`Monitor.connect` of the next one finds the
-monitor with everything in :meth:`Monitor.list`.
+The daemon keeps duplicates of every live container's descriptors. When the monitor dies, another is
+started (oci/monitor/link.py) and gets them (handover.py); when the daemon dies, :meth:`Monitor.connect` of
+the next one finds the monitor with everything in :meth:`Monitor.list`.
+
+Runtime commands outlive a monitor (errands.py), and what was asked for is answered by what they did: a create
+is given up, for its pipes are gone, once its command has ended; a start and an exec are what they became.
+Execs that run keep their deadlines and can be killed (exec_table.py).
 """
 
 import asyncio
 import contextlib
-import itertools
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -21,9 +26,13 @@ from host.processes import exited
 from host.spawn import become_subreaper
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection, Reply
+from oci.monitor.errands import Errand, end_strays
+from oci.monitor.exec_table import Exec, Execs
 from oci.monitor.handles import Attachment, ExecHandle
+from oci.monitor.handover import Handover
 from oci.monitor.holdings import Held, Holdings
-from oci.monitor.protocol import Json, ProtocolError, Record
+from oci.monitor.link import House, Link, open_pidfd
+from oci.monitor.protocol import Json, Record
 from oci.monitor.scratch import Scratch
 from oci.monitor.types import (
     CreateContainer,
@@ -36,18 +45,14 @@ from oci.monitor.types import (
     StuckLog,
     UnknownContainer,
 )
-from oci.runtime import Runtime, RuntimeTimedOut
-from oci.states import State
+from oci.runtime import ContainerGone, Runtime, RuntimeTimedOut
+from oci.states import Event, State, after
 
 log = logging.getLogger(__name__)
 
-# Requests that run a runtime's command: doing them twice would do something else.
-_ONCE = (protocol.Create, protocol.Start, protocol.Exec, protocol.Shutdown)
-_RESTART_DELAY_S = (0.0, 0.2, 1.0, 5.0)
 _PARTING_S = 5.0
-_ENDING_S = 1.0  # between the loss of a monitor's connection and the end of its process
-
-House = Callable[[int], Awaitable[None]]
+_IN_VAIN_S = 1.0  # for a command whose work is of no use any more: one that ends by itself leaves less
+_STARTS = 3
 
 
 async def _as_it_is(_: int) -> None:
@@ -62,19 +67,12 @@ class Monitor:
     ) -> None:
         """Prepare for ``directory``; nothing happens before :meth:`connect`."""
         self.directory = directory
-        self._house = house
-        self._timeout_s = timeout_s
-        self._connection: Connection | None = None
-        self._connected = asyncio.Event()
-        self._recovery: asyncio.Task[None] | None = None
-        self._pid = 0
-        self._started_pid: int | None = None
         self._holdings = Holdings()
         self._scratch = Scratch(directory / "scratch")
-        self._execs: dict[str, asyncio.Future[ExecFinished]] = {}
-        self._handles: dict[str, ExecHandle] = {}
+        self._execs = Execs()
+        self._handover = Handover(self._holdings, self._execs, self._ended_unwatched)
+        self._link = Link(directory, timeout_s, house, self._event, self._lost, self._hand_over)
         self._exits: asyncio.Queue[Exited] = asyncio.Queue()
-        self._closed = False
 
     @classmethod
     async def connect(
@@ -102,9 +100,10 @@ class Monitor:
         become_subreaper()
         if scratch_apart:
             monitor._scratch.mount()
-        await monitor._establish(start=start)
-        monitor._connected.set()
+        await monitor._link.connect(start=start)
         try:
+            if monitor._link.is_first:
+                await monitor._end_strays()
             for record in await monitor.list():
                 if record.state != State.EXITED:
                     await monitor._hold(record)
@@ -113,14 +112,17 @@ class Monitor:
             raise
         return monitor
 
+    async def _end_strays(self) -> None:
+        """Commands whose daemon and monitor both died work in vain. Only before there is anything of our own:
+        a container that is created looks like one of them."""
+        if strays := await end_strays(self.directory / "scratch", _IN_VAIN_S):
+            log.warning("runtime commands of a monitor that died have been ended commands=%d", strays)
+
     async def close(self) -> None:
         """Let go of the monitor, which lives on with its containers. Idempotent."""
-        self._closed = True
-        if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.gather(self._recovery, return_exceptions=True)
-        if self._connection is not None:
-            self._connection.close()
+        self._handover.stop()
+        await self._link.close()
+        self._execs.close()
         self._holdings.close()
 
     async def leave(self) -> None:
@@ -131,7 +133,7 @@ class Monitor:
         except MonitorFailed:
             pass  # containers live
         except TimeoutError:
-            log.warning("the monitor does not answer, and is left alone pid=%d", self._pid)
+            log.warning("the monitor does not answer, and is left alone pid=%d", self._link.pid)
         await self.close()
 
     async def shutdown(self) -> None:
@@ -140,22 +142,21 @@ class Monitor:
         Raises:
             MonitorFailed: containers are live.
         """
-        pidfd = _open_pidfd(self._pid)
-        self._closed = True  # the coming loss of the connection is wanted
+        pidfd = open_pidfd(self._link.pid)
+        self._link.closing()
         try:
             with contextlib.suppress(MonitorUnavailable):
-                await self._request(protocol.Shutdown())
+                await self._link.request_once(protocol.Shutdown())
             if pidfd is not None:
-                await exited(pidfd, self._timeout_s)
+                await exited(pidfd, self._link.timeout_s)
         except BaseException:
-            self._closed = False
+            self._link.closing(yes=False)
             raise
         finally:
             if pidfd is not None:
                 os.close(pidfd)
         await self.close()
-        if self._started_pid is not None:
-            await asyncio.to_thread(_reap, self._started_pid)
+        await asyncio.to_thread(self._link.reap)
         self._scratch.unmount()
 
     # --- containers -------------------------------------------------------------------------------
@@ -194,14 +195,26 @@ class Monitor:
                 stdio_uid=spec.stdio_owner[0],
                 stdio_gid=spec.stdio_owner[1],
             )
-            reply = await self._request(request)
+            reply = await self._create(request)
         _raise_failure(reply.result, spec.runtime, "create", spec.id, spec.timeout_s)
         record = protocol.parse_record(reply.result["record"])
         self._holdings.keep(record, reply.result["streams"], reply.descriptors)
         return Created(record.pid, record.start_time)
 
+    async def _create(self, request: protocol.Create) -> Reply:
+        """A command whose monitor dies works in vain: nothing of it runs on when this fails."""
+        timeout_s = request.timeout_s + request.log_timeout_s
+        with contextlib.closing(Errand(request.argv, request.runtime_log, timeout_s)) as errand:
+            try:
+                return await self._link.request_once(request, timeout_s=timeout_s, on_begun=errand.begun)
+            except MonitorUnavailable:
+                await errand.end(_IN_VAIN_S)
+                raise
+
     async def start(self, container_id: ContainerId, runtime: Runtime, timeout_s: float = 60.0) -> None:
         """Run the runtime's start; from then on the record says ``running``.
+
+        If the monitor dies meanwhile the command's end, or else the runtime's state, tells how it went.
 
         Raises:
             RuntimeFailed: in the runtime's own words.
@@ -210,9 +223,55 @@ class Monitor:
         """
         with self._scratch.files("log") as (runtime_log,):
             argv = runtime.start_command(container_id, runtime_log)
-            reply = await self._request(protocol.Start(container_id, argv, runtime_log, timeout_s))
-        _raise_failure(reply.result, runtime, "start", container_id, timeout_s)
+            request = protocol.Start(container_id, argv, runtime_log, timeout_s)
+            for _ in range(_STARTS):
+                result = await self._start(request, runtime)
+                if result is not None:
+                    break
+            else:
+                raise MonitorUnavailable(f"{_STARTS} monitors died while this was to be started")
+        _raise_failure(result, runtime, "start", container_id, timeout_s)
+
+    async def _start(self, request: protocol.Start, runtime: Runtime) -> Json | None:
+        """One attempt: the command's result, or None when it has not been carried out."""
+        with contextlib.closing(Errand(request.argv, request.runtime_log, request.timeout_s)) as errand:
+            try:
+                reply = await self._link.request_once(
+                    request, timeout_s=request.timeout_s, on_begun=errand.begun
+                )
+            except MonitorUnavailable:
+                if self._link.is_closed:
+                    raise
+                result = await self._what_became_of(errand, ContainerId(request.id), runtime)
+                if result is not None and result["status"] == 0:
+                    await self._tell_started(ContainerId(request.id))
+                return result
         self._holdings.update(protocol.parse_record(reply.result["record"]))
+        return reply.result
+
+    async def _what_became_of(
+        self, errand: Errand, container_id: ContainerId, runtime: Runtime
+    ) -> Json | None:
+        """The result of a start whose monitor died; None: the container waits to be started."""
+        code = await errand.end()
+        if code is None and not errand.timed_out:
+            state = await runtime.state(container_id)
+            if state is None and not errand.has_begun:
+                raise ContainerGone(runtime.name, "start", container_id)
+            status = None if state is None else state.get("status")
+            if status == State.CREATED or (status != State.RUNNING and not errand.has_begun):
+                return None
+            code = 0
+        return {"status": code, "timed_out": errand.timed_out, "log": errand.words(), "stderr": ""}
+
+    async def _tell_started(self, container_id: ContainerId) -> None:
+        """The new monitor has it as created, or will have; one that has ended needs no more."""
+        held = self._holdings.find(container_id)
+        if held is not None and held.record.state == State.CREATED:
+            state = after(State.CREATED, Event.STARTED)
+            held.record = held.record._replace(state=state, started_at_ns=time.time_ns())
+        with contextlib.suppress(NotLive, UnknownContainer, MonitorFailed, MonitorUnavailable):
+            await self._link.request(protocol.Started(container_id))
 
     async def signal(self, container_id: ContainerId, signo: int) -> None:
         """Send a signal to the container's first process, safe against pid reuse.
@@ -221,7 +280,19 @@ class Monitor:
             UnknownContainer: the monitor has no record of it.
             NotLive: it has ended.
         """
-        await self._request(protocol.Signal(container_id, signo))
+        try:
+            await self._request(protocol.Signal(container_id, signo))
+        except UnknownContainer:
+            held = self._holdings.find(container_id)
+            if held is None:
+                raise
+            self._signal_held(held, signo)  # no monitor could take it over yet
+
+    def _signal_held(self, held: Held, signo: int) -> None:
+        try:
+            signal.pidfd_send_signal(held.streams["pidfd"].number, signo)
+        except ProcessLookupError:
+            raise NotLive("its first process has ended") from None
 
     async def exec(
         self,
@@ -274,9 +345,7 @@ class Monitor:
         stdio_owner: tuple[int, int],
     ) -> ExecHandle:
         """Run the runtime's exec to its end; ``descriptors``, by stream, are closed."""
-        exec_id = self._scratch.name()
-        finished: asyncio.Future[ExecFinished] = asyncio.get_running_loop().create_future()
-        self._execs[exec_id] = finished
+        running = self._execs.add(self._scratch.name(), run_timeout_s)
         try:
             give_pipes(descriptors.values(), stdio_owner)
             with self._scratch.files("log", "pid", "tty", "json") as (
@@ -290,7 +359,7 @@ class Monitor:
                 socket_path = console if process.get("terminal") else None
                 request = protocol.Exec(
                     id=container_id,
-                    exec_id=exec_id,
+                    exec_id=running.exec_id,
                     argv=runtime.exec_command(container_id, process_file, pid_file, runtime_log, socket_path),
                     process_file=process_file,
                     pid_file=pid_file,
@@ -301,24 +370,67 @@ class Monitor:
                     run_timeout_s=run_timeout_s,
                     oom_score_adj=int(str(process.get("oomScoreAdj", 0))),
                 )
-                reply = await self._request(request, list(descriptors.values()))
-            _raise_failure(reply.result, runtime, "exec", container_id, start_timeout_s)
+                result = await self._run_exec(request, list(descriptors.values()), running)
+            _raise_failure(result, runtime, "exec", container_id, start_timeout_s)
         except BaseException:
-            del self._execs[exec_id]
+            self._execs.drop(running)
             raise
         finally:
             close_all(descriptors.values())
-        pidfd, *console_fds = reply.descriptors
-        handle = ExecHandle(
-            pid=_integer(reply.result, "pid"),
-            console=console_fds[0] if console_fds else None,
-            pidfd=pidfd,
-            finished=finished,
-            kill=lambda: self._post(protocol.ExecKill(exec_id)),
+        number = result.get("console")
+        return ExecHandle(
+            pid=_integer(result, "pid"),
+            console=number if isinstance(number, int) else None,
+            finished=running.finished,
+            kill=lambda: self._kill_exec(running),
         )
-        self._handles[exec_id] = handle
-        finished.add_done_callback(lambda _: self._exec_is_over(exec_id))
-        return handle
+
+    async def _run_exec(
+        self, request: protocol.Exec, descriptors: Sequence[int], running: Exec
+    ) -> dict[str, object]:
+        """Run the command; the result has the process's pid, and perhaps its console."""
+        with contextlib.closing(Errand(request.argv, request.runtime_log, request.timeout_s)) as errand:
+            try:
+                reply = await self._link.request_once(
+                    request, descriptors, timeout_s=request.timeout_s, on_begun=errand.begun
+                )
+            except MonitorUnavailable:
+                return await self._orphaned_exec(request, errand, running)
+        result = dict(reply.result)
+        if reply.descriptors:
+            pidfd, *consoles = reply.descriptors
+            running.runs(_integer(result, "pid"), pidfd)
+            result["console"] = consoles[0] if consoles else None
+        return result
+
+    async def _orphaned_exec(
+        self, request: protocol.Exec, errand: Errand, running: Exec
+    ) -> dict[str, object]:
+        """What became of an exec whose monitor died while its command ran. A console died with the monitor.
+
+        Raises:
+            MonitorUnavailable: it has no process, or none of use.
+        """
+        code = await errand.end(_IN_VAIN_S if request.console_socket else None)
+        pid = _pid_in(request.pid_file)
+        pidfd = None if pid is None else open_pidfd(pid)
+        if pid is not None and pidfd is not None:
+            running.runs(pid, pidfd)
+            running.orphaned()
+        if errand.timed_out or request.console_socket:
+            running.kill()
+        if code is None and not errand.timed_out:
+            code = None if pid is None else 0
+        if (code is None and not errand.timed_out) or (request.console_socket and not code):
+            raise MonitorUnavailable("the monitor went away before the process was started")
+        if pidfd is None and code == 0:
+            running.is_over(ExecFinished(None))  # it ended where nobody could see it
+        words = {"log": errand.words(), "stderr": ""}
+        return {"status": code, "timed_out": errand.timed_out, "pid": pid or 0, **words}
+
+    def _kill_exec(self, running: Exec) -> None:
+        if not running.kill():
+            self._post(protocol.ExecKill(running.exec_id))
 
     async def reopen_log(self, container_id: ContainerId) -> None:
         """Start a new log file at the container's log path; it exists when this returns.
@@ -414,21 +526,7 @@ class Monitor:
 
         One that makes no sense is left out, and the log says so.
         """
-        records: list[Record] = []
-        after = ""
-        while True:
-            reply = await self._request(protocol.List(after))
-            part = reply.result.get("records")
-            if not isinstance(part, list) or not part:
-                return records
-            for fields in part:
-                try:
-                    records.append(protocol.parse_record(fields))
-                except ProtocolError as error:
-                    log.error("record of the monitor left out error=%s record=%.200r", error, fields)
-            before, after = after, str(part[-1].get("id", "")) if isinstance(part[-1], dict) else ""
-            if after <= before:
-                return records
+        return await self._link.records()
 
     async def settle(self) -> None:
         """Wait until the runtime commands that an earlier daemon began have ended, each within its own time.
@@ -457,116 +555,28 @@ class Monitor:
 
     # --- connection -------------------------------------------------------------------------------
 
-    async def _establish(self, *, start: bool) -> None:
-        """Connect and greet."""
-        sock, pid = await launch.connect(self.directory, start=start, timeout_s=self._timeout_s)
-        connection = Connection(sock, self._event, self._lost)
-        try:
-            hello = protocol.Hello(protocol.VERSION, events=True)
-            reply = await self._in_time(hello, connection.request(hello))
-            close_all(reply.descriptors)
-            if reply.result.get("version") != protocol.VERSION:
-                raise MonitorUnavailable(
-                    f"the running monitor speaks version {reply.result.get('version')}, this daemon "
-                    f"{protocol.VERSION}; drain the node, then send {reply.result.get('pid')} a SIGTERM"
-                )
-            self._pid = _integer(reply.result, "pid")
-            await self._house(self._pid)
-        except BaseException:
-            connection.close()
-            raise
-        self._started_pid = pid or self._started_pid
-        self._connection = connection
-
     async def _request(self, request: protocol.Request, descriptors: Sequence[int] = ()) -> Reply:
-        """Ask the monitor; one that dies meanwhile is asked again once replaced, if that can do no harm."""
-        if isinstance(request, _ONCE):
-            return await self._repeated(request, descriptors)  # the runtime's command has a time of its own
-        return await self._in_time(request, self._repeated(request, descriptors))
-
-    async def _in_time(self, request: protocol.Request, reply: Awaitable[Reply]) -> Reply:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await reply
-        except TimeoutError:
-            raise MonitorUnavailable(
-                f"the monitor has not answered {type(request).__name__} within {self._timeout_s:g} s"
-            ) from None
-
-    async def _repeated(self, request: protocol.Request, descriptors: Sequence[int]) -> Reply:
-        while True:
-            await self._connected.wait()
-            if self._connection is None or (self._closed and not isinstance(request, protocol.Shutdown)):
-                raise MonitorUnavailable("the connection to the monitor is closed")
-            try:
-                return await self._connection.request(request, descriptors)
-            except MonitorUnavailable:
-                if self._closed or isinstance(request, _ONCE):
-                    raise
+        """Ask the monitor, or the one that follows it."""
+        return await self._link.request(request, descriptors)
 
     def _post(self, request: protocol.Request) -> None:
-        """Send without waiting for the reply; a lost connection is fine."""
-        with contextlib.suppress(MonitorUnavailable):
-            if self._connection is not None:
-                self._connection.post(request)
+        self._link.post(request)
 
     def _lost(self) -> None:
-        if self._closed or (self._recovery is not None and not self._recovery.done()):
-            return  # a recovery under way sees the loss itself, and goes on
         log.error("monitor lost; starting another containers=%d", len(self._holdings))
-        self._connected.clear()
-        self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="monitor-recovery")
+        self._handover.monitor_lost()
 
-    async def _recover(self) -> None:
-        """Start another monitor and hand every live container over to it; tries for ever."""
-        await self._reap_ended()
-        for attempt in itertools.count():
-            await asyncio.sleep(_RESTART_DELAY_S[min(attempt, len(_RESTART_DELAY_S) - 1)])
-            try:
-                await self._hand_over()
-                return
-            except Exception:
-                log.exception("monitor not replaced yet attempt=%d", attempt + 1)
-
-    async def _reap_ended(self) -> None:
-        """Collect the lost monitor if it was our child; it may live, and only the connection be lost."""
-        pid = self._started_pid
-        pidfd = None if pid is None else _open_pidfd(pid)
-        if pid is None or pidfd is None:
-            return
-        try:
-            if await exited(pidfd, _ENDING_S):
-                _reap(pid)
-                self._started_pid = None
-        finally:
-            os.close(pidfd)
-
-    async def _hand_over(self) -> None:
-        await self._establish(start=True)
-        assert self._connection is not None
-        try:
-            for held in self._holdings.all():
-                await self._adopt(self._connection, held)
-        except BaseException:
-            self._connection.close()
-            raise
-        for handle in list(self._handles.values()):
-            handle.orphaned()
-        self._connected.set()
-        for record in await self.list():  # if only the connection was lost, exits were told to nobody
+    async def _hand_over(self, connection: Connection) -> None:
+        await self._handover.to(self._link, connection)
+        # If only the connection was lost, exits were told to nobody.
+        for record in await self._link.records(connection):
             if record.state == State.EXITED and record.id in self._holdings:
                 self._exited(record)
 
-    async def _adopt(self, connection: Connection, held: Held) -> None:
-        """Give one container to the new monitor; one that it cannot take must not cost the others theirs."""
-        streams = self._holdings.to_hand_over(held)
-        request = protocol.Adopt(held.record._asdict(), list(streams))
-        try:
-            await self._in_time(request, connection.request(request, list(streams.values())))
-        except MonitorFailed as error:
-            log.error("container not taken over container=%s error=%s", held.record.id, error)
-            return
-        self._holdings.watch(held, lambda name, code: self._post(protocol.Reaped(name, code)))
+    def _ended_unwatched(self, record: Record, exit_code: int | None) -> None:
+        """A container has ended that no monitor could take over."""
+        log.error("container ended while no monitor watched it container=%s", record.id)
+        self._exited(record._replace(exit_code=exit_code, finished_at_ns=time.time_ns()))
 
     # --- what we hold -----------------------------------------------------------------------------
 
@@ -587,9 +597,8 @@ class Monitor:
             case "exited":
                 self._exited(protocol.parse_record(event["record"]))
             case "exec_exited":
-                finished = self._execs.get(str(event["exec_id"]))
-                if finished is not None and not finished.done():
-                    finished.set_result(ExecFinished(_integer(event, "exit_code"), bool(event["timed_out"])))
+                ended = ExecFinished(_integer(event, "exit_code"), bool(event["timed_out"]))
+                self._execs.ended(str(event["exec_id"]), ended)
             case other:
                 log.warning("unknown event from the monitor event=%r", other)
 
@@ -599,10 +608,6 @@ class Monitor:
         self._exits.put_nowait(
             Exited(container_id, record.exit_code, record.finished_at_ns, record.oom_killed)
         )
-
-    def _exec_is_over(self, exec_id: str) -> None:
-        self._execs.pop(exec_id, None)
-        self._handles.pop(exec_id, None)
 
 
 def _kill_unwanted(starting: asyncio.Task[ExecHandle]) -> None:
@@ -627,14 +632,9 @@ def _raise_failure(result: Json, runtime: Runtime, verb: str, container_id: str,
         raise runtime.failure(verb, container_id, *words)
 
 
-def _open_pidfd(pid: int) -> int | None:
+def _pid_in(path: str) -> int | None:
+    """What the runtime wrote of the process that it made, if it did."""
     try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):
         return None
-
-
-def _reap(pid: int) -> None:
-    """Collect an ended monitor that was our child."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)

@@ -55,6 +55,7 @@ class Commands:
         timeout_s: float,
         on_end: Callable[[Result, float], None],
         oom_adj: int = 0,
+        on_begun: Callable[[int], None] | None = None,
     ) -> "Command":
         """Start ``argv`` with ``stdio`` (three descriptors, still the caller's).
 
@@ -62,6 +63,7 @@ class Commands:
         So with keys: crun gives what it executes in a container the session keyring that it was started with.
         ``errors`` is the reading end of its stderr, if that is ours to read. ``on_end`` gets the result and
         the time before the start, while pids that the command made may still be claimed from Children.
+        ``on_begun`` gets the command's pid before anything else happens.
 
         Raises:
             CommandNotStarted: the program cannot be executed.
@@ -74,6 +76,8 @@ class Commands:
         except BaseException:
             self._children.settled()
             raise
+        if on_begun is not None:
+            on_begun(pid)
         self._running += 1
         command = Command(pid, self._children)
 

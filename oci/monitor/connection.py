@@ -39,6 +39,10 @@ class Reply(NamedTuple):
     descriptors: list[int]
 
 
+# Gets the pid and the pidfd (taken over) of the command that works on a request.
+OnBegun = Callable[[int, int], None]
+
+
 class Connection:
     """One connection; when it is lost, all waiting requests fail and ``on_lost`` is called once."""
 
@@ -51,27 +55,42 @@ class Connection:
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._on_begun: dict[int, OnBegun] = {}
         self._outgoing: deque[tuple[bytes, list[int]]] = deque()
         self._last_id = 0
         self._open = True
         sock.setblocking(False)
         self._loop.add_reader(sock, self._readable)
 
-    async def request(self, request: Request, descriptors: Sequence[int] = ()) -> Reply:
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been lost or closed."""
+        return self._open
+
+    async def request(
+        self, request: Request, descriptors: Sequence[int] = (), on_begun: OnBegun | None = None
+    ) -> Reply:
         """Send a request and wait for its reply; the given descriptors stay the caller's.
+
+        ``on_begun`` is called when the monitor has started a runtime's command for it.
 
         Raises:
             UnknownContainer, NotLive, MonitorFailed: the monitor said so.
             MonitorUnavailable: the connection is or gets lost; whether the request was done is unknown.
         """
         reply: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiting[self.post(request, descriptors)] = reply
+        rid = self.post(request, descriptors)
+        self._waiting[rid] = reply
+        if on_begun is not None:
+            self._on_begun[rid] = on_begun
         try:
             return await reply
         except asyncio.CancelledError:
             if reply.done() and not reply.cancelled() and reply.exception() is None:
                 close_all(reply.result().descriptors)  # it had come, but its taker is gone
             raise
+        finally:
+            self._on_begun.pop(rid, None)
 
     def post(self, request: Request, descriptors: Sequence[int] = ()) -> int:
         """Send a request without waiting; its reply is dropped unless someone registered for the id.
@@ -96,13 +115,12 @@ class Connection:
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
         self._sock.close()
-        for _, descriptors in self._outgoing:
-            close_all(descriptors)
-        self._outgoing.clear()
+        self._drop_outgoing()
         for reply in self._waiting.values():
             if not reply.done():
                 reply.set_exception(MonitorUnavailable("the monitor went away before it answered"))
         self._waiting.clear()
+        self._on_begun.clear()
 
     def _lose(self) -> None:
         if self._open:
@@ -117,12 +135,20 @@ class Connection:
             except BlockingIOError:
                 self._loop.add_writer(self._sock, self._flush)
                 return
+            except (BrokenPipeError, ConnectionResetError):
+                break  # the reader finds the end, after what the monitor said last
             except OSError:
                 self._loop.call_soon(self._lose)
                 return
             self._outgoing.popleft()
             close_all(descriptors)
+        self._drop_outgoing()
         self._loop.remove_writer(self._sock)
+
+    def _drop_outgoing(self) -> None:
+        for _, descriptors in self._outgoing:
+            close_all(descriptors)
+        self._outgoing.clear()
 
     def _readable(self) -> None:
         for _ in range(64):  # leave room for the loop's other work
@@ -132,6 +158,8 @@ class Connection:
                 data, descriptors = receive_message(self._sock, MESSAGE_LIMIT)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                continue  # told once, before what the monitor said last and the end (unix(7))
             except OSError:
                 data, descriptors = b"", []
             if not data:
@@ -143,6 +171,9 @@ class Connection:
                 log.exception("monitor message not understood")
 
     def _dispatch(self, message: Json, descriptors: list[int]) -> None:
+        if message.get("event") == "begun":
+            self._begun(message, descriptors)
+            return
         if "event" in message:
             close_all(descriptors)  # events carry none
             self._on_event(message)
@@ -158,6 +189,14 @@ class Connection:
         else:
             close_all(descriptors)
             reply.set_exception(_error(message.get("error")))
+
+    def _begun(self, message: Json, descriptors: list[int]) -> None:
+        rid, pid = message.get("rid"), message.get("pid")
+        on_begun = self._on_begun.get(rid) if isinstance(rid, int) else None
+        if on_begun is None or not isinstance(pid, int) or len(descriptors) != 1:
+            close_all(descriptors)
+        else:
+            on_begun(pid, descriptors[0])
 
 
 def _error(error: object) -> Exception:

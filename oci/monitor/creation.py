@@ -88,6 +88,7 @@ class Creation:
                 errors=io.errors,
                 timeout_s=request.timeout_s,
                 on_end=ended,
+                on_begun=self._answer.begun,
             )
         except (OSError, CommandNotStarted) as error:
             if io is not None:

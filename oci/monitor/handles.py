@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
-from host.fds import close_all
-from host.spawn import pidfd_exit_code
 from oci.monitor.types import ExecFinished
 
 
@@ -19,14 +17,12 @@ class ExecHandle:
         *,
         pid: int,
         console: int | None,
-        pidfd: int,
         finished: asyncio.Future[ExecFinished],
         kill: Callable[[], None],
     ) -> None:
-        """Take ``console`` and ``pidfd`` over; ``finished`` is resolved by whoever hears of the end."""
+        """Take ``console`` over; ``finished`` is resolved by whoever hears of the end."""
         self.pid = pid
         self.console = console
-        self._pidfd = pidfd
         self._finished = finished
         self._kill = kill
 
@@ -48,26 +44,11 @@ class ExecHandle:
         console, self.console = self.console, None
         return console
 
-    def orphaned(self) -> None:
-        """The monitor died: from now on the process's own descriptor tells its end."""
-        if self._finished.done() or self._pidfd < 0:
-            return
-        loop = asyncio.get_running_loop()
-        pidfd = os.dup(self._pidfd)
-
-        def ended() -> None:
-            loop.remove_reader(pidfd)
-            code = pidfd_exit_code(pidfd)
-            os.close(pidfd)
-            if not self._finished.done():
-                self._finished.set_result(ExecFinished(code))
-
-        loop.add_reader(pidfd, ended)
-
     def close(self) -> None:
-        """Close the descriptors; does not touch the process. Idempotent."""
-        close_all([number for number in (self._pidfd, self.console) if number is not None and number >= 0])
-        self._pidfd, self.console = -1, None
+        """Close the console; does not touch the process. Idempotent."""
+        console = self.take_console()
+        if console is not None:
+            os.close(console)
 
     async def __aenter__(self) -> Self:
         return self

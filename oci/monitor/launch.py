@@ -36,6 +36,8 @@ async def connect(
     try:
         return _dial(directory), pid
     except OSError as error:
+        kill_group(pid)
+        os.waitpid(pid, 0)  # noqa: ASYNC222 - see below
         raise MonitorUnavailable(
             f"the monitor does not answer on {directory}/monitor.sock: {error.strerror}; "
             f"see {directory}/monitor.log"

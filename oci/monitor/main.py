@@ -8,8 +8,9 @@ It touches no file system of logs: its log writers do (oci/monitor/writers.py).
     <directory>/exits/         records of containers that have ended
     <directory>/scratch/       files of runtime commands that are running
 
-It lives on when the daemon stops or dies, in a session of its own. SIGTERM ends it if nothing lives that
-would suffer, and is ignored otherwise; SIGHUP, SIGINT and SIGQUIT are ignored.
+It lives on when the daemon stops or dies, in a session of its own; execs, which nobody waits for then, end. A
+SIGTERM ends it if nothing lives that would suffer, and is ignored otherwise; SIGHUP, SIGINT and SIGQUIT are
+ignored.
 """
 
 import contextlib

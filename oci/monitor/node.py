@@ -13,7 +13,7 @@ from oci.monitor.children import Children
 from oci.monitor.commands import Command, Commands, Result
 from oci.monitor.container import Container, ContainerError
 from oci.monitor.creation import Creation
-from oci.monitor.execs import RunningExec
+from oci.monitor.execs import AdoptedExec, RunningExec
 from oci.monitor.exits import ExitFiles
 from oci.monitor.oom import Counters as OomCounters
 from oci.monitor.peers import Answer, Listener, Peer
@@ -27,6 +27,7 @@ _STREAMS = ("stdout", "stderr", "console")
 _PARTING_S = 1.0  # for log writers to end, when the monitor does
 
 _EXITS_AGAIN_S = 5.0
+_UNCLAIMED_S = 3.0  # for a daemon whose connection was lost to come back to its execs
 
 
 class NotFoundHere(Exception):
@@ -57,7 +58,7 @@ class Node:
         self._settling: list[Answer] = []
         self._exited = {record.id: record for record in self._exits.read_all()}
         self._starts: dict[str, Command] = {}
-        self._execs: dict[str, RunningExec] = {}
+        self._execs: dict[str, RunningExec | AdoptedExec] = {}
         self._attachments: dict[Peer, list[tuple[str, int]]] = {}
         self._verbs: dict[type[Request], Callable[[Answer, Any, list[int]], None]] = {
             protocol.Hello: self._hello,
@@ -76,6 +77,8 @@ class Node:
             protocol.Forget: self._forget,
             protocol.Adopt: self._adopt,
             protocol.Reaped: self._reaped,
+            protocol.Started: self._started,
+            protocol.AdoptExec: self._adopt_exec,
             protocol.LogPlace: self._log_place,
             protocol.StuckLogs: self._stuck_logs,
             protocol.Settle: self._settle,
@@ -131,6 +134,14 @@ class Node:
             container = self._live.get(container_id)
             if container is not None:
                 container.detach(number)
+        if any(one.peer is peer for one in self._execs.values()):
+            self._reactor.later(_UNCLAIMED_S, partial(self._end_unclaimed, peer))
+
+    def _end_unclaimed(self, peer: Peer) -> None:
+        """An exec is for whoever waits for it: with the daemon that asked, its client is gone for good."""
+        for one in list(self._execs.values()):
+            if one.peer is peer:
+                one.kill()
 
     def _settle(self, answer: Answer, _: protocol.Settle, __: list[int]) -> None:
         self._settling.append(answer)
@@ -231,6 +242,7 @@ class Node:
                 errors=io.errors,
                 timeout_s=request.timeout_s,
                 on_end=ended,
+                on_begun=answer.begun,
             )
         except CommandNotStarted as error:
             io.close()
@@ -263,12 +275,14 @@ class Node:
                 timeout_s=request.timeout_s,
                 on_end=ended,
                 oom_adj=request.oom_score_adj,
+                on_begun=answer.begun,
             )
         except CommandNotStarted as error:
             io.close()
             answer.failed("failed", str(error))
             return
         io.started()
+        running.peer = answer.peer
         self._execs[request.exec_id] = running
 
     def _exec_started(
@@ -378,12 +392,22 @@ class Node:
             close_all(descriptors)  # only the daemon's connection had been lost
             answer.done({})
             return
-        writer = self._writers.of(record.log_device, held.pop("journal", None))
-        own, streams = _parted(held)
-        output = Output(record.id, record.log_path, record.log_size_max, record.log_rate, record.log_device)
-        writer.adopt(output, streams)
-        container = self._add(record, output, own)
-        descriptors.clear()  # they are the container's from here on
+        descriptors.clear()  # each has another owner by now, who closes it
+        own, streams = _parted({name: held[name] for name in held if name != "journal"})
+        try:
+            writer = self._writers.of(record.log_device, held.get("journal"))
+            output = Output(
+                record.id, record.log_path, record.log_size_max, record.log_rate, record.log_device
+            )
+            writer.adopt(output, streams)
+            try:
+                container = self._add(record, output, own)
+            except BaseException:
+                writer.drop(output)
+                raise
+        except BaseException:
+            close_all(own.values())
+            raise
         container.watch_pidfd()
         answer.done({})
 
@@ -391,6 +415,26 @@ class Node:
         container = self._live.get(request.id)
         if container is not None:
             container.finish(request.exit_code)
+        answer.done({})
+
+    def _started(self, answer: Answer, request: protocol.Started, _: list[int]) -> None:
+        self._find(request.id).started()
+        answer.done({})
+
+    def _adopt_exec(self, answer: Answer, request: protocol.AdoptExec, descriptors: list[int]) -> None:
+        [pidfd] = descriptors
+        if request.exec_id in self._execs:
+            close_all(descriptors)  # only the daemon's connection had been lost
+        else:
+            descriptors.clear()
+            self._execs[request.exec_id] = AdoptedExec(
+                self._reactor,
+                request.pid,
+                pidfd,
+                request.left_s,
+                lambda: self._execs.pop(request.exec_id, None),
+            )
+        self._execs[request.exec_id].peer = answer.peer
         answer.done({})
 
     def _log_place(self, answer: Answer, request: protocol.LogPlace, _: list[int]) -> None:

@@ -27,7 +27,10 @@ _BACKLOG_LIMIT = 20_000  # messages; a daemon that reads none of so many is as g
 
 
 class Answer:
-    """The obligation to answer one request, once; the peer may be gone by then."""
+    """The obligation to answer one request, once; the peer may be gone by then.
+
+    One that is dropped unanswered answers with a failure by itself.
+    """
 
     __slots__ = ("_given", "_rid", "peer")
 
@@ -57,6 +60,20 @@ class Answer:
             complain("a request failed in the middle", trace=True)
             if not self._given:
                 self.failed("failed", f"{type(error).__name__}: {error}")
+
+    def begun(self, pid: int) -> None:
+        """Tell whom the answer is for which process works on it, so that this outlives us."""
+        with contextlib.suppress(OSError):  # it is known by its command line, too
+            pidfd = os.pidfd_open(pid)
+            try:
+                self.peer.send(encode_event("begun", {"rid": self._rid, "pid": pid}), [pidfd])
+            finally:
+                os.close(pidfd)
+
+    def __del__(self) -> None:
+        """Whoever should have answered has lost it, in a callback that failed perhaps."""
+        if not self._given:
+            self.failed("failed", "the monitor has lost the request; see monitor.log")
 
     def failed(self, kind: str, message: str) -> None:
         """Failure of a kind: not_found, not_live, log_refused, log_hung or failed."""

@@ -3,6 +3,8 @@
     request   {"op": "create", "rid": 7, …fields of Create…}
     reply     {"rid": 7, "ok": {…}}  or  {"rid": 7, "error": {"kind": "not_found", "message": "…"}}
     event     {"event": "exited", …}
+              {"event": "begun", "rid": 7, "pid": …}   beside it the pidfd of the runtime's command that
+                                                       works on request 7 and may outlive the monitor
 
 A request is one of the NamedTuples below. What a reply's or a request's descriptors are stands in its
 docstring. Both sides come from one release, but a monitor outlives the daemon that started it: VERSION
@@ -166,6 +168,21 @@ class Reaped(NamedTuple):
     exit_code: int
 
 
+class Started(NamedTuple):
+    """The runtime's start of this adopted container, which an earlier monitor began, has succeeded."""
+
+    id: str
+
+
+class AdoptExec(NamedTuple):
+    """Take an exec over from a monitor that died, whose pidfd comes along: it is killed with its group after
+    ``left_s`` (0: never), daemon or no daemon, and by ExecKill. Its end is told to nobody."""
+
+    exec_id: str
+    pid: int
+    left_s: float
+
+
 class LogPlace(NamedTuple):
     """``settle``, ``prepare`` or ``remove`` a log directory (oci/monitor/places.py), which the reply answers
     with ``path``, ``device`` or nothing; refused after ``timeout_s``."""
@@ -206,6 +223,8 @@ Request = (
     | Forget
     | Adopt
     | Reaped
+    | Started
+    | AdoptExec
     | LogPlace
     | StuckLogs
     | Settle
@@ -228,6 +247,8 @@ _REQUESTS: dict[str, type[Request]] = {
     "forget": Forget,
     "adopt": Adopt,
     "reaped": Reaped,
+    "started": Started,
+    "adopt_exec": AdoptExec,
     "log_place": LogPlace,
     "stuck_logs": StuckLogs,
     "settle": Settle,

@@ -6,6 +6,8 @@ import pytest
 
 from host.fds import (
     MAXIMUM_DESCRIPTORS,
+    Descriptor,
+    DescriptorClosed,
     MessageTruncated,
     close_all,
     give_pipes,
@@ -75,3 +77,20 @@ def test_only_pipes_are_given_away() -> None:
         assert os.fstat(null).st_uid == before
     finally:
         close_all([reading, writing, null])
+
+
+def test_a_descriptor_is_closed_once_and_its_number_is_told_no_more() -> None:
+    reading, writing = os.pipe()
+    owned = Descriptor(reading)
+    twin = owned.duplicate()
+    assert os.fstat(owned.number) == os.fstat(twin.number)
+    owned.close()
+    other = os.open(os.devnull, os.O_RDONLY)  # gets the number that has just become free
+    owned.close()
+    os.fstat(other)
+    assert (owned.is_open, twin.is_open) == (False, True)
+    for ask in (lambda: owned.number, owned.duplicate):
+        with pytest.raises(DescriptorClosed):
+            ask()
+    twin.close()
+    close_all([writing, other])

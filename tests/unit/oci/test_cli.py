@@ -1,5 +1,6 @@
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -183,3 +184,15 @@ def test_what_the_request_or_the_image_is_to_blame_for(words: str, verb: str, re
 def test_a_runtime_that_breaks_is_to_blame_itself() -> None:
     error = runtime(Kind.CRUN).failure("create", ID, b"", b"panic: nil")
     assert not isinstance(error, InvalidArgument)
+
+
+@pytest.mark.parametrize("words", ["", "echo 'container does not exist' >&2; exit 1"])
+def test_a_forced_deletion_leaves_nothing_of_what_a_killed_create_left(tmp_path: Path, words: str) -> None:
+    one = replace(runtime(Kind.CRUN, script(tmp_path, words)), root=tmp_path / "state")
+    half = one.root / ID
+    half.mkdir(parents=True)
+    (half / "half.json").touch()
+    asyncio.run(one.delete(ID))
+    assert half.exists()
+    asyncio.run(one.delete(ID, force=True))
+    assert not half.exists()

@@ -115,3 +115,37 @@ async def test_more_requests_than_the_socket_holds_are_sent_in_order() -> None:
     assert received == [str(number) for number in range(3000)]
     connection.close()
     theirs.close()
+
+
+async def test_the_process_that_works_on_a_request_is_told() -> None:
+    connection, theirs = connect()
+    begun: list[tuple[int, int]] = []
+    asked = asyncio.create_task(connection.request(List(""), on_begun=lambda *one: begun.append(one)))
+    data, _ = await asyncio.to_thread(receive_message, theirs, 1000)
+    rid = json.loads(data)["rid"]
+    reading, writing = os.pipe()
+    for which in (rid, 99):  # nobody asked for the second
+        send_message(theirs, encode_event("begun", {"rid": which, "pid": 7}), [writing])
+    os.close(writing)
+    theirs.send(encode_reply(rid, {}))
+    await asked
+    [(pid, descriptor)] = begun
+    assert pid == 7
+    os.close(descriptor)
+    assert await asyncio.to_thread(os.read, reading, 1) == b""
+    os.close(reading)
+    connection.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("is_asked_more", [True, False])
+async def test_what_a_dying_monitor_said_last_is_heard(*, is_asked_more: bool) -> None:
+    connection, theirs = connect()
+    task, rid = await ask(connection, theirs)
+    connection.post(List(""))  # unread when it dies, which is told as a reset before anything else
+    theirs.send(encode_reply(rid, {"n": 1}))
+    theirs.close()
+    if is_asked_more:
+        connection.post(List(""))
+    assert await task == {"n": 1}
+    connection.close()

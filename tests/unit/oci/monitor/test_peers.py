@@ -81,3 +81,16 @@ def test_a_failure_after_the_answer_is_not_told_again(
     with pytest.raises(BlockingIOError):
         theirs.recv(MESSAGE_LIMIT)
     assert "later" in capsys.readouterr().err
+
+
+def test_an_answer_that_is_lost_answers_by_itself(ends: tuple[Peer, socket.socket]) -> None:
+    peer, theirs = ends
+    answer = Answer(peer, 7)
+    del answer
+    assert received(theirs)["rid"] == 7
+    answer = Answer(peer, 8)
+    answer.done({})
+    del answer
+    assert received(theirs) == {"rid": 8, "ok": {}}
+    with pytest.raises(BlockingIOError):
+        theirs.recv(MESSAGE_LIMIT)

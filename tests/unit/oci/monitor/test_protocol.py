@@ -24,6 +24,8 @@ REQUESTS: list[Request] = [
     protocol.Forget("c"),
     protocol.Adopt({"id": "c"}, ["pidfd"]),
     protocol.Reaped("c", 137),
+    protocol.Started("c"),
+    protocol.AdoptExec("e", 7, 2.5),
     protocol.LogPlace("settle", "/logs", 2.5),
     protocol.StuckLogs(2.5),
     protocol.Settle(),
