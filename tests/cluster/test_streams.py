@@ -155,5 +155,6 @@ def test_a_container_is_added_for_looking_at_another(cluster: Cluster) -> None:
         return "terminated" in status.get("state", {})
 
     cluster.until(ended, bool, "it has looked")
-    assert cluster.kubectl("logs", seen.name, "--container=look") == "sleep 424242 "
+    # With the line end that every last line of a log gets, as by conmon.
+    assert cluster.kubectl("logs", seen.name, "--container=look") == "sleep 424242 \n"
     assert cluster.pod(seen.name)["main"].id == seen["main"].id
