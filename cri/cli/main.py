@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from api.errors import PodwrightError
+from conf.load import BadConfiguration
 from cri.cli.arguments import parse
 from cri.cli.output import warn
 from host.private import PRIVATE_UMASK
@@ -38,6 +39,8 @@ def _run(arguments: argparse.Namespace) -> int:
         status = int(command.run(arguments))
         sys.stdout.flush()
         return status
+    except BadConfiguration as error:
+        return _fail("the configuration is wrong:", *error.problems)
     except PodwrightError as error:
         return _fail(str(error))
     except BrokenPipeError:
@@ -55,6 +58,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED
 
 
-def _fail(text: str) -> int:
+def _fail(text: str, *details: str) -> int:
     warn(f"podwright: {text}")
+    for line in details:
+        warn(f"  {line}")
     return EXIT_FAILED

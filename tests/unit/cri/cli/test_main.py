@@ -59,3 +59,16 @@ def test_an_error_of_the_system_names_the_file(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "d").mkdir()
     assert main(["config", "--config", str(tmp_path / "d")]) == 1
     assert str(tmp_path / "d") in capsys.readouterr().err
+
+
+def test_each_problem_of_a_configuration_is_a_line_and_acts_on_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong, empty = tmp_path / "wrong.conf", tmp_path / "conf.d"
+    empty.mkdir()
+    wrong.write_text('[crio.runtime]\nlog_levl = "debug"\n"a\\u001b[31m" = 1\n')
+    assert main(["config", "--config", str(wrong), "--config-dir", str(empty)]) == 1
+    heading, *problems = capsys.readouterr().err.splitlines()
+    assert heading == "podwright: the configuration is wrong:"
+    assert len(problems) == 2
+    assert all(line.startswith("  ") and "\x1b" not in line for line in problems)
