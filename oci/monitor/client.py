@@ -102,20 +102,21 @@ class Monitor:
             monitor._scratch.mount()
         await monitor._link.connect(start=start)
         try:
+            live = [record for record in await monitor.list() if record.state != State.EXITED]
             if monitor._link.is_first:
-                await monitor._end_strays()
-            for record in await monitor.list():
-                if record.state != State.EXITED:
-                    await monitor._hold(record)
+                await monitor._end_strays(live)
+            for record in live:
+                await monitor._hold(record)
         except BaseException:
             await monitor.close()
             raise
         return monitor
 
-    async def _end_strays(self) -> None:
+    async def _end_strays(self, live: Sequence[Record]) -> None:
         """Commands whose daemon and monitor both died work in vain. Only before there is anything of our own:
-        a container that is created looks like one of them."""
-        if strays := await end_strays(self.directory / "scratch", _IN_VAIN_S):
+        a container that is created looks like one of them, and so do those that a keeper has saved."""
+        spared = {record.pid for record in live}
+        if strays := await end_strays(self.directory / "scratch", _IN_VAIN_S, spared):
             log.warning("runtime commands of a monitor that died have been ended commands=%d", strays)
 
     async def close(self) -> None:

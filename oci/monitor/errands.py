@@ -8,10 +8,10 @@ has started one; dead before that, the command is found by its command line, whi
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from host.fds import Descriptor
+from host.fds import Descriptor, close_all
 from host.processes import exited
 from host.spawn import has_ended, kill_group, pidfd_exit_code
 
@@ -77,12 +77,14 @@ class Errand:
             self._pidfd.close()
 
 
-async def end_strays(scratch: Path, patience_s: float) -> int:
+async def end_strays(scratch: Path, patience_s: float, spared: Collection[int] = ()) -> int:
     """Wait for runtime commands of a daemon and a monitor that both died, kill them with their groups after
-    ``patience_s``, and give their number. Their command lines name files in ``scratch``."""
+    ``patience_s``, and give their number. Their command lines name files in ``scratch``; so do those of
+    containers that have been created and not started, which are ``spared``, by pid."""
     mark = b"\0--log=" + os.fsencode(scratch) + b"/"
     leaders = await asyncio.to_thread(_find, lambda command: mark in command)
-    found = [(pid, Descriptor(pidfd)) for pid, pidfd in leaders]
+    close_all(pidfd for pid, pidfd in leaders if pid in spared)
+    found = [(pid, Descriptor(pidfd)) for pid, pidfd in leaders if pid not in spared]
     try:
         await asyncio.gather(*(_end_stray(pid, pidfd.number, patience_s) for pid, pidfd in found))
     finally:

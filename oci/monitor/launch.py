@@ -7,6 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
+from host.local_sockets import dial
 from host.processes import start as start_program
 from host.spawn import CommandNotStarted, kill_group
 from oci.monitor.types import MonitorUnavailable
@@ -26,7 +27,7 @@ async def connect(
         MonitorUnavailable: none runs and none could be started.
     """
     try:
-        return _dial(directory), None
+        return dial(f"{directory}/monitor.sock"), None
     except OSError as error:
         if not start or error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
             raise MonitorUnavailable(
@@ -34,7 +35,7 @@ async def connect(
             ) from error
     pid = await _start(directory, timeout_s)
     try:
-        return _dial(directory), pid
+        return dial(f"{directory}/monitor.sock"), pid
     except OSError as error:
         kill_group(pid)
         os.waitpid(pid, 0)  # noqa: ASYNC222 - see below
@@ -42,21 +43,6 @@ async def connect(
             f"the monitor does not answer on {directory}/monitor.sock: {error.strerror}; "
             f"see {directory}/monitor.log"
         ) from error
-
-
-def _dial(directory: Path) -> socket.socket:
-    """Connect by way of /proc/self/fd: a socket's path has 107 bytes at most (unix(7)), directories more."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        parent = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            sock.connect(f"/proc/self/fd/{parent}/monitor.sock")
-        finally:
-            os.close(parent)
-    except OSError:
-        sock.close()
-        raise
-    return sock
 
 
 async def _start(directory: Path, timeout_s: float) -> int:

@@ -267,6 +267,11 @@ def log_writers(pid: int) -> list[int]:
     return [one for one in children(pid) if Path(f"/proc/{one}/comm").read_text() == "podwright-logs\n"]
 
 
+def keepers(pid: int) -> list[int]:
+    """The keeper that a monitor has forked, or nothing."""
+    return [one for one in children(pid) if cmdline(one).startswith(b"podwright-keeper")]
+
+
 @pytest.fixture
 async def workshop(rootfs: Path, runtime: CliRuntime) -> AsyncIterator[Workshop]:
     with tempfile.TemporaryDirectory(dir="/run", prefix="pw-mon-") as name:
@@ -283,10 +288,12 @@ async def workshop(rootfs: Path, runtime: CliRuntime) -> AsyncIterator[Workshop]
             complaints = (directory / "monitor.log").read_text()
             if monitor_pid(directory) == pid:  # a test may have ended the first
                 writers = log_writers(pid)
-                assert children(pid) == writers
+                kept = keepers(pid)
+                assert sorted(children(pid)) == sorted([*writers, *kept])
                 # A socket and a journal each; those who make directories have no journal.
                 helpers = sum(b"directories" in cmdline(one) for one in writers)
-                assert descriptor_count(pid) == its + 2 * len(writers) - helpers
+                # And of the keeper socket and pidfd.
+                assert descriptor_count(pid) == its + 2 * len(writers) - helpers + 2 * len(kept)
             await shop.monitor.shutdown()
             remove_cgroups()
         assert "Traceback" not in complaints, complaints
