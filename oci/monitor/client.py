@@ -274,6 +274,10 @@ class Monitor:
         with contextlib.suppress(NotLive, UnknownContainer, MonitorFailed, MonitorUnavailable):
             await self._link.request(protocol.Started(container_id))
 
+    async def started(self, container_id: ContainerId) -> None:
+        """Daemon and monitor died in its start, which has succeeded: its runtime says that it runs."""
+        await self._tell_started(container_id)
+
     async def signal(self, container_id: ContainerId, signo: int) -> None:
         """Send a signal to the container's first process, safe against pid reuse.
 

@@ -186,6 +186,9 @@ class Container:
 
     def go_on(self, past: Past) -> None:
         """Learn of the end from the pidfd, for no child of ours, or from the monitor before."""
+        if self.record.state == State.CREATED and past.starting_at_ns:
+            # How that start went, nobody knows; the runtime does.
+            self.record = self.record._replace(started_at_ns=past.starting_at_ns)
         if past.ended_at_ns:
             self._oom_killed = past.oom_killed
             self._drain(past.exit_code, past.ended_at_ns)

@@ -307,7 +307,7 @@ def _quietly(*argv: str) -> bool:
 
 
 def _end_processes(marks: re.Pattern[str]) -> Iterator[str]:
-    """SIGKILL what belongs to the daemon and outlived it: by design the monitor, by mistake anything else."""
+    """SIGKILL what is the daemon's and outlived it: by design monitor and keeper, the rest by mistake."""
     for directory in Path("/proc").glob("[0-9]*"):
         pid = int(directory.name)
         try:
@@ -316,7 +316,7 @@ def _end_processes(marks: re.Pattern[str]) -> Iterator[str]:
         except OSError:
             continue
         if pid != os.getpid() and line and (marks.search(line) or marks.search(groups)):
-            if "podwright-monitor" not in line and "oci.monitor" not in line:
+            if not any(name in line for name in ("podwright-monitor", "oci.monitor", "podwright-keeper")):
                 yield f"{pid} {line.strip()}"
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

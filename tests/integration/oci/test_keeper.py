@@ -33,7 +33,7 @@ async def both_die(workshop: Workshop) -> int:
     await workshop.monitor.close()
     become_subreaper(yes=False)  # orphans go to pid 1, as when a daemon has gone
     end(pid)
-    os.waitpid(pid, 0)
+    os.waitpid(pid, 0)  # noqa: ASYNC222 - after SIGKILL a matter of microseconds
     return pid
 
 
@@ -164,4 +164,4 @@ def command(pid: int) -> bytes:
 
 def held(pid: int) -> int:
     """How many descriptors a process has."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
