@@ -26,7 +26,7 @@ from host.processes import exited
 from host.spawn import become_subreaper
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection, Reply
-from oci.monitor.errands import Errand, end_strays
+from oci.monitor.errands import Errand, end_strays, end_unknown_execs
 from oci.monitor.exec_table import Exec, Execs
 from oci.monitor.handles import Attachment, ExecHandle
 from oci.monitor.handover import Handover
@@ -118,6 +118,8 @@ class Monitor:
         spared = {record.pid for record in live}
         if strays := await end_strays(self.directory / "scratch", _IN_VAIN_S, spared):
             log.warning("runtime commands of a monitor that died have been ended commands=%d", strays)
+        if execs := await end_unknown_execs(self.directory / "scratch", spared):
+            log.warning("processes of execs that nobody knew of have been ended processes=%d", execs)
 
     async def close(self) -> None:
         """Let go of the monitor, which lives on with its containers. Idempotent."""

@@ -143,17 +143,15 @@ class Rig:
             script = f"{SCRIPTS[index % len(SCRIPTS)]}; exit {10 + index}"
             wanted = container_config(f"w{index}", IMAGE, ["sh", "-c", script])
             codes[client.create_container(pod, wanted, config)] = index
-        starting = threading.Thread(target=lambda: [self._start(one, result) for one in codes])
+        starting = threading.Thread(target=self._start_all, args=(list(codes), result))
         starting.start()
         for pause_s in _pauses():
             time.sleep(pause_s)
             result.kills += self.kill(result.mode)
         starting.join()
-        statuses = {
-            one: eventually(lambda one=one: self._status(one), _is_over, f"{one} ends", 120) for one in codes
-        }
         for one, index in codes.items():
-            self._judge(result, statuses[one], index, logs / f"w{index}/0.log")
+            self._wait_for_end(one)
+            self._judge(result, self.daemon.client.container(one), index, logs / f"w{index}/0.log")
         client.remove_pod(pod)
         result.rounds += 1
 
@@ -161,6 +159,13 @@ class Rig:
         with contextlib.suppress(grpc.RpcError):
             return self.daemon.client.container(container)
         return None
+
+    def _wait_for_end(self, container: str) -> None:
+        eventually(lambda: self._status(container), _is_over, f"{container} ends", 120)
+
+    def _start_all(self, containers: Sequence[str], result: Result) -> None:
+        for one in containers:
+            self._start(one, result)
 
     def _start(self, container: str, result: Result) -> None:
         """As a kubelet does: again, as long as the container is only created."""
