@@ -17,7 +17,7 @@ from oci.monitor.client import Monitor
 from oci.monitor.exec_sync import exec_sync
 from oci.monitor.types import MonitorUnavailable
 from oci.runtime import RuntimeFailed, RuntimeTimedOut
-from tests.integration.oci.conftest import Workshop, cmdline, end, log_writers, monitor_pid, process
+from tests.integration.oci.conftest import Workshop, cmdline, end, keepers, log_writers, monitor_pid, process
 
 pytestmark = pytest.mark.root
 LINES = 150_000
@@ -411,6 +411,8 @@ async def test_many_containers_cost_one_small_process(workshop: Workshop) -> Non
     assert memory_kib(pid, "Anonymous") < 10 * 1024
     [writer] = log_writers(pid)
     assert memory_kib(writer, "Private_Dirty") < 8 * 1024  # the rest it shares with the monitor
+    [keeper] = keepers(pid)
+    assert memory_kib(keeper, "Private_Dirty") < 4 * 1024
 
 
 def memory_kib(pid: int, kind: str) -> int:
