@@ -43,6 +43,8 @@ from oci.generate.inputs import (
     Ulimit,
 )
 from oci.generate.process import exec_process
+from tests.harness.patience import patient
+from tests.harness.processes import has_ended
 
 pytestmark = pytest.mark.root
 
@@ -345,11 +347,9 @@ def test_privileged_is_unconfined_and_sees_devices(
 
 
 def wait_until_gone(pid: int) -> bool:
-    for _ in range(500):
-        try:
-            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
-                return True
-        except (FileNotFoundError, ProcessLookupError):  # the latter when it goes while it is read
+    end = time.monotonic() + patient(30)
+    while time.monotonic() < end:
+        if has_ended(pid):
             return True
         time.sleep(0.01)
     return False

@@ -10,6 +10,7 @@ import pytest
 from api.ids import new_container_id
 from oci.monitor.exec_sync import ExecOutput, exec_sync
 from oci.runtime import RuntimeFailed
+from tests.harness import processes
 from tests.integration.oci.conftest import Json, Workshop, monitor_pid, process
 
 pytestmark = pytest.mark.root
@@ -159,5 +160,5 @@ async def test_an_exec_is_as_likely_to_be_killed_for_memory_as_its_container(
         os.write(attachment.stdin, b"go\n")
         await workshop.exit_of(container_id)
     assert workshop.log_text(container_id) == done.stdout
-    pid = monitor_pid(workshop.directory)
-    assert Path(f"/proc/{pid}/oom_score_adj").read_text() in (own, "-999\n")
+    pid = await monitor_pid(workshop.directory)
+    assert processes.read(pid, "oom_score_adj") in (own, "-999\n")

@@ -12,6 +12,7 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client, eventually
 from tests.harness.patience import patient
+from tests.harness.processes import PROC
 from tests.integration.streaming.pods.conftest import Pods
 from tests.integration.streaming.pods.observe import inside
 from tests.integration.streaming.pods.remote import SPDY, TRANSPORTS, Remote, attach, run
@@ -77,7 +78,7 @@ async def test_input_that_nobody_reads_keeps_the_daemon_from_nothing(
     pod = pods.run("sh", "-c", script, stdin=True)
     remote = await attach(client, transport, pod.container, stdin=True)
     sending = asyncio.create_task(remote.send(bytes(200_000)))
-    stdin = os.open(f"/proc/{client.pid_of(pod.container)}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
+    stdin = os.open(PROC / f"{client.pid_of(pod.container)}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
     try:
         async with asyncio.timeout(patient(30)):
             while _unread(stdin) < PIPE_BYTES:

@@ -2,26 +2,18 @@
 
 import os
 import signal
-from pathlib import Path
 
 from tests.harness.client import eventually
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.patience import patient
+from tests.harness.processes import mentioning
 
 PATIENCE_S = patient(20.0)
 
 
 def streaming(daemon: Daemon) -> list[int]:
     """Streaming processes of this daemon's state directory, whoever started them."""
-    found = []
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (directory / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if str(daemon.runroot).encode() in words and any(b"cri.streaming.process" in word for word in words):
-            found.append(int(directory.name))
-    return found
+    return mentioning("cri.streaming.process", str(daemon.runroot))
 
 
 def one(daemon: Daemon) -> int:
