@@ -47,7 +47,7 @@ def comm(pid: Pid) -> str:
 
 
 def words(pid: Pid) -> list[str]:
-    """Its command line; empty for kernel threads too."""
+    """Its command line; empty for kernel threads too, and for a moment after it was started."""
     return read(pid, "cmdline").split("\0")[:-1]
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,8 +37,10 @@ each_question = pytest.mark.parametrize("question", QUESTIONS)
 
 @pytest.fixture
 def child() -> Iterator[Child]:
-    """A process of its own that waits."""
+    """A process of its own that waits, and has its words."""
     with subprocess.Popen(["/bin/sleep", "600"]) as process:
+        while not processes.words(process.pid):
+            time.sleep(0.001)
         yield process
         process.kill()
 
