@@ -41,7 +41,7 @@ class Counts:
                 "network namespace": Counter(_network_namespaces()),
                 "link": Counter(_links()),
                 "cgroup": Counter(_cgroups(cgroups)),
-                "file": Counter(str(path) for root in files_below for path in root.rglob("*")),
+                "file": Counter(path for root in files_below for path in _files(root)),
                 "nft": Counter(_nft()),
             }
         )
@@ -110,6 +110,12 @@ def cgroup_roots() -> list[Path]:
         if kind.split()[0] in ("cgroup", "cgroup2"):
             roots.append(Path(place.split()[4]))
     return roots
+
+
+def _files(root: Path) -> Iterator[str]:
+    """All below it; directories may be removed meanwhile, which os.walk, unlike rglob, takes as empty."""
+    for directory, names, files in os.walk(root):
+        yield from (f"{directory}/{name}" for name in (*names, *files))
 
 
 def _nft() -> Iterator[str]:

@@ -16,6 +16,7 @@ from oci.monitor.client import Monitor
 from oci.monitor.exec_sync import exec_sync
 from oci.monitor.types import MonitorUnavailable
 from oci.runtime import RuntimeFailed, RuntimeTimedOut
+from tests.harness.patience import patient
 from tests.harness.processes import has_ended, lock_holder, smaps_kib, with_words
 from tests.harness.until import until
 from tests.integration.oci.conftest import Workshop, end, log_writers, monitor_pid, process
@@ -133,7 +134,9 @@ async def replaced(workshop: Workshop) -> None:
 async def test_the_deadline_of_an_exec_outlives_its_monitor(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sleep", "600")
     what = process("/bin/sh", "-c", "echo begun; sleep 5432; true")
-    task = asyncio.create_task(exec_sync(workshop.monitor, container_id, workshop.runtime, what, timeout_s=2))
+    task = asyncio.create_task(
+        exec_sync(workshop.monitor, container_id, workshop.runtime, what, timeout_s=patient(4))
+    )
     await until(lambda: with_words("sleep", "5432"))
     await replaced(workshop)
     done = await task

@@ -9,6 +9,7 @@ from cri.streaming.backend import AttachRequest, ExecRequest, Streams
 from cri.streaming.remotecommand import SPDY_PROTOCOLS, WEBSOCKET_PROTOCOLS
 from cri.streaming.server import StreamingServer
 from tests.harness.processes import descriptor_count
+from tests.harness.until import until
 from tests.integration.streaming.clients import PATIENCE_S, RawWebSocket, SpdyClient
 from tests.integration.streaming.local_backend import LocalBackend
 
@@ -190,9 +191,7 @@ async def test_a_client_that_leaves_closes_the_streams_and_the_process_ends_by_t
     async with asyncio.timeout(PATIENCE_S):
         await backend.sessions[0].closed.wait()
     assert await gone(backend.sessions[0].pid)
-    while server.connections:
-        await asyncio.sleep(0.01)
-    assert descriptor_count() == before
+    await until(lambda: not server.connections and descriptor_count() <= before)
 
 
 async def test_a_client_that_leaves_with_its_input_unread_is_noticed(
@@ -284,10 +283,8 @@ async def test_a_hundred_commands_at_once_leave_nothing(
     for number, result in enumerate(results):
         assert result["stdout"] == b"%d" % number
         assert (b'"message":"%d"' % number if number else b"Success") in result["error"]
-    while server.connections:
-        await asyncio.sleep(0.01)
+    await until(lambda: not server.connections and descriptor_count() <= before)
     assert all(session.closed.is_set() for session in backend.sessions)
-    assert descriptor_count() == before
 
 
 async def test_pings_are_answered_during_a_command(server: StreamingServer) -> None:

@@ -340,7 +340,7 @@ async def counted(server: StreamingServer) -> AsyncIterator[StreamingServer]:
             before = min(before, counts(pid))
     yield server
     async with asyncio.timeout(PATIENCE_S):
-        while server.connections or counts(pid) > before:
+        while server.connections or any(now > then for now, then in zip(counts(pid), before, strict=True)):
             await asyncio.sleep(0.02)
     assert server.pid == pid
 
