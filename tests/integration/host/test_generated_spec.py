@@ -391,7 +391,9 @@ def test_pause_runs_containers_share_its_pid_namespace_and_sigterm_ends_it(
         pid = int(pid_file.read_text())
         security = replace(make.security, namespaces=NamespaceOptions(network=NamespaceMode.NODE))
         container = replace(make, security=security, sandbox=replace(make.sandbox, pause_pid=pid))
-        script = "(sleep 0.05 &) ; cat /proc/1/cmdline; echo; sleep 0.3; ps -o stat,comm"
+        orphan = "pid=$(sleep 0.05 >/dev/null & echo $!)"
+        is_reaped = "n=0; while [ -e /proc/$pid ] && [ $n -lt 600 ]; do n=$((n+1)); sleep 0.1; done"
+        script = f"{orphan}; cat /proc/1/cmdline; echo; {is_reaped}; ps -o stat,comm"
         result = run(runtime, container, host, script, second)
         assert result.returncode == 0, result.stderr
         assert result.stdout.startswith("/pause\0\n")

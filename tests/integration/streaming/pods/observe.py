@@ -8,8 +8,6 @@ from tests.harness import processes
 from tests.harness.client import eventually
 from tests.harness.daemon import Daemon
 
-PATIENCE_S = 20.0
-
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -25,7 +23,7 @@ class Served:
         streaming = _helper_of(daemon, "cri.streaming.process")
         # Before it serves it has not made its event loop.
         serves = f"streaming process serves pid={streaming}"
-        eventually(daemon.log, lambda log: serves in log, "the streaming process serves", PATIENCE_S)
+        eventually(daemon.log, lambda log: serves in log, "the streaming process serves")
         return cls(daemon.pid, _helper_of(daemon, "oci.monitor"), streaming)
 
     def descriptors(self) -> dict[str, int]:
@@ -38,7 +36,6 @@ class Served:
             self.descriptors,
             lambda now: all(now[name] <= before[name] for name in before),
             f"no more descriptors are open than before, {dict(before)}",
-            PATIENCE_S,
         )
 
     def anonymous_bytes(self) -> dict[str, int]:

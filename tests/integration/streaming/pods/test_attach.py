@@ -152,7 +152,7 @@ async def test_the_command_of_a_client_that_leaves_reads_the_end_of_its_input(
     await remote.until_got(b"x")
     assert "cat" in inside(pod.container)
     await remote.leave()
-    eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "cat has ended", 10)
+    eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "cat has ended")
 
 
 async def test_the_command_of_a_client_that_leaves_is_told_when_it_writes(
@@ -162,7 +162,7 @@ async def test_the_command_of_a_client_that_leaves_is_told_when_it_writes(
     remote = await run(client, transport, pod.container, "sh", "-c", "while :; do echo chatter; done")
     await remote.until_got(b"chatter")
     await remote.leave()
-    eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "the writer ended", 10)
+    eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "the writer ended")
 
 
 async def test_a_silent_command_outlives_its_client(pods: Pods, client: Client) -> None:

@@ -5,10 +5,7 @@ import signal
 
 from tests.harness.client import eventually
 from tests.harness.daemon import Daemon, Settings
-from tests.harness.patience import patient
 from tests.harness.processes import mentioning
-
-PATIENCE_S = patient(20.0)
 
 
 def streaming(daemon: Daemon) -> list[int]:
@@ -17,7 +14,7 @@ def streaming(daemon: Daemon) -> list[int]:
 
 
 def one(daemon: Daemon) -> int:
-    eventually(lambda: streaming(daemon), lambda found: len(found) == 1, "there is one process", PATIENCE_S)
+    eventually(lambda: streaming(daemon), lambda found: len(found) == 1, "there is one process")
     [pid] = streaming(daemon)
     return pid
 
@@ -27,7 +24,7 @@ def test_there_is_one_and_it_goes_with_its_daemon_however_that_ends() -> None:
         seen = {one(daemon)}
         for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
             daemon.stop(how)
-            eventually(lambda: streaming(daemon), lambda found: not found, "none is left", PATIENCE_S)
+            eventually(lambda: streaming(daemon), lambda found: not found, "none is left")
             daemon.start()
             seen.add(one(daemon))
         assert len(seen) == 4
@@ -37,12 +34,10 @@ def test_a_stopped_process_goes_with_its_killed_daemon_too() -> None:
     """One that does not get to reading that its socket has ended."""
     with Daemon(Settings(bridge="pw-stream0", subnet="10.94.0.0/24")) as daemon:
         pid = one(daemon)
-        eventually(
-            daemon.log, lambda log: f"streaming process serves pid={pid}" in log, "it serves", PATIENCE_S
-        )
+        eventually(daemon.log, lambda log: f"streaming process serves pid={pid}" in log, "it serves")
         os.kill(pid, signal.SIGSTOP)
         daemon.kill()
-        eventually(lambda: streaming(daemon), lambda found: not found, "none is left", PATIENCE_S)
+        eventually(lambda: streaming(daemon), lambda found: not found, "none is left")
 
 
 def test_a_process_that_is_killed_is_replaced_and_the_daemon_never_noticed() -> None:
