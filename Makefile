@@ -49,6 +49,7 @@ integration: setup ## Tests with real mounts, namespaces, cgroups and runtimes, 
 crash-test: setup ## Kill a daemon at every point of every verb and of its start: over fakes, then the real thing; root
 	@$(PY) -m tests.crash.matrix --restarts all
 	@$(PRIVATE) $(PY) -m tests.crash.real
+	@$(PRIVATE) $(PY) -m tests.crash.kills
 
 critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=crun|runc, PARALLEL, ARGS
 	@$(PY) -m tests.critest.run

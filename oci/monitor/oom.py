@@ -58,6 +58,7 @@ class Kills:
 
     def __init__(self, reactor: Reactor, path: str | None, above: Above | None = None) -> None:
         """Begin to look at ``path``, the file of memory_file(); without one, none are counted."""
+        self.path = path
         self._reactor = reactor
         self._above = above
         self._seen = 0
@@ -112,9 +113,9 @@ class Counters:
         self._reactor = reactor
         self._above: WeakValueDictionary[str, Above] = WeakValueDictionary()
 
-    def of(self, pid: int) -> Kills:
-        """That of ``pid``'s cgroup."""
-        path = memory_file(pid)
+    def of(self, pid: int, path: str | None = None) -> Kills:
+        """That of ``pid``'s cgroup, whose file ``path`` is if it is known."""
+        path = path or memory_file(pid)
         return Kills(self._reactor, path, self._over(path))
 
     def _over(self, path: str | None) -> Above | None:

@@ -261,14 +261,20 @@ def log_writers(pid: int) -> list[int]:
 
 
 def excess(pid: int, before: int) -> tuple[list[int], int]:
-    """Children of a monitor that are no log writers, and descriptors beyond those of before and the writers'.
+    """Children of a monitor beside log writers and keeper, and descriptors beyond those of before and theirs.
 
-    Of each it has a socket and a journal; those who make directories have no journal.
+    Of a writer it has a socket and a journal; those who make directories have no journal. Of the keeper it
+    has socket and pidfd.
     """
-    writers = log_writers(pid)
+    writers, kept = log_writers(pid), keepers(pid)
     helpers = sum("directories" in command_line(one) for one in writers)
-    others = [one for one in children(pid) if one not in writers]
-    return others, descriptor_count(pid) - before - 2 * len(writers) + helpers
+    others = [one for one in children(pid) if one not in (*writers, *kept)]
+    return others, descriptor_count(pid) - before - 2 * len(writers) + helpers - 2 * len(kept)
+
+
+def keepers(pid: int) -> list[int]:
+    """The keeper that a monitor has forked, or nothing."""
+    return [one for one in children(pid) if comm(one) == "podwright-keeper"[:15]]
 
 
 @pytest.fixture
