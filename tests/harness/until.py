@@ -19,13 +19,23 @@ async def until(look: Callable[[], object], what: str = "", timeout_s: float = T
     end = loop.time() + patient(timeout_s)
     while not look():
         if loop.time() > end:
-            raise TimeoutError(f"waited {patient(timeout_s):.0f} s {what and f'until {what}'}")
+            raise TimeoutError(f"waited {patient(timeout_s):.0f} s until {what or 'it is so'}")
         await asyncio.sleep(POLL_S)
 
 
 async def until_equal(look: Callable[[], object], wanted: object, timeout_s: float = TIMEOUT_S) -> None:
-    """Look until it is what is wanted, and compare once more in the end, which shows the difference."""
+    """Look until it is what is wanted.
+
+    Raises:
+        AssertionError: it is not, which says what was seen last.
+    """
+    seen: list[object] = []
+
+    def is_so() -> bool:
+        seen[:] = [look()]
+        return seen == [wanted]
+
     try:
-        await until(lambda: look() == wanted, timeout_s=timeout_s)
-    except TimeoutError:
-        assert look() == wanted
+        await until(is_so, timeout_s=timeout_s)
+    except TimeoutError as error:
+        raise AssertionError(f"{error}; seen last: {seen[0]!r}, wanted: {wanted!r}") from None

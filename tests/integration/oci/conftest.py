@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,15 @@ from host.spawn import become_subreaper
 from oci.cli import CliRuntime
 from oci.monitor.client import Monitor
 from oci.monitor.types import CreateContainer, Exited
-from tests.harness.processes import children, comm, command_line, descriptor_count, has_ended, lock_holder
+from tests.harness.processes import (
+    children,
+    comm,
+    command_line,
+    descriptor_count,
+    descriptors,
+    has_ended,
+    lock_holder,
+)
 from tests.harness.runs import scratch
 from tests.harness.until import until, until_equal
 
@@ -258,6 +268,11 @@ async def monitor_pid(directory: Path) -> int:
 def log_writers(pid: int) -> list[int]:
     """The log writers of a monitor: they live as long as it does."""
     return [one for one in children(pid) if comm(one) == "podwright-logs"]
+
+
+def holdings(pid: int) -> Counter[str]:
+    """What the descriptors of a process are of, numbers taken off: ``anon_inode:[pidfd]``."""
+    return Counter(re.sub(r"\d+", "N", target) for target in descriptors(pid).values())
 
 
 def excess(pid: int, before: int) -> tuple[list[int], int]:

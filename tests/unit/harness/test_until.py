@@ -17,5 +17,5 @@ async def test_what_comes_about_is_waited_for() -> None:
 async def test_what_does_not_is_named() -> None:
     with pytest.raises(TimeoutError, match="until pigs fly"):
         await until(lambda: False, "pigs fly", timeout_s=0)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="seen last: 1, wanted: 2"):
         await until_equal(lambda: 1, 2, timeout_s=0)
