@@ -1,6 +1,7 @@
 """Waiting for what comes about by itself: looked for again and again, never slept for."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 from tests.harness.patience import patient
@@ -39,3 +40,12 @@ async def until_equal(look: Callable[[], object], wanted: object, timeout_s: flo
         await until(is_so, timeout_s=timeout_s)
     except TimeoutError as error:
         raise AssertionError(f"{error}; seen last: {seen[0]!r}, wanted: {wanted!r}") from None
+
+
+async def until_no_more(look: Callable[[], Counter[str]], before: Counter[str]) -> None:
+    """Look until there is nothing more of any kind than before: ``before`` may have caught what was passing.
+
+    Raises:
+        AssertionError: there is more, which is named.
+    """
+    await until_equal(lambda: look() - before, Counter())

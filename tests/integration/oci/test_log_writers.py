@@ -15,7 +15,7 @@ from oci.monitor.exec_sync import exec_sync
 from oci.monitor.types import LogHung, LogRefused, MonitorFailed
 from tests.harness.disks import Disk
 from tests.harness.disks import disk as a_disk
-from tests.harness.until import until_equal
+from tests.harness.until import until_equal, until_no_more
 from tests.integration.oci.conftest import (
     Workshop,
     end,
@@ -163,7 +163,7 @@ async def test_a_frozen_disk_holds_up_its_own_logs_alone(
         await workshop.create("/bin/true", place=disk.path)
     with pytest.raises(LogHung, match=str(workshop.log_path(held))):
         await workshop.monitor.reopen_log(held)
-    await until_equal(lambda: holdings(monitor), before)
+    await until_no_more(lambda: holdings(monitor), before)
 
     for _ in range(2):
         await tell(workshop, ending)
