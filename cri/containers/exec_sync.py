@@ -4,7 +4,7 @@ from api.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers import stdio
 from cri.containers.bundle import process_of
-from cri.containers.record import Container, Phase
+from cri.containers.record import Container
 from cri.containers.status import get_finished
 from cri.node import Node
 from oci.generate.process import exec_process
@@ -33,7 +33,8 @@ def living(node: Node, identifier: str) -> Container:
     container = get_finished(node, identifier)
     if not container.alive:
         raise NotRunning(
-            f"container {container.id[:12]} is {container.phase}: commands run only in a created or running one"
+            f"container {container.id[:12]} is {container.phase}: "
+            "commands run only in a created or running one"
         )
     return container
 
