@@ -1,4 +1,4 @@
-"""What the documents say to type to systemd and its journal, and into places of the system, on a real node."""
+"""What the documents say to type to systemd and its journal, and to put into places of the system."""
 
 import os
 import re
@@ -121,9 +121,8 @@ def test_a_proxy_is_set(service: Unit, tmp_path: Path) -> None:
 
 def test_an_authority_is_put_into_its_place(tmp_path: Path) -> None:
     place = Path("/etc/containers/certs.d/registry.example.com:5000")
-    bash(
-        f"openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=ca -keyout {tmp_path}/ca.key -out {tmp_path}/ca.crt"
-    )
+    subject = "-newkey rsa:2048 -nodes -subj /CN=ca"
+    bash(f"openssl req -x509 {subject} -keyout {tmp_path}/ca.key -out {tmp_path}/ca.crt")
     try:
         for begin in ("mkdir -p /etc/containers/certs.d", "cp ca.crt"):
             bash(f"cd {tmp_path} && {one('docs/registries.md', begin)}")
