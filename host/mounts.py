@@ -281,6 +281,21 @@ def mounts() -> list[Mount]:
     return parse_mountinfo(os.fsdecode(_MOUNTINFO.read_bytes()))
 
 
+def mounts_of(pid: int) -> list[Mount]:
+    """The mounts of the namespace of process ``pid``.
+
+    Raises:
+        ProcessLookupError: it has ended; it may not have been reaped.
+    """
+    try:
+        text = Path(f"/proc/{pid}/mountinfo").read_bytes()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESRCH, errno.EINVAL):  # EINVAL: a zombie has no namespace
+            raise ProcessLookupError(errno.ESRCH, f"process {pid} has ended") from None
+        raise
+    return parse_mountinfo(os.fsdecode(text))
+
+
 def mountpoints_below(prefix: Path) -> list[Path]:
     """Mount points at or below ``prefix``, deepest and latest first: the order in which to unmount them."""
     found = [entry.mountpoint for entry in mounts() if entry.mountpoint.is_relative_to(prefix)]

@@ -16,6 +16,7 @@ On a machine that is there for tests alone, PODWRIGHT_PRIVATE=1 lets them have t
 makes scopes only of processes that it sees under the same number.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from pathlib import Path
 from host.cgroups import Hierarchy, Tree
 from host.spawn import prctl
 from tests.harness.patience import patient
+from tests.harness.processes import children
 from tests.harness.runs import SCRATCH, Run, cgroups_of
 
 INSIDE = "PODWRIGHT_PRIVATE"
@@ -63,9 +65,9 @@ def guard(argv: Sequence[str]) -> int:
 
 def _forward(unshare: int, number: int) -> None:
     """Signal pid 1 of the run's namespaces; unshare(1) itself ignores signals meanwhile."""
-    children = Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()
-    for pid in map(int, children or [str(unshare)]):
-        os.kill(pid, number)
+    for pid in children(unshare) or [unshare]:
+        with contextlib.suppress(ProcessLookupError):  # it ends already
+            os.kill(pid, number)
 
 
 def enter(name: str, argv: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ mounted alone, cgroups are made beside those of others: only the real root may h
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -115,8 +116,10 @@ def _if_free(directory: Path) -> Iterator[bool]:
 def _has_processes(cgroup: Path) -> bool:
     try:
         return bool((cgroup / "cgroup.procs").read_text())
-    except FileNotFoundError:
-        return False
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):  # the latter when it goes while it is read
+            return False
+        raise
 
 
 def _inherit_cpuset(directory: Path) -> None:

@@ -20,7 +20,9 @@ from host.spawn import become_subreaper
 from oci.cli import CliRuntime
 from oci.monitor.client import Monitor
 from oci.monitor.types import CreateContainer, Exited
+from tests.harness.processes import children, comm, command_line, descriptor_count, has_ended, lock_holder
 from tests.harness.runs import scratch
+from tests.harness.until import until, until_equal
 
 # Of this run alone: what an interrupted one left must not fail the next.
 CGROUP_PARENT = f"/podwright-test-oci-{secrets.token_hex(4)}"
@@ -240,31 +242,33 @@ def runtime(request: pytest.FixtureRequest) -> Iterator[CliRuntime]:
         assert list(Path(root).iterdir()) == []
 
 
-def descriptor_count(pid: int | str = "self") -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+async def monitor_pid(directory: Path) -> int:
+    """The process that holds the lock of this directory's monitor, once one does that has not ended."""
+    found: list[int] = []
 
+    def look() -> bool:
+        holder = lock_holder(directory / "monitor.lock")
+        found[:] = [] if holder is None or has_ended(holder) else [holder]
+        return bool(found)
 
-def monitor_pid(directory: Path) -> int:
-    """The process that holds the lock of this directory's monitor."""
-    inode = (directory / "monitor.lock").stat().st_ino
-    for line in Path("/proc/locks").read_text().splitlines():
-        words = line.split()
-        if words[5].endswith(f":{inode}") and words[1] == "FLOCK":
-            return int(words[4])
-    raise ProcessLookupError("no monitor")
-
-
-def children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def cmdline(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+    await until(look, f"a monitor serves {directory}")
+    return found[0]
 
 
 def log_writers(pid: int) -> list[int]:
     """The log writers of a monitor: they live as long as it does."""
-    return [one for one in children(pid) if Path(f"/proc/{one}/comm").read_text() == "podwright-logs\n"]
+    return [one for one in children(pid) if comm(one) == "podwright-logs"]
+
+
+def excess(pid: int, before: int) -> tuple[list[int], int]:
+    """Children of a monitor that are no log writers, and descriptors beyond those of before and the writers'.
+
+    Of each it has a socket and a journal; those who make directories have no journal.
+    """
+    writers = log_writers(pid)
+    helpers = sum("directories" in command_line(one) for one in writers)
+    others = [one for one in children(pid) if one not in writers]
+    return others, descriptor_count(pid) - before - 2 * len(writers) + helpers
 
 
 @pytest.fixture
@@ -274,19 +278,15 @@ async def workshop(rootfs: Path, runtime: CliRuntime) -> AsyncIterator[Workshop]
         mine = descriptor_count()
         monitor = await Monitor.connect(directory)
         shop = Workshop(directory, rootfs, runtime, monitor, [])
-        pid = monitor_pid(directory)
+        pid = await monitor_pid(directory)
         its = descriptor_count(pid)
         try:
             yield shop
         finally:
             await shop.clean_up()
             complaints = (directory / "monitor.log").read_text()
-            if monitor_pid(directory) == pid:  # a test may have ended the first
-                writers = log_writers(pid)
-                assert children(pid) == writers
-                # A socket and a journal each; those who make directories have no journal.
-                helpers = sum(b"directories" in cmdline(one) for one in writers)
-                assert descriptor_count(pid) == its + 2 * len(writers) - helpers
+            if await monitor_pid(directory) == pid:  # a test may have ended the first
+                await until_equal(lambda: excess(pid, its), ([], 0))
             await shop.monitor.shutdown()
             remove_cgroups()
         assert "Traceback" not in complaints, complaints

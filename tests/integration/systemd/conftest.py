@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from host.cgroups import Hierarchy
-from tests.harness.client import Client, pod_config
+from tests.harness.client import Client, eventually, pod_config
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.patience import patient
 from tests.integration.cri.conftest import import_busybox
@@ -41,7 +41,7 @@ def nothing_left(client: Client) -> Iterator[None]:
     before = units(), cgroups()
     yield
     client.remove_all()  # of a test that failed
-    assert (units(), cgroups()) == before
+    eventually(lambda: (units(), cgroups()), lambda now: now == before, "all of it is gone")
 
 
 def systemctl(*words: str) -> str:

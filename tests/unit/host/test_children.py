@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from host.children import Orphans, Zombie, held_pids, zombies
 from host.processes import run
 from host.spawn import PR_SET_CHILD_SUBREAPER, prctl
+from tests.harness.processes import is_there
 
 # Starts a process that goes on alone, says its pid, and ends.
 LEAVES_AN_ORPHAN = (
@@ -61,7 +61,7 @@ def test_an_orphan_is_reaped_when_it_has_been_a_zombie_for_its_time() -> None:
     assert pid in pids(zombies())
     assert pid in pids(orphans.look(1060))
     assert pid not in pids(zombies())
-    assert not Path(f"/proc/{pid}").exists()
+    assert not is_there(pid)
 
 
 def test_a_child_that_somebody_holds_a_pidfd_of_is_his_for_ever() -> None:
