@@ -11,7 +11,6 @@ alone: a directory goes when its lock is free, a cgroup when besides no process 
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import secrets
