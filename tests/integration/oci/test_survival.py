@@ -65,7 +65,7 @@ async def test_an_unfinished_line_is_ended_by_a_successor(
     async with asyncio.timeout(60):
         while not path.read_bytes().endswith(b" P password: \n"):
             await asyncio.sleep(0.02)
-    monitor = monitor_pid(workshop.directory)
+    monitor = await monitor_pid(workshop.directory)
     for pid in [monitor] if killed == "monitor" else log_writers(monitor):
         end(pid)
     await workshop.monitor.list()  # by its successor
