@@ -10,6 +10,7 @@ import os
 import select
 from weakref import WeakValueDictionary
 
+from host.lines import lines
 from oci.monitor.reactor import Reactor
 
 _ROOT = "/sys/fs/cgroup"
@@ -139,7 +140,7 @@ def memory_file(pid: int) -> str | None:
 
 def counter_path(cgroups: str, *, unified: bool) -> str | None:
     """The same from the text of /proc/PID/cgroup (cgroups(7)); ``unified`` if only v2 is mounted."""
-    for line in cgroups.splitlines():
+    for line in lines(cgroups):
         hierarchy, controllers, path = line.split(":", 2)
         if path in ("", "/"):
             continue  # the root's counters are not the container's

@@ -3,14 +3,14 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from host.spawn import become_subreaper
 from oci.monitor.client import Monitor
 from oci.monitor.exec_sync import exec_sync
+from tests.harness.processes import descriptor_count, descriptors, has_ended
+from tests.harness.until import until
 from tests.integration.oci.conftest import Workshop, end, keepers, monitor_pid, process
 
 pytestmark = pytest.mark.root
@@ -21,15 +21,20 @@ def numbers(count: int) -> bytes:
     return b"".join(b"%d\n" % number for number in range(1, count + 1))
 
 
-async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not is_so():
-            await asyncio.sleep(0.01)
+async def keeper_of(workshop: Workshop) -> int:
+    monitor = await monitor_pid(workshop.directory)
+    await until(lambda: keepers(monitor), "there is a keeper")
+    [keeper] = keepers(monitor)
+    return keeper
+
+
+def pidfds(pid: int) -> int:
+    return list(descriptors(pid).values()).count("anon_inode:[pidfd]")
 
 
 async def both_die(workshop: Workshop) -> int:
     """All that a daemon's death does is done to this process; the old monitor's pid."""
-    pid = monitor_pid(workshop.directory)
+    pid = await monitor_pid(workshop.directory)
     await workshop.monitor.close()
     become_subreaper(yes=False)  # orphans go to pid 1, as when a daemon has gone
     end(pid)
@@ -58,7 +63,7 @@ async def test_both_die_while_containers_print(workshop: Workshop, delay_ms: int
     await asyncio.sleep(delay_ms / 1000)
     before = await both_die(workshop)
     await come_back(workshop)
-    assert monitor_pid(workshop.directory) != before
+    assert await monitor_pid(workshop.directory) != before
     async with await workshop.monitor.attach(short, stdin=True) as attachment:
         assert attachment.stdin is not None
         os.write(attachment.stdin, b"go\n")
@@ -80,7 +85,7 @@ async def test_a_container_that_ended_while_neither_lived_has_its_code_and_last_
     await both_die(workshop)
     os.write(stdin, b"go\n")
     os.close(stdin)
-    await until(lambda: not Path(f"/proc/{record.pid}").exists())
+    await until(lambda: has_ended(record.pid))
     await come_back(workshop)
     assert await codes_of(workshop, [container_id]) == {container_id: 23}
     assert workshop.log_text(container_id) == b"last\n"
@@ -103,9 +108,10 @@ async def test_a_terminal_and_a_created_container_live_on(workshop: Workshop) ->
 
 async def test_a_dead_keeper_is_replaced_without_loss(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sh", "-c", "read x; echo said $x; exit 5", stdin=True)
-    [keeper] = keepers(monitor_pid(workshop.directory))
+    keeper = await keeper_of(workshop)
     end(keeper)
-    await until(lambda: set(keepers(monitor_pid(workshop.directory))) - {keeper})
+    monitor = await monitor_pid(workshop.directory)
+    await until(lambda: set(keepers(monitor)) - {keeper})
     await both_die(workshop)
     await come_back(workshop)
     async with await workshop.monitor.attach(container_id, stdin=True) as attachment:
@@ -121,9 +127,9 @@ async def test_an_exec_whose_daemon_and_monitor_died_is_ended_by_the_next(worksh
     pid = handle.pid
     handle.close()
     await both_die(workshop)
-    assert Path(f"/proc/{pid}").exists()
+    assert not has_ended(pid)
     await come_back(workshop)
-    await until(lambda: not Path(f"/proc/{pid}").exists())
+    await until(lambda: has_ended(pid))
     done = await exec_sync(workshop.monitor, container_id, workshop.runtime, process("/bin/echo", "works"))
     assert done.stdout == b"works\n"
 
@@ -136,32 +142,20 @@ async def test_a_stdin_that_was_closed_stays_closed(workshop: Workshop) -> None:
 
 async def test_what_has_ended_is_released(workshop: Workshop) -> None:
     living = await workshop.run("/bin/sleep", "600")
-    [keeper] = keepers(monitor_pid(workshop.directory))
-    await until(lambda: held(keeper))
-    before = held(keeper)
+    keeper = await keeper_of(workshop)
+    await until(lambda: pidfds(keeper) == 1, "it holds the container that lives")
+    before = descriptor_count(keeper)
     for _ in range(3):
         ended = await workshop.run("/bin/true")
         await workshop.exit_of(ended)
         await exec_sync(workshop.monitor, living, workshop.runtime, process("/bin/true"))
-    await until(lambda: held(keeper) == before)
+    await until(lambda: descriptor_count(keeper) == before)
 
 
 async def test_the_keeper_goes_with_the_last_monitor(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sleep", "600")
-    [keeper] = keepers(monitor_pid(workshop.directory))
+    keeper = await keeper_of(workshop)
     await workshop.monitor.signal(container_id, signal.SIGKILL)
     await workshop.exit_of(container_id)
-    end(monitor_pid(workshop.directory))
-    await until(lambda: b"podwright-keeper" not in command(keeper))
-
-
-def command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def held(pid: int) -> int:
-    """How many descriptors a process has."""
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    end(await monitor_pid(workshop.directory))
+    await until(lambda: has_ended(keeper))

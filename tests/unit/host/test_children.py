@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +13,7 @@ from host import children
 from host.children import Orphans, Zombie, held_pids, zombies
 from host.processes import run
 from host.spawn import PR_SET_CHILD_SUBREAPER, prctl
+from tests.harness.processes import is_there
 
 # Starts a process that goes on alone, says its pid, and ends.
 LEAVES_AN_ORPHAN = (
@@ -63,7 +63,7 @@ def test_an_orphan_is_reaped_when_it_has_been_a_zombie_for_its_time() -> None:
     assert pid in pids(zombies())
     assert pid in pids(orphans.look(1060))
     assert pid not in pids(zombies())
-    assert not Path(f"/proc/{pid}").exists()
+    assert not is_there(pid)
 
 
 async def test_the_end_of_an_orphan_is_when_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ async def test_the_end_of_an_orphan_is_when_it_is_looked_for(monkeypatch: pytest
     await asyncio.sleep(0)
     pid = orphan()
     async with asyncio.timeout(60):
-        while Path(f"/proc/{pid}").exists():
+        while is_there(pid):
             await asyncio.sleep(0.01)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
