@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cri.cli.monitor import upgrade
 from host.spawn import become_subreaper
 from oci.monitor import launch, release
 from oci.monitor.client import Monitor
@@ -134,9 +135,7 @@ async def test_an_upgrade_that_dies_at_once_costs_no_container(
 
 
 @pytest.fixture
-async def dated(
-    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Workshop:
+async def dated(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     """The workshop with a monitor of before there were upgrades and keepers (commit 8957e50, protocol 2)."""
     with tarfile.open(PREDECESSOR) as archive:
         archive.extractall(tmp_path / "old")
@@ -170,3 +169,12 @@ async def test_a_node_goes_on_from_the_previous_protocols_monitor_without_a_drai
     for container_id in ids:
         assert dated.log_text(container_id) == numbers(LINES)
     assert dated.log_text(short) == b"said it\n"
+
+
+async def test_the_command_line_upgrades_it_beside_a_daemon(workshop: Workshop) -> None:
+    container_id = await workshop.run("/bin/sleep", "600")
+    pid = await monitor_pid(workshop.directory)
+    assert (await upgrade(workshop.directory)).startswith(f"monitor {pid}: release ")
+    assert await is_upgraded(workshop)
+    await workshop.monitor.signal(container_id, signal.SIGKILL)
+    assert (await workshop.exit_of(container_id)).exit_code == 137
