@@ -257,7 +257,7 @@ class Daemon:
         return text
 
     def told(self, *texts: str, number: int = 1, since: int = 0) -> list[str]:
-        """Wait for ``number`` lines with all of ``texts`` after the first ``since`` characters; those lines."""
+        """Wait for ``number`` lines with all of ``texts`` after the first ``since`` characters: those."""
 
         def look() -> list[str]:
             path = self.state / "daemon.log"
