@@ -5,7 +5,8 @@ stay in the process table until somebody waits for them. Children that are someb
 to him. Somebody waits when
 
     a pidfd of this process refers to the child, for whoever holds one waits for it himself; or
-    it has not been a zombie for AGE_S yet: a thread in waitpid(2) takes a child within microseconds.
+    it has not been a zombie for AGE_S yet: a thread in waitpid(2) takes a child within microseconds, and on
+    a machine that is busy within much less than that.
 
 To be called from the thread that starts children (the event loop's), so that no start is under way between
 posix_spawn and pidfd_open. The child is reaped by a pidfd whose start time was compared: never another
@@ -23,7 +24,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-AGE_S = 60.0
+AGE_S = 5.0
 _PROC = Path("/proc")
 
 
