@@ -1,4 +1,4 @@
-"""A daemon that kills itself by a plan, with a monitor that does so too: ``python -m tests.crash.daemon PLAN serve …``."""
+"""A daemon and a monitor that kill themselves by a plan: ``python -m tests.crash.daemon PLAN serve …``."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,9 @@ from tests.crash.planned import DAEMON, MONITOR, Planned
 from tests.crash.points import put, steps
 
 # As launch has it, but for the end.
-_MONITOR = "import sys; sys.path.insert(0, sys.argv[1]); from tests.crash.daemon import monitor; monitor({!r})"
+_MONITOR = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from tests.crash.daemon import monitor; monitor({!r})"
+)
 
 
 def monitor(plan: str) -> None:

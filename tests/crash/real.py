@@ -1,10 +1,10 @@
-"""The crash matrix over the real thing: daemon, monitor, a log writer, or daemon and monitor at once, get SIGKILL
-at a step of a verb; what follows is looked at, asked again, and relieved of everything.
+"""The crash matrix over the real thing: daemon, monitor, a log writer, or daemon and monitor at once get
+SIGKILL at a step of a verb; what follows is looked at, asked again, and relieved of everything.
 
 Steps are lines of the product that do something to the world, before and after they do it; they are found by
 letting the verb run once (tests/crash/points.py). ``python -m tests.crash.real [VERB…] [--victim VICTIM]
-[--most N]`` tries each, or N of them, in the namespaces of tests.harness.private, and prints one JSON object a
-verb and victim: steps, tried, failures.
+[--most N] [--successors N]`` tries each, or N of them, in the namespaces of tests.harness.private, and prints
+one JSON object a verb and victim: steps, tried, failures.
 """
 
 import argparse
@@ -82,7 +82,7 @@ LIVES: tuple[Step, ...] = (Rig.run_pod, Rig.create_container, Rig.start_containe
 
 @dataclass(frozen=True)
 class Scenario:
-    """``verb`` is cut short after the steps ``before``; it and its repeat leave these states, None for none."""
+    """``verb`` is cut short after ``before``; it and its repeat leave these states, None for none."""
 
     verb: Step
     before: tuple[Step, ...]
@@ -114,31 +114,65 @@ SCENARIOS = {
     "restart": Scenario(Rig.restart_daemon, LIVES, READY, RUNNING),
     "hand-over": Scenario(Rig.replace_monitor, LIVES, READY, RUNNING),
 }
-# Whoever has no step in a verb cannot die in it; these are looked at in turn where only some are.
 VICTIMS = tuple(Victim)
 
 
-def attempt(rig: Rig, verb: str, victim: Victim, most: int = 0, offset: int = 0) -> Result:
-    """Kill at each step, or at ``most`` that are spread over the verb, from another one with each ``offset``."""
-    result, scenario = Result(verb, victim), SCENARIOS[verb]
-    rig.shared_pid = scenario.shared_pid
-    _prepare(rig, scenario)
-    passed = [line.partition(" ")[2] for line in rig.points(scenario.verb) if line.startswith(f"{victim.who} ")]
-    result.failures += [f"left alone: {text}" for text in [*rig.broken(), *_outcome(rig, scenario)]]
-    rig.end_cell()
-    result.failures += [f"left alone: left: {text}" for text in rig.left()]
-    steps = {name: at for at, name in reversed(list(enumerate(passed, 1)))}
-    result.steps = len(steps)
-    for at in _some(sorted(steps.values()), most, offset):
+class Matrix:
+    """What can be tried with one rig."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self._passed: dict[str, list[str]] = {}
+
+    def attempt(self, verb: str, victim: Victim, most: int = 0, offset: int = 0) -> Result:
+        """Kill at each step, or at ``most`` that are spread over the verb, others with another ``offset``."""
+        result, scenario = Result(verb, victim), SCENARIOS[verb]
+        self.rig.shared_pid = scenario.shared_pid
+        passed = self._survey(result)
+        of_victim = [line.partition(" ")[2] for line in passed if line.startswith(f"{victim.who} ")]
+        steps = {name: at for at, name in reversed(list(enumerate(of_victim, 1)))}
+        result.steps = len(steps)
+        for at in _some(sorted(steps.values()), most, offset):
+            self._kill(result, scenario, at, of_victim[at - 1])
+        return result
+
+    def _survey(self, result: Result) -> list[str]:
+        """The points of a verb that is left alone, and what is wrong even then."""
+        if result.verb not in self._passed:
+            rig, scenario = self.rig, SCENARIOS[result.verb]
+            _prepare(rig, scenario)
+            self._passed[result.verb] = rig.points(scenario.verb)
+            found = [*rig.broken(), *_outcome(rig, scenario)]
+            rig.end_cell()
+            found += [f"left: {text}" for text in rig.left()]
+            result.failures += [f"left alone: {text}" for text in found]
+        return self._passed[result.verb]
+
+    def _kill(self, result: Result, scenario: Scenario, at: int, name: str) -> None:
+        rig, victim, begun = self.rig, Victim(result.victim), time.monotonic()
         _prepare(rig, scenario)
-        begun = time.monotonic()
         where = rig.under(scenario.verb, victim.who, at, both=victim.is_both)
         result.tried += where is not None
-        where = where or f"at none, though there was {passed[at - 1]}"
-        found = [f"killed {where}: {text}" for text in _findings(rig, scenario, victim)]
-        result.failures += found
-        logger.info("%s: %s killed %s, %.1f s, %s", verb, victim, where, time.monotonic() - begun, found)
-    return result
+        found = list(_findings(rig, scenario, victim))
+        result.failures += [f"killed {where or f'nowhere near {name}'}: {text}" for text in found]
+        told = (result.verb, victim, where, time.monotonic() - begun, found)
+        logger.info("%s: %s killed %s, %.1f s, %s", *told)
+
+    def kill_successors(self, tries: int) -> Result:
+        """The monitor dies, and each that follows one step later than the one before, ``tries`` of them.
+
+        The daemon answers all the while, and the container goes on under the last one as if nothing had been.
+        """
+        rig, result = self.rig, Result("hand-over", "each successor", steps=tries)
+        scenario = SCENARIOS[result.verb]
+        rig.shared_pid = scenario.shared_pid
+        _prepare(rig, scenario)
+        for left in rig.kill_successors(tries):
+            result.tried = tries - left
+            if [one.state for one in rig.client.containers()] != [RUNNING]:
+                result.failures.append(f"the container is {rig.client.containers()} after {result.tried}")
+        result.failures += _findings(rig, scenario, Victim.MONITOR)
+        return result
 
 
 def _some(steps: Sequence[int], most: int, offset: int) -> list[int]:
@@ -204,15 +238,23 @@ def _lost(rig: Rig, scenario: Scenario) -> list[str]:
         if status.state != EXITED or status.exit_code not in (UNSEEN_EXIT_CODE, EXIT_CODE, 137):
             state = pb.ContainerState.Name(status.state)
             found.append(f"after both died the container is {state}, its exit code {status.exit_code}")
-    if there is not None and there.state != (NOTREADY if scenario.shared_pid else READY):
-        if scenario.pod == READY or scenario.shared_pid:
-            found.append(f"after both died the pod is {pb.PodSandboxState.Name(there.state)}")
+    lives = (NOTREADY,) if scenario.shared_pid else (READY,) if scenario.pod == READY else (READY, NOTREADY)
+    if there is not None and there.state not in lives:
+        found.append(f"after both died the pod is {pb.PodSandboxState.Name(there.state)}")
     rig.end_cell()
     rig.number += 1
     for step in scenario.before:
         step(rig)
     scenario.verb(rig)
-    return found + [*rig.broken(), *_outcome(rig, scenario)]
+    return [*found, *rig.broken(), *_outcome(rig, scenario)]
+
+
+def _results(matrix: Matrix, arguments: argparse.Namespace) -> Iterator[Result]:
+    for verb in arguments.verbs:
+        for victim in arguments.victim or VICTIMS:
+            yield matrix.attempt(verb, victim, arguments.most, arguments.offset)
+    if arguments.successors:
+        yield matrix.kill_successors(arguments.successors)
 
 
 def main() -> None:
@@ -222,17 +264,16 @@ def main() -> None:
     parser.add_argument("--victim", type=Victim, action="append", choices=VICTIMS)
     parser.add_argument("--most", type=int, default=0)
     parser.add_argument("--offset", type=int, default=0)
+    parser.add_argument("--successors", type=int, default=0, help="monitors that die one after the other")
     parser.add_argument("--tell", action="store_true", help="of each kill, on standard error")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO if arguments.tell else logging.WARNING)
     rig, failed = Rig(), False
     try:
         rig.open()
-        for verb in arguments.verbs:
-            for victim in arguments.victim or VICTIMS:
-                result = attempt(rig, verb, victim, arguments.most, arguments.offset)
-                failed = failed or bool(result.failures)
-                print(json.dumps(asdict(result)), flush=True)
+        for result in _results(Matrix(rig), arguments):
+            failed = failed or bool(result.failures)
+            print(json.dumps(asdict(result)), flush=True)
     except BaseException:
         print(rig.daemon.log_tail(), file=sys.stderr)
         raise

@@ -1,6 +1,7 @@
-"""A daemon, a monitor and log writers that die by a plan, and one pod with one container, found by their names."""
+"""Daemon, monitor and log writers that die by a plan, and a pod with a container, found by their names."""
 
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -39,6 +40,7 @@ _EXPECTED = re.compile(
 )
 _QUIET_S = 0.3  # without a new point: what a verb has brought about is over
 _SETTLES_S = 10.0
+_A_DEATH_S = 6.0  # of a monitor, and the start of the next with its pause before
 
 
 class Rig:
@@ -109,7 +111,9 @@ class Rig:
         self.remove_image()
         remove_tree(self._logs)
 
-    def under(self, verb: Callable[["Rig"], None], who: str = "", at: int = 0, *, both: bool = False) -> str | None:
+    def under(
+        self, verb: Callable[["Rig"], None], who: str = "", at: int = 0, *, both: bool = False
+    ) -> str | None:
         """Do it under a plan: where somebody died, or None if nobody did.
 
         Raises:
@@ -135,6 +139,25 @@ class Rig:
             raise failure
         return None
 
+    def kill_successors(self, tries: int) -> Iterator[int]:
+        """Have the monitor die, and each that follows it; in between, how many are still to die."""
+        self._plans += 1
+        Plan(self._plans, MONITOR, at=1, successors=tries - 1).write(self.plan)
+        os.kill(self._pid_of_monitor(), signal.SIGKILL)
+        end = time.monotonic() + patient(_A_DEATH_S * tries)
+        while (left := self._still_to_die()) and time.monotonic() < end:
+            yield left
+            with contextlib.suppress(grpc.RpcError, AssertionError):
+                self.exec_sync()  # gives one that lives something to do
+        self.plan.unlink(missing_ok=True)
+        yield left
+
+    def _still_to_die(self) -> int:
+        try:
+            return int(json.loads(self.plan.read_text())[-1]) + 1
+        except FileNotFoundError:
+            return 0
+
     def points(self, verb: Callable[["Rig"], None]) -> list[str]:
         """All that are passed when the verb is left alone: who and where."""
         trace(self.plan).unlink(missing_ok=True)
@@ -144,7 +167,7 @@ class Rig:
         return []
 
     def _wait_until_over(self, who: str) -> None:
-        """Until somebody has died, or nothing more happens: what a container writes all the time is none of it."""
+        """Until somebody has died, or nothing more happens but that a container writes."""
         end, passed, since = time.monotonic() + patient(_SETTLES_S), -1, time.monotonic()
         while time.monotonic() < end and not died(self.plan).exists():
             if (found := len(self._passed())) != passed:
@@ -323,7 +346,8 @@ class Rig:
             alive = container.state in (pb.CONTAINER_CREATED, pb.CONTAINER_RUNNING)
             processes = Hierarchy.detect().pids(f"{self.cgroup}/podwright-{container.id}")
             if bool(processes) is not alive:
-                yield f"a container is {pb.ContainerState.Name(container.state)}, its processes are {processes}"
+                state = pb.ContainerState.Name(container.state)
+                yield f"a container is {state}, its processes are {processes}"
             if alive and f"{container.id}/merged" not in mounts:
                 yield "a live container has no root file system"
             if alive and not self._states().get(container.id):
