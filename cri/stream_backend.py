@@ -16,7 +16,7 @@ from api.errors import Unavailable
 from conf.schema import Config
 from cri.containers import stdio
 from cri.containers.bundle import process_of
-from cri.containers.exec_sync import running
+from cri.containers.exec_sync import living
 from cri.containers.record import Container
 from cri.node import Node
 from cri.parts import Monitor
@@ -130,7 +130,7 @@ class StreamBackend:
             RecordNotFound, NotRunning: the container. RuntimeFailed: the runtime's own words.
         """
         node, streams = self._node(), request.streams
-        container = running(node, request.container_id)
+        container = living(node, request.container_id)
         process = exec_process(process_of(node, container), request.command, terminal=streams.tty)
         wanted = not streams.tty
         ends = _Ends.make(
@@ -158,7 +158,7 @@ class StreamBackend:
             RecordNotFound, NotRunning: the container.
         """
         node, streams = self._node(), request.streams
-        container = running(node, request.container_id)
+        container = living(node, request.container_id)
         takes_input = streams.stdin and container.config.stdin
         ends = _Ends.make(
             stdin=False, stdout=streams.stdout, stderr=streams.stderr and not container.config.tty

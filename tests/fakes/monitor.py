@@ -64,6 +64,9 @@ class FakeMonitor:
         with self._world.change("runtime start"):
             self._write(record._replace(state="running", started_at_ns=time.time_ns()))
 
+    async def started(self, container_id: ContainerId) -> None:
+        """Starts of this one are over before anybody can die."""
+
     async def signal(self, container_id: ContainerId, signo: int) -> None:
         await asyncio.sleep(0)
         if self._read(container_id).state == "exited":

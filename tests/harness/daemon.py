@@ -308,11 +308,11 @@ def _quietly(*argv: str) -> bool:
 
 
 def _end_processes(marks: re.Pattern[str]) -> Iterator[str]:
-    """SIGKILL what belongs to the daemon and outlived it: by design the monitor, by mistake anything else."""
+    """SIGKILL what is the daemon's and outlived it: by design monitor and keeper, the rest by mistake."""
     for pid in everyone():
         line = command_line(pid)
         if pid != os.getpid() and line and (marks.search(line) or marks.search(cgroup(pid))):
-            if "podwright-monitor" not in line and "oci.monitor" not in line:
+            if not any(name in line for name in ("podwright-monitor", "oci.monitor", "podwright-keeper")):
                 yield f"{pid} {line}"
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

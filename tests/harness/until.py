@@ -1,6 +1,7 @@
 """Waiting for what comes about by itself: looked for again and again, never slept for."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 from tests.harness.patience import patient
@@ -19,13 +20,32 @@ async def until(look: Callable[[], object], what: str = "", timeout_s: float = T
     end = loop.time() + patient(timeout_s)
     while not look():
         if loop.time() > end:
-            raise TimeoutError(f"waited {patient(timeout_s):.0f} s {what and f'until {what}'}")
+            raise TimeoutError(f"waited {patient(timeout_s):.0f} s until {what or 'it is so'}")
         await asyncio.sleep(POLL_S)
 
 
 async def until_equal(look: Callable[[], object], wanted: object, timeout_s: float = TIMEOUT_S) -> None:
-    """Look until it is what is wanted, and compare once more in the end, which shows the difference."""
+    """Look until it is what is wanted.
+
+    Raises:
+        AssertionError: it is not, which says what was seen last.
+    """
+    seen: list[object] = []
+
+    def is_so() -> bool:
+        seen[:] = [look()]
+        return seen == [wanted]
+
     try:
-        await until(lambda: look() == wanted, timeout_s=timeout_s)
-    except TimeoutError:
-        assert look() == wanted
+        await until(is_so, timeout_s=timeout_s)
+    except TimeoutError as error:
+        raise AssertionError(f"{error}; seen last: {seen[0]!r}, wanted: {wanted!r}") from None
+
+
+async def until_no_more(look: Callable[[], Counter[str]], before: Counter[str]) -> None:
+    """Look until there is nothing more of any kind than before: ``before`` may have caught what was passing.
+
+    Raises:
+        AssertionError: there is more, which is named.
+    """
+    await until_equal(lambda: look() - before, Counter())

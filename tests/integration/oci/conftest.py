@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +22,9 @@ from host.spawn import become_subreaper
 from oci.cli import CliRuntime
 from oci.monitor.client import Monitor
 from oci.monitor.types import CreateContainer, Exited
-from tests.harness.processes import children, comm, command_line, descriptor_count, has_ended, lock_holder
+from tests.harness.processes import Pid, children, comm, command_line, descriptors, has_ended, lock_holder
 from tests.harness.runs import scratch
-from tests.harness.until import until, until_equal
+from tests.harness.until import until, until_no_more
 
 # Of this run alone: what an interrupted one left must not fail the next.
 CGROUP_PARENT = f"/podwright-test-oci-{secrets.token_hex(4)}"
@@ -43,6 +45,8 @@ APPLETS = (
     "yes",
 )
 Json = dict[str, object]
+# As `holdings` has them.
+SOCKET, JOURNAL, PIDFD = "socket:[N]", "/memfd:podwright-journal (deleted)", "anon_inode:[pidfd]"
 
 
 @pytest.fixture(autouse=True)
@@ -260,39 +264,51 @@ def log_writers(pid: int) -> list[int]:
     return [one for one in children(pid) if comm(one) == "podwright-logs"]
 
 
-def excess(pid: int, before: int) -> tuple[list[int], int]:
-    """Children of a monitor that are no log writers, and descriptors beyond those of before and the writers'.
+def holdings(pid: Pid) -> Counter[str]:
+    """What the descriptors of a process are of, numbers taken off: ``anon_inode:[pidfd]``."""
+    return Counter(re.sub(r"\d+", "N", target) for target in descriptors(pid).values())
 
-    Of each it has a socket and a journal; those who make directories have no journal.
+
+def keepers(pid: int) -> list[int]:
+    """The keeper that a monitor has forked, or nothing."""
+    return [one for one in children(pid) if comm(one) == "podwright-keeper"[:15]]
+
+
+def beyond_writers(pid: int) -> Counter[str]:
+    """The same of a monitor, but for what it has of log writers and keeper, and its other children.
+
+    Of a writer it has a socket and a journal, of those who make directories the socket, and of the keeper
+    socket and pidfd.
     """
-    writers = log_writers(pid)
+    writers, kept = log_writers(pid), keepers(pid)
     helpers = sum("directories" in command_line(one) for one in writers)
-    others = [one for one in children(pid) if one not in writers]
-    return others, descriptor_count(pid) - before - 2 * len(writers) + helpers
+    others = Counter(f"child {command_line(one)}" for one in children(pid) if one not in (*writers, *kept))
+    own = Counter({SOCKET: len(writers) + len(kept), JOURNAL: len(writers) - helpers, PIDFD: len(kept)})
+    return others + holdings(pid) - own
 
 
 @pytest.fixture
 async def workshop(rootfs: Path, runtime: CliRuntime) -> AsyncIterator[Workshop]:
     with tempfile.TemporaryDirectory(dir="/run", prefix="pw-mon-") as name:
         directory = Path(name)
-        mine = descriptor_count()
+        mine = holdings("self")
         monitor = await Monitor.connect(directory)
         shop = Workshop(directory, rootfs, runtime, monitor, [])
         pid = await monitor_pid(directory)
-        its = descriptor_count(pid)
+        its = beyond_writers(pid)
         try:
             yield shop
         finally:
             await shop.clean_up()
             complaints = (directory / "monitor.log").read_text()
             if await monitor_pid(directory) == pid:  # a test may have ended the first
-                await until_equal(lambda: excess(pid, its), ([], 0))
+                await until_no_more(lambda: beyond_writers(pid), its)
             await shop.monitor.shutdown()
             remove_cgroups()
         assert "Traceback" not in complaints, complaints
         assert list((directory / "scratch").iterdir()) == []
         assert list((directory / "exits").iterdir()) == []
-        assert descriptor_count() == mine
+        await until_no_more(lambda: holdings("self"), mine)
 
 
 def remove_cgroups() -> None:

@@ -15,11 +15,11 @@ from oci.monitor.exec_sync import exec_sync
 from oci.monitor.types import LogHung, LogRefused, MonitorFailed
 from tests.harness.disks import Disk
 from tests.harness.disks import disk as a_disk
-from tests.harness.processes import descriptor_count
-from tests.harness.until import until_equal
+from tests.harness.until import until_equal, until_no_more
 from tests.integration.oci.conftest import (
     Workshop,
     end,
+    holdings,
     joined,
     log_writers,
     monitor_pid,
@@ -152,7 +152,7 @@ async def test_a_frozen_disk_holds_up_its_own_logs_alone(
     held = await workshop.run("/bin/sh", "-c", ON_DEMAND, stdin=True, place=disk.path)
     ending = await workshop.run("/bin/sh", "-c", ON_DEMAND, stdin=True, place=disk.path)
     monitor = await monitor_pid(workshop.directory)
-    before = descriptor_count(monitor)
+    before = holdings(monitor)
     disk.freeze()
     await tell(workshop, held)
     await until_stuck(workshop, held)
@@ -163,7 +163,7 @@ async def test_a_frozen_disk_holds_up_its_own_logs_alone(
         await workshop.create("/bin/true", place=disk.path)
     with pytest.raises(LogHung, match=str(workshop.log_path(held))):
         await workshop.monitor.reopen_log(held)
-    await until_equal(lambda: descriptor_count(monitor), before)
+    await until_no_more(lambda: holdings(monitor), before)
 
     for _ in range(2):
         await tell(workshop, ending)

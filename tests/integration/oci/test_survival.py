@@ -54,6 +54,28 @@ async def test_monitor_is_killed_while_containers_print(workshop: Workshop, dela
     assert workshop.log_text(short) == b"bye\n"
 
 
+@pytest.mark.parametrize("killed", ["writer", "monitor"])
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_an_unfinished_line_is_ended_by_a_successor(
+    workshop: Workshop, killed: str, terminal: bool
+) -> None:
+    script = "printf 'password: '; while ! read x; do sleep 0.05; done; exit 3"
+    container_id = await workshop.run("/bin/sh", "-c", script, terminal=terminal, stdin=True)
+    path = workshop.log_path(container_id)
+    async with asyncio.timeout(60):
+        while not path.read_bytes().endswith(b" P password: \n"):
+            await asyncio.sleep(0.02)
+    monitor = await monitor_pid(workshop.directory)
+    for pid in [monitor] if killed == "monitor" else log_writers(monitor):
+        end(pid)
+    await workshop.monitor.list()  # by its successor
+    await workshop.monitor.signal(container_id, signal.SIGKILL)
+    assert (await workshop.exit_of(container_id)).exit_code == 137
+    first, last = path.read_bytes().splitlines()
+    assert first.endswith(b" stdout P password: ")
+    assert last.endswith(b" stdout F ")
+
+
 async def all_exit(workshop: Workshop, ids: list[str]) -> dict[str, int | None]:
     """Every container's exit code, also of those that ended before we looked."""
     async with asyncio.timeout(60):
