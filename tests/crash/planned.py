@@ -1,4 +1,4 @@
-"""A process that dies by a plan: daemon, monitor and log writers under one of them.
+"""A process that dies by a plan: daemon, monitor, keeper and log writers, all under one.
 
     <plan>         while it is there the process counts its points; JSON: number of the plan, who is to die
                    and at which point, and who dies with him; gone when that has happened
@@ -19,9 +19,10 @@ from types import FrameType
 
 ROOT = str(Path(__file__).resolve().parents[2])
 TESTS = f"{ROOT}/tests/"
+_KEEPER_NAME = "podwright-keep"  # of which the kernel keeps 15 characters
 # Of helpers, and of who called them: enough to tell two steps apart.
 _LINES = 4
-DAEMON, MONITOR, WRITER = "daemon", "monitor", "writer"
+DAEMON, MONITOR, WRITER, KEEPER = "daemon", "monitor", "writer", "keeper"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def died(plan: Path) -> Path:
 
 
 class Planned:
-    """See the module's docstring. What the process forks is a log writer."""
+    """See the module's docstring. What the monitor forks is told by the name that it gives itself."""
 
     def __init__(self, plan: Path, who: str) -> None:
         self._plan = plan
@@ -84,7 +85,7 @@ class Planned:
                 self._pass(plan, f"{name} in {place}")
 
     def _pass(self, plan: Plan, name: str) -> None:
-        who = self._who if os.getpid() == self._pid else WRITER
+        who = self._who if os.getpid() == self._pid else _forked()
         if not plan.who:
             with trace(self._plan).open("a") as file:
                 file.write(f"{who} {name}\n")
@@ -105,6 +106,10 @@ class Planned:
         died(self._plan).write_text(name)
         os.kill(os.getpid(), signal.SIGKILL)
         signal.pause()
+
+
+def _forked() -> str:
+    return KEEPER if Path("/proc/self/comm").read_text().startswith(_KEEPER_NAME) else WRITER
 
 
 def _place(frame: FrameType | None) -> str:

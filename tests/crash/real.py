@@ -1,4 +1,4 @@
-"""The crash matrix over the real thing: daemon, monitor, a log writer, or daemon and monitor at once get
+"""The crash matrix over the real thing: daemon, monitor, keeper, a log writer, or several at once get
 SIGKILL at a step of a verb; what follows is looked at, asked again, and relieved of everything.
 
 Steps are lines of the product that do something to the world, before and after they do it; they are found by
@@ -20,7 +20,7 @@ from enum import StrEnum
 import grpc
 
 from api.runtime.v1 import api_pb2 as pb
-from tests.crash.planned import DAEMON, MONITOR, WRITER
+from tests.crash.planned import DAEMON, KEEPER, MONITOR, WRITER
 from tests.crash.rig import EXIT_CODE, UNSEEN_EXIT_CODE, Rig
 from tests.harness.daemon import DaemonFailed
 from tests.integration.streaming.pods.remote import WEBSOCKET, exec_url, join
@@ -36,16 +36,24 @@ class Victim(StrEnum):
     DAEMON = DAEMON
     MONITOR = MONITOR
     WRITER = WRITER
-    BOTH_AT_DAEMON = "both-at-daemon"
-    BOTH_AT_MONITOR = "both-at-monitor"
+    KEEPER = KEEPER
+    BOTH_AT_DAEMON = "daemon+monitor"
+    BOTH_AT_MONITOR = "monitor+daemon"
+    ALL_AT_DAEMON = "daemon+monitor+keeper"
+    ALL_AT_MONITOR = "monitor+daemon+keeper"
 
     @property
     def who(self) -> str:
-        return self.removeprefix("both-at-")
+        return self.split("+")[0]
 
     @property
-    def is_both(self) -> bool:
-        return self.startswith("both")
+    def also(self) -> list[str]:
+        return self.split("+")[1:]
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nobody is left who holds a container's descriptors."""
+        return KEEPER in self.also
 
 
 @dataclass
@@ -151,7 +159,7 @@ class Matrix:
     def _kill(self, result: Result, scenario: Scenario, at: int, name: str) -> None:
         rig, victim, begun = self.rig, Victim(result.victim), time.monotonic()
         _prepare(rig, scenario)
-        where = rig.under(scenario.verb, victim.who, at, both=victim.is_both)
+        where = rig.under(scenario.verb, victim.who, at, victim.also)
         result.tried += where is not None
         found = list(_findings(rig, scenario, victim))
         result.failures += [f"killed {where or f'nowhere near {name}'}: {text}" for text in found]
@@ -193,7 +201,7 @@ def _findings(rig: Rig, scenario: Scenario, victim: Victim) -> Iterator[str]:
         if not rig.daemon.running:
             rig.daemon.start()
         yield from (f"after the kill: {text}" for text in rig.broken())
-        if victim.is_both:
+        if victim.is_all:
             yield from _lost(rig, scenario)
         else:
             scenario.verb(rig)
@@ -229,18 +237,18 @@ def _log(rig: Rig) -> list[str]:
 
 
 def _lost(rig: Rig, scenario: Scenario) -> list[str]:
-    """What may be lost with both: containers have ended, with a code that nobody has seen, and so have pause
-    processes, whose pods are not ready then. What is made anew works."""
+    """What may be lost with all three: containers have ended, with a code that nobody has seen, and so have
+    pause processes, whose pods are not ready then. What is made anew works."""
     found = _log(rig)
     inside, there = rig.container(), rig.pod()
     if inside is not None:
         status = rig.client.container(inside.id)
         if status.state != EXITED or status.exit_code not in (UNSEEN_EXIT_CODE, EXIT_CODE, 137):
             state = pb.ContainerState.Name(status.state)
-            found.append(f"after both died the container is {state}, its exit code {status.exit_code}")
+            found.append(f"after all died the container is {state}, its exit code {status.exit_code}")
     lives = (NOTREADY,) if scenario.shared_pid else (READY,) if scenario.pod == READY else (READY, NOTREADY)
     if there is not None and there.state not in lives:
-        found.append(f"after both died the pod is {pb.PodSandboxState.Name(there.state)}")
+        found.append(f"after all died the pod is {pb.PodSandboxState.Name(there.state)}")
     rig.end_cell()
     rig.number += 1
     for step in scenario.before:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -20,7 +20,7 @@ import grpc
 from api.runtime.v1 import api_pb2 as pb
 from host.cgroups import Hierarchy
 from host.files import remove_tree
-from tests.crash.planned import DAEMON, MONITOR, WRITER, Plan, died, trace
+from tests.crash.planned import DAEMON, KEEPER, MONITOR, WRITER, Plan, died, trace
 from tests.harness.client import Client, container_config, pod_config
 from tests.harness.counts import Counts
 from tests.harness.daemon import Daemon, DaemonFailed, Settings
@@ -120,9 +120,8 @@ class Rig:
             grpc.RpcError: it failed, and nobody had died.
         """
         self._plans += 1
-        also = () if not both else (self._pid_of_monitor() if who != MONITOR else self.daemon.pid,)
         died(self.plan).unlink(missing_ok=True)
-        Plan(self._plans, who, at, also).write(self.plan)
+        Plan(self._plans, who, at, tuple(map(self._pid_of, also))).write(self.plan)
         failure: Exception | None = None
         try:
             verb(self)
@@ -132,7 +131,7 @@ class Rig:
         self.plan.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             where = died(self.plan).read_text()
-            if who == DAEMON or both:
+            if DAEMON in (who, *also):
                 self._wait_for_death()
             return where
         if failure is not None:
@@ -143,7 +142,7 @@ class Rig:
         """Have the monitor die, and each that follows it; in between, how many are still to die."""
         self._plans += 1
         Plan(self._plans, MONITOR, at=1, successors=tries - 1).write(self.plan)
-        os.kill(self._pid_of_monitor(), signal.SIGKILL)
+        os.kill(self._pid_of(MONITOR), signal.SIGKILL)
         end = time.monotonic() + patient(_A_DEATH_S * tries)
         while (left := self._still_to_die()) and time.monotonic() < end:
             yield left
@@ -191,11 +190,14 @@ class Rig:
             time.sleep(0.01)
         self.daemon.stop()
 
-    def _pid_of_monitor(self) -> int:
+    def _pid_of(self, who: str) -> int:
+        if who == DAEMON:
+            return self.daemon.pid
+        words = {MONITOR: "tests.crash.daemon import monitor", KEEPER: "podwright-keeper"}[who]
         for line in self.counts().kinds["process"]:
-            if "tests.crash.daemon import monitor" in line and str(self.daemon.runroot) in line:
+            if words in line and str(self.daemon.runroot) in line:
                 return int(line.split()[0])
-        raise DaemonFailed("there is no monitor")
+        raise DaemonFailed(f"there is no {who}")
 
     @property
     def writes(self) -> bool:
@@ -309,7 +311,7 @@ class Rig:
 
     def replace_monitor(self) -> None:
         """A monitor that dies has a successor that has taken over what lives: a command says so."""
-        os.kill(self._pid_of_monitor(), signal.SIGKILL)
+        os.kill(self._pid_of(MONITOR), signal.SIGKILL)
         self.exec_sync()
 
     def pod_id(self) -> str:

@@ -1,7 +1,8 @@
-"""Daemon, monitor, a log writer, or daemon and monitor at once are killed at steps of each verb: nothing that
-is not documented is lost, nothing is left.
+"""Daemon, monitor, keeper, a log writer, or several at once are killed at steps of each verb: nothing that is
+not documented is lost, nothing is left.
 
-One step of each verb for each of them, another one each day; ``make crash-test`` tries all of them.
+One step of each verb for each of them, another one each day, and for some every other verb; ``make crash-test``
+tries all of them.
 """
 
 import datetime
@@ -20,6 +21,14 @@ BUSY = {
     Victim.MONITOR: ("CreateContainer", "StartContainer", "ExecSync", "Exec", "StopContainer", "hand-over"),
     Victim.WRITER: ("StartContainer", "ReopenContainerLog"),
 }
+EVERY_DAY = (Victim.DAEMON, Victim.MONITOR, Victim.BOTH_AT_DAEMON)
+TODAY = datetime.date.today().toordinal()
+CASES = [
+    (verb, victim)
+    for number, verb in enumerate(SCENARIOS)
+    for victim in VICTIMS
+    if victim in EVERY_DAY or (number + VICTIMS.index(victim) + TODAY) % 2 == 0
+]
 TRIES = 12
 
 
@@ -34,10 +43,9 @@ def matrix() -> Iterator[Matrix]:
     assert forced == []
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
-@pytest.mark.parametrize("verb", SCENARIOS)
+@pytest.mark.parametrize(("verb", "victim"), CASES)
 def test_a_kill_at_this_step_costs_nothing(matrix: Matrix, verb: str, victim: Victim) -> None:
-    result = matrix.attempt(verb, victim, most=1, offset=datetime.date.today().toordinal())
+    result = matrix.attempt(verb, victim, most=1, offset=TODAY)
     assert result.failures == [], matrix.rig.daemon.log_tail()
     assert result.steps >= 5 * (verb in BUSY.get(victim, ()))
 
