@@ -112,7 +112,7 @@ class Rig:
         remove_tree(self._logs)
 
     def under(
-        self, verb: Callable[["Rig"], None], who: str = "", at: int = 0, *, both: bool = False
+        self, verb: Callable[["Rig"], None], who: str = "", at: int = 0, also: Sequence[str] = ()
     ) -> str | None:
         """Do it under a plan: where somebody died, or None if nobody did.
 

@@ -1,8 +1,8 @@
-"""Daemon, monitor, keeper, a log writer, or several at once are killed at steps of each verb: nothing that is
-not documented is lost, nothing is left.
+"""Daemon, monitor, keeper, a log writer, or several at once are killed at steps of each verb: nothing
+that is not documented is lost, nothing is left.
 
-One step of each verb for each of them, another one each day, and for some every other verb; ``make crash-test``
-tries all of them.
+One step of each verb for each of them, another one each day, and for some every other verb;
+``make crash-test`` tries all of them.
 """
 
 import datetime
