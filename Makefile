@@ -48,7 +48,7 @@ integration: setup ## Tests with real mounts, namespaces, cgroups and runtimes, 
 
 crash-test: setup ## Kill daemon, monitor and both at every step of every verb and of a start: over fakes, then the real thing; root
 	@$(PY) -m tests.crash.matrix
-	@$(PRIVATE) $(PY) -m tests.crash.real
+	@$(PRIVATE) $(PY) -m tests.crash.real --successors 60
 	@$(PRIVATE) $(PY) -m tests.crash.kills
 
 critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=crun|runc, PARALLEL, ARGS
