@@ -23,7 +23,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-AGE_S = 5.0
+AGE_S = 60.0
 _PROC = Path("/proc")
 
 
