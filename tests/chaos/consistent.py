@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import grpc
@@ -33,12 +33,13 @@ _PHASES = {
 }
 
 
-def contradictions(place: Place) -> list[str]:
-    """As sentences. What a client has given up goes on for a while, so this looks again until all is well."""
+def contradictions(place: Place, known: Collection[str] = ()) -> list[str]:
+    """As sentences, but for ``known`` ones. What a client has given up goes on for a while, so this looks
+    again until all is well."""
     end = time.monotonic() + _SETTLE_S
     while True:
         try:
-            found = list(_look(place))
+            found = [text for text in _look(place) if text not in known]
         except (grpc.RpcError, OSError) as error:
             found = [f"the look failed: {error}"[:500]]
         if not found or time.monotonic() > end:

@@ -73,7 +73,7 @@ class Chaos:
         if not self._place.daemon.running:
             self._start()
         self._fail(number, kill, self._crowd.close(_ANSWER_S))
-        found = contradictions(self._place)
+        found = contradictions(self._place, self._told)
         self.result.ready_without_network += sum(
             line.startswith("READY") and any(word in line for word in _NETWORKLESS) for line in found
         )
@@ -123,7 +123,7 @@ class Chaos:
         self.result.clearings += 1
         self.result.leftovers += len(left)
         self._fail(number, kill, [f"left: {line}" for line in left])
-        self._fail(number, kill, contradictions(self._place))
+        self._fail(number, kill, contradictions(self._place, self._told))
         self.result.samples += look(time.monotonic() - self._begun)
 
     def _fail(self, number: int, kill: Kill, texts: Sequence[str]) -> None:
