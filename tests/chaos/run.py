@@ -166,42 +166,52 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast it goes: seconds of load before a kill, kills before all is removed, pauses of clients."""
+
+    mean_s: float
+    clear_every: int
+    think_s: float
+
+
+FAST = Pace(3.0, 10, 0.0)  # many kills
+LONG = Pace(20.0, 3, 0.5)  # processes live long enough to be looked at often
+
+
 def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=None)
-    parser.add_argument("--minutes", type=float, default=None)
+    parser.add_argument("--kills", type=int, default=100, help="without --minutes")
+    parser.add_argument("--minutes", type=float, help="a soak: only the daemon, only the monitor, then both")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 16))
-    parser.add_argument("--mean", type=float, default=3.0, help="seconds of load before a kill")
+    parser.add_argument("--mean", type=float, help="seconds of load before a kill")
     parser.add_argument("--clients", type=int, default=CLIENTS)
-    parser.add_argument("--clear-every", type=int, default=10)
-    parser.add_argument("--think", type=float, default=0.0, help="seconds a client pauses at most")
-    parser.add_argument("--eras", action="store_true", help="by turns only one, only the other, both")
     parser.add_argument("--keep-log", type=Path, help="where the daemon's log goes at the end")
     arguments = parser.parse_args()
-    number = arguments.kills or (100 if arguments.minutes is None else 1 << 30)
-    say(f"seed {arguments.seed}")
-    if arguments.eras:
-        plan = eras(arguments.seed, arguments.mean, arguments.minutes)
-    else:
-        plan = kills(arguments.seed, arguments.mean, MIXED)
+    seed, minutes = arguments.seed, arguments.minutes
+    pace = FAST if minutes is None else LONG
+    mean_s = arguments.mean or pace.mean_s
+    plan = kills(seed, mean_s, MIXED) if minutes is None else eras(seed, mean_s, minutes)
+    say(f"seed {seed}")
     with Place() as place:
         result = run(
             place,
             plan,
-            number=number,
-            seed=arguments.seed,
+            number=arguments.kills if minutes is None else sys.maxsize,
+            seed=seed,
             clients=arguments.clients,
-            clear_every=arguments.clear_every,
-            think_s=arguments.think,
-            minutes=arguments.minutes,
+            clear_every=pace.clear_every,
+            think_s=pace.think_s,
+            minutes=minutes,
         )
         if arguments.keep_log:
             arguments.keep_log.write_text(place.daemon.log())
     print(json.dumps(vars(result), default=vars))
     for line in result.trends:
         say(line)
-    sys.exit(bool(result.failures or place.forced))
+    grown = [line for line in result.trends if line.endswith("GROWS")]
+    sys.exit(bool(result.failures or place.forced or grown))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the start of a daemon reads under containers: nothing twice that is there once, and so much of each."""
+"""What the start of a daemon reads under containers: nothing twice that is there once."""
 
 import json
 import sys
