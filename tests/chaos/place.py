@@ -1,16 +1,20 @@
 """A daemon for the chaos: with a registry of images, a cgroup of its own, and counts of what is there."""
 
 import contextlib
+import io
 import os
 import random
 import re
 import secrets
 import shutil
+import signal
 import subprocess
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import grpc
 
@@ -20,7 +24,7 @@ from host.cgroups import Hierarchy
 from tests.harness.client import Client, pod_config
 from tests.harness.counts import Counts
 from tests.harness.daemon import Daemon, Settings
-from tests.harness.images import Entry, Image, Layer
+from tests.harness.images import Entry, Image, Layer, digest_of
 from tests.harness.patience import patient
 from tests.harness.registry import Registry
 from tests.harness.runs import scratch
@@ -49,7 +53,7 @@ class Place:
         self.before = Counts({})
         self.forced: list[str] = []
 
-    def __enter__(self) -> "Place":
+    def __enter__(self) -> Self:
         try:
             self._open()
         except BaseException:
@@ -84,7 +88,7 @@ class Place:
 
     def _use_once(self) -> None:
         """What the first use makes stays: the bridge, the firewall's table, directories."""
-        config = pod_config("first", log_directory=self.logs / "first", cgroup_parent=self.cgroup)
+        config = self.pod_config("first")
         config.port_mappings.add(host_port=19999, container_port=80)
         self.client.remove_pod(self.client.run_pod(config))
         for name in self.images[1:]:
@@ -97,6 +101,18 @@ class Place:
         shutil.rmtree(self._registry_files, ignore_errors=True)
         with contextlib.suppress(OSError):
             Hierarchy.detect().remove(self.cgroup)
+
+    def pod_config(self, name: str) -> pb.PodSandboxConfig:
+        """A pod of this place."""
+        return pod_config(name, log_directory=self.logs / name, cgroup_parent=self.cgroup)
+
+    def end_processes(self) -> None:
+        """Kill what is of the daemon, by its command line; containers are their cgroups' business."""
+        marks = (str(self.daemon.runroot), str(self.daemon.state))
+        for pid, line in processes():
+            if any(mark in line for mark in marks) or line.startswith("podwright-"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def monitor(self) -> int | None:
         """The pid of the daemon's monitor."""
@@ -153,11 +169,37 @@ class Place:
 def _images() -> Iterator[Image]:
     """Busybox with a layer that all of them share, and one of their own."""
     base = busybox_image()
+    for entries in _own_entries():
+        layers = (Layer.of(entries[:1]), Layer.of(entries[1:]))
+        yield Image([*base.layers, *layers], base.config)
+
+
+def _own_entries() -> Iterator[list[Entry]]:
+    """Of each image, beside busybox: the shared file first."""
     dice = random.Random(1)
-    shared = Layer.of([Entry("shared", dice.randbytes(400_000), 0o644)])
+    shared = Entry("shared", dice.randbytes(400_000), 0o644)
     for number in range(IMAGES):
-        own = Layer.of([Entry(f"own{number}/f{file}", dice.randbytes(20_000), 0o644) for file in range(20)])
-        yield Image([*base.layers, shared, own], base.config)
+        names = [f"own{number}/f{file}" for file in range(20)]
+        yield [shared, *(Entry(name, dice.randbytes(20_000), 0o644) for name in names)]
+
+
+def files_of_images() -> Iterator[dict[str, str]]:
+    """Digests of all regular files by path, of each image of a place, the first being busybox alone."""
+    base = _digests_of_layers(busybox_image())
+    yield base
+    for entries in _own_entries():
+        yield base | {f"/{one.path}": digest_of(one.data or b"") for one in entries}
+
+
+def _digests_of_layers(image: Image) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for layer in image.layers:
+        with tarfile.open(fileobj=io.BytesIO(layer.blob), mode="r:gz") as tar:
+            for member in tar:
+                content = tar.extractfile(member) if member.isreg() or member.islnk() else None
+                if content is not None:
+                    found[f"/{member.name}"] = digest_of(content.read())
+    return found
 
 
 def processes() -> Iterator[tuple[int, str]]:

@@ -68,14 +68,14 @@ def put(costs: Costs) -> None:
         costs.tell()
         return server
 
-    listener.listen = listening
+    listener.listen = listening  # type: ignore[assignment]
 
 
 def _count_statements(costs: Costs) -> None:
     connect = sqlite3.connect
 
     def connecting(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
+        connection: sqlite3.Connection = connect(*arguments, **options)
         connection.set_trace_callback(costs.statement)
         return connection
 
