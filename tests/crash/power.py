@@ -2,8 +2,8 @@
 
 ``python -m tests.crash.power [--cuts N] [--seed S]``, in the namespaces of tests.harness.private. All that
 the daemon keeps on disk lies on a file system of its own, ext4 on a loop device. The cut shuts that down
-without its log being written (EXT4_IOC_SHUTDOWN, as xfstests cut the power): what had not reached the disk at that
-moment is lost. Then every process is killed, and what lives in memory goes: mounts, namespaces, cgroups,
+without its log being written (EXT4_IOC_SHUTDOWN, as xfstests cut the power): what had not reached the disk at
+that moment is lost. Then every process is killed, and what lives in memory goes: mounts, namespaces, cgroups,
 links, the runroot. The boot replays the journal and starts a daemon. What that shows: the order of our writes
 and syncs. What it does not: disks that lie about a sync, or tear a sector.
 
