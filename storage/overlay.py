@@ -225,13 +225,17 @@ class RootfsManager:
         leftovers = self._sweep(known)
         mounted = {entry.mountpoint for entry in mounts()}
         for container_id in sorted(known - doomed):
-            if self.path(container_id) in mounted:
+            if self.path(container_id) in mounted or not self._is_whole(container_id):
                 continue
             try:
                 self._remount(container_id)
             except (OSError, sqlite3.Error, PodwrightError) as error:
                 log.warning("rootfs not restored container=%s error=%s", container_id, error)
         return leftovers
+
+    def _is_whole(self, container_id: ContainerId) -> bool:
+        """Whether it is neither half made nor half removed: then it waits for its removal, as it is."""
+        return (self._containers / container_id / "upper").exists()
 
     def _sweep(self, known: Collection[str]) -> dict[Path, OSError]:
         if not self._database.may_sweep:

@@ -174,8 +174,9 @@ def _visit(url: str) -> None:
     """Begin a session and leave it without a word, as a client that dies does."""
     parts = urlsplit(url)
     address = (parts.hostname, parts.port)
+    end = time.monotonic() + _STREAM_S
     with contextlib.suppress(OSError), socket.create_connection(address, _STREAM_S) as connection:
         connection.settimeout(_STREAM_S)
         connection.sendall(_UPGRADE.format(path=parts.path).encode())
-        while connection.recv(4096):
+        while connection.recv(4096) and time.monotonic() < end:
             pass

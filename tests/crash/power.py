@@ -145,6 +145,7 @@ class PowerCuts:
         self._node.boot()
         self.result.cuts += 1
         for text in self._findings():
+            print(f"FAILURE cut {self.result.cuts}: {text}", file=sys.stderr, flush=True)
             self.result.failures.append(f"cut {self.result.cuts}: {text}")
 
     def _load_and_cut(self) -> None:
