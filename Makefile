@@ -46,9 +46,10 @@ integration: setup ## Tests with real mounts, namespaces, cgroups and runtimes, 
 	@$(PREPARE) crictl
 	@$(PRIVATE) $(PY) -m pytest -q tests/integration $(PYTEST_ARGS)
 
-crash-test: setup ## Kill a daemon at every point of every verb and of its start: over fakes, then the real thing; root
-	@$(PY) -m tests.crash.matrix --restarts all
+crash-test: setup ## Kill daemon, monitor and both at every step of every verb and of a start: over fakes, then the real thing; root
+	@$(PY) -m tests.crash.matrix
 	@$(PRIVATE) $(PY) -m tests.crash.real
+	@$(PRIVATE) $(PY) -m tests.crash.kills
 
 chaos-test: setup ## Kill daemon or monitor at random under clients that ask for everything; root: KILLS, SEED, MINUTES
 	@$(PRIVATE) $(PY) -m tests.chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES)) \

@@ -17,7 +17,7 @@ from conf.schema import Config
 from cri.containers import stdio
 from cri.containers.bundle import process_of
 from cri.containers.ending import told_by_its_end
-from cri.containers.exec_sync import running
+from cri.containers.exec_sync import living
 from cri.containers.record import Container
 from cri.node import Node
 from cri.parts import Monitor
@@ -131,7 +131,7 @@ class StreamBackend:
             RecordNotFound, NotRunning, Ended: the container. RuntimeFailed: the runtime's own words.
         """
         node, streams = self._node(), request.streams
-        container = running(node, request.container_id)
+        container = living(node, request.container_id)
         wanted = not streams.tty
         ends = _Ends.make(
             stdin=wanted and streams.stdin, stdout=wanted and streams.stdout, stderr=wanted and streams.stderr
@@ -160,7 +160,7 @@ class StreamBackend:
             RecordNotFound, NotRunning: the container.
         """
         node, streams = self._node(), request.streams
-        container = running(node, request.container_id)
+        container = living(node, request.container_id)
         takes_input = streams.stdin and container.config.stdin
         ends = _Ends.make(
             stdin=False, stdout=streams.stdout, stderr=streams.stderr and not container.config.tty

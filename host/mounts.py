@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from host.lines import lines, read_table
 from host.syscalls import (
     SYS_FSCONFIG,
     SYS_FSMOUNT,
@@ -241,7 +242,7 @@ def closing_descriptor(descriptor: int) -> Iterator[int]:
 
 def parse_mountinfo(text: str) -> list[Mount]:
     """The mounts of a mountinfo text, in its order (a later one lies over an earlier on the same path)."""
-    return [_parse_line(line) for line in text.splitlines() if line]
+    return [_parse_line(line) for line in lines(text)]
 
 
 def _parse_line(line: str) -> Mount:
@@ -278,7 +279,22 @@ def _unescape(text: str) -> str:
 
 def mounts() -> list[Mount]:
     """The mounts of the calling process's namespace."""
-    return parse_mountinfo(os.fsdecode(_MOUNTINFO.read_bytes()))
+    return parse_mountinfo(read_table(_MOUNTINFO))
+
+
+def mounts_of(pid: int) -> list[Mount]:
+    """The mounts of the namespace of process ``pid``.
+
+    Raises:
+        ProcessLookupError: it has ended; it may not have been reaped.
+    """
+    try:
+        text = read_table(f"/proc/{pid}/mountinfo")
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESRCH, errno.EINVAL):  # EINVAL: a zombie has no namespace
+            raise ProcessLookupError(errno.ESRCH, f"process {pid} has ended") from None
+        raise
+    return parse_mountinfo(text)
 
 
 def mountpoints_below(prefix: Path) -> list[Path]:

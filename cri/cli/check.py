@@ -18,6 +18,7 @@ from cri.cli.ops import daemon_info
 from cri.cli.output import say
 from host.cgroups import Hierarchy
 from host.environment import of_helpers
+from host.lines import read_table
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
 from host.namespaces import in_new_thread, set_namespace, unshare_file_attributes
 
@@ -37,14 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
 def examine(config: Config) -> Iterator[Finding]:
     """All examinations of the real host; starts each runtime for its version and changes nothing."""
     proc = Path("/proc")
-    mountinfo = (proc / "self/mountinfo").read_text()
+    mountinfo = read_table(proc / "self/mountinfo")
     binaries = programs.runtime_binaries(config.runtime, shutil.which)
     default = binaries.get(programs.default_handler(config.runtime, binaries)) or ""
     yield from kernel.kernel(os.uname().release)
     yield from kernel.privileges((proc / "self/status").read_text())
     yield from kernel.root(in_chroot)
     hierarchy = Hierarchy.detect(mountinfo)
-    yield from cgroups.cgroups(hierarchy, (proc / "self/cgroup").read_text(), Path(default).name)
+    yield from cgroups.cgroups(hierarchy, read_table(proc / "self/cgroup"), Path(default).name)
     yield cgroups.driver(config.runtime.cgroup_manager, hierarchy, systemd_version)
     yield from kernel.overlay((proc / "filesystems").read_text(), add_overlay_layer)
     yield from programs.runtimes(config.runtime, binaries, first_line_of_version)

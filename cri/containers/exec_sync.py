@@ -5,7 +5,7 @@ from api.runtime.v1 import api_pb2 as pb
 from cri.containers import stdio
 from cri.containers.bundle import process_of
 from cri.containers.ending import told_by_its_end
-from cri.containers.record import Container, Phase
+from cri.containers.record import Container
 from cri.containers.status import get_finished
 from cri.node import Node
 from oci.generate.process import exec_process
@@ -18,25 +18,11 @@ _LONGEST_S = 365 * 24 * 3600
 
 
 class NotRunning(FailedPrecondition):
-    """Commands run only in a running container."""
+    """Commands run, and streams are joined, only where a process of the container is there."""
 
 
 class CommandTimedOut(DeadlineExceeded):
     """The command did not end in its time and was killed."""
-
-
-def running(node: Node, identifier: str) -> Container:
-    """The running container with this id.
-
-    Raises:
-        RecordNotFound: there is none. NotRunning: it does not run.
-    """
-    container = get_finished(node, identifier)
-    if container.phase is not Phase.RUNNING:
-        raise NotRunning(
-            f"container {container.id[:12]} is {container.phase}: commands run only in a running one"
-        )
-    return container
 
 
 def living(node: Node, identifier: str) -> Container:
@@ -46,14 +32,19 @@ def living(node: Node, identifier: str) -> Container:
         RecordNotFound: there is none. NotRunning: it has ended.
     """
     container = get_finished(node, identifier)
-    return container if container.alive else running(node, identifier)
+    if not container.alive:
+        raise NotRunning(
+            f"container {container.id[:12]} is {container.phase}: "
+            "commands run only in a created or running one"
+        )
+    return container
 
 
 async def exec_sync(node: Node, request: pb.ExecSyncRequest) -> pb.ExecSyncResponse:
     """Run the command to its end; ``timeout`` 0 waits as long as the client does, and kills it then.
 
     Raises:
-        RecordNotFound, NotRunning: see ``running``. CommandTimedOut: it was killed after ``timeout`` seconds.
+        RecordNotFound, NotRunning: see ``living``. CommandTimedOut: it was killed after ``timeout`` seconds.
         BadContainer: no command. RuntimeFailed: the runtime could not start it. Ended: the container ended.
     """
     if request.timeout < 0:

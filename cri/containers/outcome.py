@@ -17,7 +17,7 @@ from cri.containers.mount_targets import HARMLESS, PROC, is_below
 from cri.containers.record import Container
 from cri.node import Node
 from host.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
-from host.mounts import Mount, parse_mountinfo
+from host.mounts import Mount, mounts_of
 
 # Where hooks of graphics drivers mount, and nothing that a runtime uses lies.
 _OF_DRIVERS = f"{PROC}/driver"
@@ -43,7 +43,7 @@ def check(node: Node, container: Container) -> None:
     masked = document["linux"].get("maskedPaths", ())
     process = Path("/proc") / str(container.pid)
     try:
-        mounts = parse_mountinfo(os.fsdecode((process / "mountinfo").read_bytes()))
+        mounts = mounts_of(container.pid)
         if all(mount["destination"] != PROC or mount["type"] == "proc" for mount in document["mounts"]):
             require_proc(mounts, masked)  # with the node's own comes what is mounted there
         require_masks(process / "root", mounts, masked)

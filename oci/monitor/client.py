@@ -26,7 +26,7 @@ from host.processes import exited
 from host.spawn import become_subreaper
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection, Reply
-from oci.monitor.errands import Errand, end_strays
+from oci.monitor.errands import Errand, end_strays, end_unknown_execs
 from oci.monitor.exec_table import Exec, Execs
 from oci.monitor.handles import Attachment, ExecHandle
 from oci.monitor.handover import Handover
@@ -102,21 +102,24 @@ class Monitor:
             monitor._scratch.mount()
         await monitor._link.connect(start=start)
         try:
+            live = [record for record in await monitor.list() if record.state != State.EXITED]
             if monitor._link.is_first:
-                await monitor._end_strays()
-            for record in await monitor.list():
-                if record.state != State.EXITED:
-                    await monitor._hold(record)
+                await monitor._end_strays(live)
+            for record in live:
+                await monitor._hold(record)
         except BaseException:
             await monitor.close()
             raise
         return monitor
 
-    async def _end_strays(self) -> None:
+    async def _end_strays(self, live: Sequence[Record]) -> None:
         """Commands whose daemon and monitor both died work in vain. Only before there is anything of our own:
-        a container that is created looks like one of them."""
-        if strays := await end_strays(self.directory / "scratch", _IN_VAIN_S):
+        a container that is created looks like one of them, and so do those that a keeper has saved."""
+        spared = {record.pid for record in live}
+        if strays := await end_strays(self.directory / "scratch", _IN_VAIN_S, spared):
             log.warning("runtime commands of a monitor that died have been ended commands=%d", strays)
+        if execs := await end_unknown_execs(self.directory / "scratch", spared):
+            log.warning("processes of execs that nobody knew of have been ended processes=%d", execs)
 
     async def close(self) -> None:
         """Let go of the monitor, which lives on with its containers. Idempotent."""
@@ -273,6 +276,10 @@ class Monitor:
             held.record = held.record._replace(state=state, started_at_ns=time.time_ns())
         with contextlib.suppress(NotLive, UnknownContainer, MonitorFailed, MonitorUnavailable):
             await self._link.request(protocol.Started(container_id))
+
+    async def started(self, container_id: ContainerId) -> None:
+        """Daemon and monitor died in its start, which has succeeded: its runtime says that it runs."""
+        await self._tell_started(container_id)
 
     async def signal(self, container_id: ContainerId, signo: int) -> None:
         """Send a signal to the container's first process, safe against pid reuse.

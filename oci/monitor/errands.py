@@ -8,13 +8,15 @@ has started one; dead before that, the command is found by its command line, whi
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from host.fds import Descriptor
+from host.fds import Descriptor, close_all
 from host.processes import exited
-from host.spawn import has_ended, kill_group, pidfd_exit_code
+from host.spawn import has_ended, kill_group, kill_group_of, pidfd_exit_code, start_time
 
+_CLOCK_TICK_S = 0.02  # of start times, and of those of files
 _KILLED_S = 5.0  # for a killed process to be gone
 _REAPED_S = 0.5  # for who was its parent to reap it, before its exit code is given up
 _POLL_S = 0.02
@@ -77,18 +79,39 @@ class Errand:
             self._pidfd.close()
 
 
-async def end_strays(scratch: Path, patience_s: float) -> int:
+async def end_strays(scratch: Path, patience_s: float, spared: Collection[int] = ()) -> int:
     """Wait for runtime commands of a daemon and a monitor that both died, kill them with their groups after
-    ``patience_s``, and give their number. Their command lines name files in ``scratch``."""
+    ``patience_s``, and give their number. Their command lines name files in ``scratch``; so do those of
+    containers that have been created and not started, which are ``spared``, by pid."""
     mark = b"\0--log=" + os.fsencode(scratch) + b"/"
     leaders = await asyncio.to_thread(_find, lambda command: mark in command)
-    found = [(pid, Descriptor(pidfd)) for pid, pidfd in leaders]
+    close_all(pidfd for pid, pidfd in leaders if pid in spared)
+    found = [(pid, Descriptor(pidfd)) for pid, pidfd in leaders if pid not in spared]
     try:
         await asyncio.gather(*(_end_stray(pid, pidfd.number, patience_s) for pid, pidfd in found))
     finally:
         for _, pidfd in found:
             pidfd.close()
     return len(found)
+
+
+async def end_unknown_execs(scratch: Path, known: Collection[int]) -> int:
+    """Kill what an exec's command had made when daemon and monitor died before they had heard of it, and give
+    its number: processes in pid files of ``scratch`` that are not ``known``."""
+    return await asyncio.to_thread(lambda: sum(_end_unknown(path, known) for path in scratch.glob("*.pid")))
+
+
+def _end_unknown(path: Path, known: Collection[int]) -> bool:
+    try:
+        pid, written_s = int(path.read_text()), path.stat().st_mtime
+        age_s = time.time() - written_s
+        lives_s = time.clock_gettime(time.CLOCK_BOOTTIME) - start_time(pid) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return False
+    if pid in known or lives_s < age_s - _CLOCK_TICK_S:
+        return False  # or another process has the number by now: it is younger than the file
+    kill_group_of(pid)
+    return True
 
 
 async def _end_stray(pid: int, pidfd: int, patience_s: float) -> None:

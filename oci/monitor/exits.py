@@ -29,6 +29,10 @@ class ExitFiles:
             complain(f"exit record of {record.id} not written yet: {error.strerror}")
             self._waiting[record.id] = record
 
+    def is_waiting(self, container_id: str) -> bool:
+        """Whether its record is not on disk yet."""
+        return container_id in self._waiting
+
     def write_waiting(self) -> bool:
         """Write those that could not be written before; whether all are now."""
         try:

@@ -256,6 +256,7 @@ class Link:
         pid = self._started_pid
         pidfd = None if pid is None else open_pidfd(pid)
         if pid is None or pidfd is None:
+            self._started_pid = None  # host/children.py has reaped it
             return
         try:
             if await exited(pidfd, _ENDING_S):

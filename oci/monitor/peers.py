@@ -3,11 +3,11 @@
 import contextlib
 import os
 import socket
-import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from host.fds import MessageTruncated, close_all, receive_message, send_message
+from host.local_sockets import listen, peer_of
 from oci.monitor.protocol import (
     MESSAGE_LIMIT,
     Json,
@@ -22,7 +22,6 @@ from oci.monitor.protocol import (
 )
 from oci.monitor.reactor import READ, WRITE, Reactor, complain
 
-_PEER_CREDENTIALS = struct.Struct("3i")
 _BACKLOG_LIMIT = 20_000  # messages; a daemon that reads none of so many is as good as dead
 
 
@@ -194,17 +193,7 @@ class Listener:
         self._handle = handle
         self._peer_gone = on_gone
         self.peers: list[Peer] = []
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            pass
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        mask = os.umask(0o177)
-        try:
-            _bind(self._sock, path)
-        finally:
-            os.umask(mask)
-        self._sock.listen(16)
+        self._sock = listen(path)
         self._sock.setblocking(False)
         reactor.watch(self._sock.fileno(), READ, self._accept)
 
@@ -220,8 +209,7 @@ class Listener:
             sock, _ = self._sock.accept()
         except OSError:
             return
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
-        _, uid, _ = _PEER_CREDENTIALS.unpack(credentials)
+        _, uid = peer_of(sock)
         if uid != os.geteuid():
             complain(f"user {uid} may not speak to the monitor")
             sock.close()
@@ -231,12 +219,3 @@ class Listener:
     def _gone(self, peer: Peer) -> None:
         self.peers.remove(peer)
         self._peer_gone(peer)
-
-
-def _bind(sock: socket.socket, path: str) -> None:
-    """Bind by way of /proc/self/fd: a socket's path has 107 bytes at most, directories more."""
-    parent = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sock.bind(f"/proc/self/fd/{parent}/{os.path.basename(path)}")
-    finally:
-        os.close(parent)

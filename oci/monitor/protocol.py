@@ -273,7 +273,7 @@ class Record(NamedTuple):
     terminal: bool
     stdin_once: bool
     created_at_ns: int
-    started_at_ns: int  # 0: never
+    started_at_ns: int  # 0: never; of one that is created: an earlier monitor died while it was started
     finished_at_ns: int  # 0: not yet
     exit_code: int | None  # 128 + n after signal n; None: not ended, or ended where nobody could see it
     oom_killed: bool

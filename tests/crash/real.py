@@ -32,7 +32,7 @@ from tools.demo import busybox_image
 IMAGE = "localhost/test/busybox:1"
 START = "start"
 _EXPECTED = re.compile(
-    r"^process: .*( serve --config|oci\.monitor\.main|podwright-logs|cri\.streaming\.process\.main)"
+    r"^process: .*( serve --config|oci\.monitor\.main|podwright-(logs|keeper)|cri\.streaming\.process\.main)"
     r"|^file: .*(sqlite|\.db)-(wal|shm)$"
 )
 

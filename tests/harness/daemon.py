@@ -26,6 +26,7 @@ from conf.schema import RuntimeTable
 from tests.harness.client import Client
 from tests.harness.counts import cgroup_roots
 from tests.harness.patience import patient
+from tests.harness.processes import cgroup, command_line, everyone
 from tests.harness.runs import scratch
 
 READY_TIMEOUT_S = patient(30)
@@ -307,17 +308,12 @@ def _quietly(*argv: str) -> bool:
 
 
 def _end_processes(marks: re.Pattern[str]) -> Iterator[str]:
-    """SIGKILL what belongs to the daemon and outlived it: by design the monitor, by mistake anything else."""
-    for directory in Path("/proc").glob("[0-9]*"):
-        pid = int(directory.name)
-        try:
-            line = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            groups = (directory / "cgroup").read_text()
-        except OSError:
-            continue
-        if pid != os.getpid() and line and (marks.search(line) or marks.search(groups)):
-            if "podwright-monitor" not in line and "oci.monitor" not in line:
-                yield f"{pid} {line.strip()}"
+    """SIGKILL what is the daemon's and outlived it: by design monitor and keeper, the rest by mistake."""
+    for pid in everyone():
+        line = command_line(pid)
+        if pid != os.getpid() and line and (marks.search(line) or marks.search(cgroup(pid))):
+            if not any(name in line for name in ("podwright-monitor", "oci.monitor", "podwright-keeper")):
+                yield f"{pid} {line}"
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

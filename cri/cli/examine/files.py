@@ -9,7 +9,9 @@ from cri.cli.examine.findings import Finding, fails, ok, warning
 from oci.cdi.registry import broken_files
 from storage.policy import Policy
 from storage.reference import Reference
+from storage.registry import certificates as certs
 from storage.registry.auth import default_paths, examine
+from storage.registry.options import CERTS_DIRS
 from storage.registry.registries_conf import Registries
 
 POLICY_FILE = Path("/etc/containers/policy.json")
@@ -42,6 +44,15 @@ def auth_files(config: Config, paths: Callable[[], Sequence[Path]] = default_pat
         yield from (warning("auth", trouble, "mend it, or log in anew") for trouble in troubles)
         if not troubles:
             yield ok("auth", str(path))
+
+
+def certificates(places: Sequence[Path] = CERTS_DIRS) -> Iterator[Finding]:
+    """Authorities and client certificates of registries."""
+    hosts, troubles = certs.examine(places)
+    for trouble in troubles:
+        yield warning("certs.d", trouble, "mend it: pulls from that registry fail, or are made without it")
+    if hosts and not troubles:
+        yield ok("certs.d", ", ".join(map(str, hosts)))
 
 
 def policy(path: Path = POLICY_FILE) -> Iterator[Finding]:
@@ -99,6 +110,7 @@ def files(config: Config) -> Iterator[Finding]:
     """All of them."""
     yield from registries_conf(config)
     yield from auth_files(config)
+    yield from certificates()
     yield from policy()
     yield from image_names(config)
     yield from cdi_files(config)

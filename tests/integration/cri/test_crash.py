@@ -62,7 +62,9 @@ def test_twenty_pods_outlive_a_killed_daemon(
         assert client.container(container).state == pb.CONTAINER_RUNNING
         assert _pid(client, container) == pids[container]
         assert client.exec(container, "echo", "alive").stdout == b"alive\n"
-    ended = client.container(ending)
+    ended = eventually(
+        lambda: client.container(ending), lambda seen: seen.state == pb.CONTAINER_EXITED, "it saw its sign"
+    )
     assert (ended.state, ended.exit_code, ended.reason) == (pb.CONTAINER_EXITED, 7, "Error")
     assert ended.finished_at > ended.started_at
 

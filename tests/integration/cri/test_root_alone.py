@@ -15,9 +15,11 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from cri import reach
 from cri.paths import Paths
+from tests.harness import processes
 from tests.harness.client import container_config
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.images import Image
+from tests.harness.processes import mentioning
 from tests.harness.reach import NOBODY, Account, everything_below, reachable, readable_of_process
 from tests.harness.runs import scratch
 from tests.integration.cri.conftest import IMAGE, import_busybox, pod_config
@@ -163,19 +165,14 @@ def _children(path: Path) -> Iterator[Path]:
 def test_others_see_nothing_of_the_daemons_processes(daemon: Daemon) -> None:
     for pid in (daemon.pid, _monitor(daemon)):
         assert readable_of_process(pid, NOBODY) == []
-        assert Path(f"/proc/{pid}/status").read_text().splitlines()[0].startswith("Name:")
+        assert processes.status(pid)["Name"]
 
 
 def _monitor(daemon: Daemon) -> int:
-    """The pid of the monitor: its last argument is the directory that it serves."""
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (directory / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if any(b"oci.monitor" in word for word in words) and str(daemon.runroot).encode() in words:
-            return int(directory.name)
-    raise AssertionError("no monitor")
+    """The pid of the monitor, by the directory that it serves."""
+    found = mentioning("oci.monitor", str(daemon.runroot))
+    assert found, "no monitor"
+    return found[0]
 
 
 def test_root_of_a_container_with_the_nodes_processes_sees_nothing_of_them(daemon: Daemon) -> None:

@@ -27,7 +27,7 @@ from cri.streaming.spdy_events import (
 )
 from tests.harness.patience import patient
 
-PATIENCE_S = patient(20.0)
+PATIENCE_S = patient(60.0)
 
 
 async def connect(
