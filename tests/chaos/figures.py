@@ -21,6 +21,7 @@ ROLES = {
     "daemon": r" serve --config",
     "streaming": r"cri\.streaming\.process\.main",
     "monitor": r"oci\.monitor\.main",
+    "keeper": r"^podwright-keeper",
     "log writer": r"^podwright-logs",
     "unpacking": r"storage\.unpack",
     "other of ours": r"^podwright-|\boci\.|\bcri\.",

@@ -46,6 +46,7 @@ class Place:
     def __init__(self) -> None:
         self._registry_files = Path(tempfile.mkdtemp(prefix="registry-", dir=scratch()))
         self.registry = Registry(self._registry_files)
+        self.registry.start()  # which chooses its port
         tables = {"crio.image": {"insecure_registries": [self.registry.address]}}
         self.daemon = Daemon(Settings(bridge="pw-chaos0", subnet="10.94.0.0/16", tables=tables))
         self.cgroup = f"/podwright-chaos-{secrets.token_hex(4)}"
@@ -73,7 +74,6 @@ class Place:
         return self.daemon.state / "log"
 
     def _open(self) -> None:
-        self.registry.start()
         for number, image in enumerate(_images()):
             self.registry.push(image, f"im{number}:1")
         archive = self.daemon.state / "busybox.tar"

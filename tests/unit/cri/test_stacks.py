@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections.abc import Iterator
 
 from cri.stacks import print_stacks
 
@@ -32,18 +33,17 @@ async def test_each_task_shows_what_it_waits_in_from_the_outside_in() -> None:
     await task
 
 
-class Odd:
+class Odd(Iterator[None]):
     """A coroutine of compiled code: no frame, no line."""
 
-    def __await__(self) -> "Odd":
+    def __await__(self) -> Iterator[None]:
         return self
 
-    def __iter__(self) -> "Odd":
+    def __iter__(self) -> Iterator[None]:
         return self
 
-    def __next__(self) -> object:
+    def __next__(self) -> None:
         asyncio.get_running_loop().call_soon(self.task.cancel)
-        return None
 
     task: "asyncio.Task[None]"
 
