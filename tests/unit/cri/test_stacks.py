@@ -2,7 +2,8 @@
 
 import asyncio
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any, cast
 
 from cri.stacks import print_stacks
 
@@ -36,8 +37,8 @@ async def test_each_task_shows_what_it_waits_in_from_the_outside_in() -> None:
 class Odd(Iterator[None]):
     """A coroutine of compiled code: no frame, no line."""
 
-    def __await__(self) -> Iterator[None]:
-        return self
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return cast(Generator[Any, Any, Any], self)
 
     def __iter__(self) -> Iterator[None]:
         return self
