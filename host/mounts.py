@@ -9,7 +9,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -299,8 +299,12 @@ def mounts_of(pid: int) -> list[Mount]:
 
 def mountpoints_below(prefix: Path) -> list[Path]:
     """Mount points at or below ``prefix``, deepest and latest first: the order in which to unmount them."""
-    found = [entry.mountpoint for entry in mounts() if entry.mountpoint.is_relative_to(prefix)]
-    return found[::-1]
+    return points_below(prefix, mounts())
+
+
+def points_below(prefix: Path, table: Sequence[Mount]) -> list[Path]:
+    """As :func:`mountpoints_below`, of a mount table that was read before: for who asks it for many."""
+    return [entry.mountpoint for entry in reversed(table) if entry.mountpoint.is_relative_to(prefix)]
 
 
 def is_mountpoint(path: Path) -> bool:
