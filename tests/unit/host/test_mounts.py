@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from host.mounts import Mount, is_mountpoint, mountpoints_below, parse_mountinfo
+from host.mounts import Mount, MountTable, is_mountpoint, mountpoints_below, parse_mountinfo
 
 SAMPLE = (
     "28 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n"
@@ -26,3 +26,13 @@ def test_proc_is_a_mount_point_of_this_machine() -> None:
     assert is_mountpoint(Path("/proc"))
     assert Path("/proc") in mountpoints_below(Path("/proc"))
     assert mountpoints_below(Path("/no-such-prefix")) == []
+
+
+def test_a_table_takes_apart_what_is_asked_for() -> None:
+    table = MountTable(SAMPLE)
+    assert (90 in table, 92 in table) == (True, False)
+    assert table.find(91) == parse_mountinfo(SAMPLE)[2]
+    assert table.find(92) is None
+    assert [mount.mount_id for mount in table.below("/mnt")] == [90, 91]
+    assert list(table.below("/mnt/x")) == []
+    assert list(table.below("/mn")) == []
