@@ -41,5 +41,5 @@ async def test_a_refused_move_is_nobodys_error() -> None:
 
 async def _over(ahead: MovesAhead) -> None:
     async with asyncio.timeout(patient(60)):
-        while ahead._under_way is not None:  # noqa: ASYNC110 - nothing else tells
+        while ahead._under_way is not None:
             await asyncio.sleep(0.001)
