@@ -35,7 +35,11 @@ async def own_status(socket: Path) -> AsyncIterator[Ask]:
     """A call of Status over ``socket``, given the time that it may take; it raises what gRPC raises."""
     async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
         # Not by api_pb2_grpc, whose import takes longer than all of ours.
-        call = channel.unary_unary(_STATUS, request_serializer=pb.StatusRequest.SerializeToString)
+        call = channel.unary_unary(
+            _STATUS,
+            request_serializer=pb.StatusRequest.SerializeToString,
+            response_deserializer=pb.StatusResponse.FromString,
+        )
 
         async def ask(timeout_s: float) -> None:
             await call(pb.StatusRequest(), timeout=timeout_s)
