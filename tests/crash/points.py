@@ -43,7 +43,7 @@ ASKING = re.compile(
     r"|close\w*|dup2?|pipe2?|openpty|lseek|set_(inheritable|blocking)|umask|chdir|fchdir|memfd_create|eventfd.*"
     r"|pidfd_open|open|f?statvfs|terminal_size|ttyname|ctermid|login_tty|register_at_fork|DirEntry|abort"
     r"|signal|set_wakeup_fd|sig(pending|nals?|wait\w*|interrupt)|default_int_handler|pause|valid_signals"
-    r"|pthread_sigmask|.*itimer|alarm|raise_signal|fork\w*|exec\w*|wait\d?|put(env)|unsetenv|uname|nice"
+    r"|pthread_sigmask|.*itimer|alarm|raise_signal|register.*|exec\w*|wait\d?|put(env)|unsetenv|uname|nice"
 )
 _LIBC_ASKS = re.compile(r"_.*|prctl|getxattr|lgetxattr|statx|gnu_.*|malloc_trim|mallopt")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
