@@ -173,10 +173,34 @@ class Keeping:
         self._reactor.watch(sock.fileno(), READ, self._readable)
         return kept
 
+    def meet(self) -> None:
+        """Go on with the keeper of the image that we were, if there is one."""
+        try:
+            sock = dial(f"{self._directory}/{keeper.SOCKET}")
+        except OSError:
+            return
+        self._meet(sock, peer_of(sock)[0], _is_keeper)
+        sock.setblocking(False)
+        self._reactor.watch(sock.fileno(), READ, self._readable)
+
+    @property
+    def has_all(self) -> bool:
+        """Whether everything is on its way to the keeper."""
+        return not self._queue
+
+    def objects(self) -> list[Kept]:
+        """Everything that is kept now; the descriptors stay their owners'."""
+        return [
+            Kept(key, value, list(owned))
+            for key, one in self._objects.items()
+            for value, owned in [one.source()]
+        ]
+
     def taken(self, key: str, source: Source) -> None:
         """An object of :meth:`take` lives on with us, with all its descriptors."""
         self._objects[key] = known = _Object(source)
         known.sent = tuple(source()[1])
+        self._is_there()  # if that keeper has died since, the next one gets it
 
     def refuse(self, kept: Kept) -> None:
         """An object of :meth:`take` is of no use."""
