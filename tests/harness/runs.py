@@ -1,16 +1,17 @@
 """What a run of the harness may leave on the machine, kept together so that it can be taken away.
 
     /var/tmp/podwright-run-<random>/            files of its daemons; locked (flock) while the run lives
-    <version 1 hierarchy>/podwright-run-<random>/   all cgroups made in the run, which sees it as the root
+    <version 1 hierarchy>/podwright-run-<random>/   all cgroups made in the run, which sees it as the root;
+                                                locked like that one
 
 Processes, mounts and links of a run end with its namespaces. These two outlive it: whoever guards the run
 takes them away at its end, and the next run does when the guard was killed too. Nothing is taken by its name
-alone: a directory goes when its lock is free, a cgroup when besides no process is in it. Where version 2 is
+alone: a directory goes when its lock is free, a cgroup when besides no process is in it or below. Cgroups have
+locks of their own, for a chroot may have another /var/tmp, and has the same hierarchies. Where version 2 is
 mounted alone, cgroups are made beside those of others: only the real root may have both processes and limits.
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import secrets
@@ -42,7 +43,7 @@ class Run:
 
     name: str
     hierarchy: Hierarchy
-    lock: int
+    locks: list[int]
     place: Path = PLACE
 
     @classmethod
@@ -55,10 +56,10 @@ class Run:
         lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)
         made.rename(place / name)
-        run = cls(name, hierarchy, lock, place)
+        run = cls(name, hierarchy, [lock], place)
         sweep(hierarchy, place)
         for directory in run.cgroups():
-            directory.mkdir()
+            run.locks.append(make_locked(directory))
             _inherit_cpuset(directory)
         return run
 
@@ -75,7 +76,20 @@ class Run:
         for directory in self.cgroups():
             _remove(directory)
         shutil.rmtree(self.directory, ignore_errors=True)
-        os.close(self.lock)
+        for lock in self.locks:
+            os.close(lock)
+
+
+def make_locked(cgroup: Path) -> int:
+    """Make a cgroup and lock it; who sweeps may have found it before it was locked, and taken it away."""
+    while True:
+        cgroup.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if cgroup.is_dir() and os.path.samestat(os.fstat(lock), cgroup.stat()):
+                return lock
+            os.close(lock)
 
 
 def cgroups_of(hierarchy: Hierarchy, name: str) -> list[Path]:
@@ -90,10 +104,16 @@ def sweep(hierarchy: Hierarchy, place: Path = PLACE) -> None:
         names |= {path.name for tree in hierarchy.trees for path in tree.root.glob(f"{PREFIX}*")}
     for name in sorted(names):
         with _if_free(place / name) as free:
-            if free and not any(_has_processes(path) for path in cgroups_of(hierarchy, name)):
+            if free and not hierarchy.pids(f"/{name}"):
                 for directory in cgroups_of(hierarchy, name):
-                    _remove(directory)
+                    _sweep_cgroup(directory)
                 shutil.rmtree(place / name, ignore_errors=True)
+
+
+def _sweep_cgroup(directory: Path) -> None:
+    with _if_free(directory) as free:
+        if free:
+            _remove(directory)
 
 
 @contextlib.contextmanager
@@ -111,15 +131,6 @@ def _if_free(directory: Path) -> Iterator[bool]:
         yield False
     finally:
         os.close(lock)
-
-
-def _has_processes(cgroup: Path) -> bool:
-    try:
-        return bool((cgroup / "cgroup.procs").read_text())
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENODEV):  # the latter when it goes while it is read
-            return False
-        raise
 
 
 def _inherit_cpuset(directory: Path) -> None:
