@@ -6,8 +6,8 @@
 
 Processes, mounts and links of a run end with its namespaces. These two outlive it: whoever guards the run
 takes them away at its end, and the next run does when the guard was killed too. Nothing is taken by its name
-alone: a directory goes when its lock is free, a cgroup when besides no process is in it or below. Cgroups have
-locks of their own, for a chroot may have another /var/tmp, and has the same hierarchies. Where version 2 is
+alone: a directory goes when its lock is free, a cgroup when besides no process is in it or below. They have
+locks of their own, since a chroot may have another /var/tmp, and has the same hierarchies. Where version 2 is
 mounted alone, cgroups are made beside those of others: only the real root may have both processes and limits.
 """
 
