@@ -103,6 +103,7 @@ class Rig:
     def begin_cell(self) -> None:
         """Another pod, and what is there before it."""
         self.number += 1
+        Hierarchy.detect().create(self.cgroup)
         self.before = self.counts()
 
     def end_cell(self) -> None:
