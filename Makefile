@@ -13,8 +13,8 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 LAYOUT = --prefix '$(PREFIX)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --destdir '$(DESTDIR)'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit distro-test integration crash-test critest conformance kubelet-test
-.PHONY: cluster-test bench
+.PHONY: help setup demo test lint unit distro-test integration crash-test chaos-test critest conformance
+.PHONY: kubelet-test cluster-test bench
 .PHONY: node-smoke node-test install uninstall deb install-test pins proto clean
 
 help: ## List the targets
@@ -50,6 +50,10 @@ crash-test: setup ## Kill daemon, monitor and both at every step of every verb a
 	@$(PY) -m tests.crash.matrix
 	@$(PRIVATE) $(PY) -m tests.crash.real --successors 60
 	@$(PRIVATE) $(PY) -m tests.crash.kills
+
+chaos-test: setup ## Kill daemon or monitor at random under clients that ask for everything; root: KILLS, SEED, MINUTES
+	@$(PRIVATE) $(PY) -m tests.chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=crun|runc, PARALLEL, ARGS
 	@$(PY) -m tests.critest.run

@@ -242,8 +242,9 @@ class Network:
         """
         await self._in_thread(self._cache.sweep)
         entries = await self._in_thread(self._cache.all)
+        known = frozenset(sandbox_ids)
         for entry in entries:
-            if entry.call.container_id not in sandbox_ids:
+            if entry.call.container_id not in known:
                 await self._collect_one(entry)
         if self._chosen is not None:
             valid = [(sandbox, IFNAME) for sandbox in sandbox_ids]

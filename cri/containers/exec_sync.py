@@ -4,6 +4,7 @@ from api.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers import stdio
 from cri.containers.bundle import process_of
+from cri.containers.ending import told_by_its_end
 from cri.containers.record import Container
 from cri.containers.status import get_finished
 from cri.node import Node
@@ -44,20 +45,21 @@ async def exec_sync(node: Node, request: pb.ExecSyncRequest) -> pb.ExecSyncRespo
 
     Raises:
         RecordNotFound, NotRunning: see ``living``. CommandTimedOut: it was killed after ``timeout`` seconds.
-        BadContainer: no command. RuntimeFailed: the runtime could not start it.
+        BadContainer: no command. RuntimeFailed: the runtime could not start it. Ended: the container ended.
     """
     if request.timeout < 0:
         raise InvalidArgument(f"timeout {request.timeout} is negative: 0 waits as long as the client does")
     container = living(node, request.container_id)
-    output = await monitored.exec_sync(
-        node.monitor,
-        container.id,
-        node.handlers.get(container.handler),
-        exec_process(process_of(node, container), request.cmd, terminal=False),
-        timeout_s=float(min(request.timeout, _LONGEST_S)) or None,
-        output_limit=_output_limit(node.config.api.grpc_max_send_msg_size),
-        stdio_owner=stdio.owner_in(node, container),
-    )
+    async with told_by_its_end(node, container, "the command"):
+        output = await monitored.exec_sync(
+            node.monitor,
+            container.id,
+            node.handlers.get(container.handler),
+            exec_process(process_of(node, container), request.cmd, terminal=False),
+            timeout_s=float(min(request.timeout, _LONGEST_S)) or None,
+            output_limit=_output_limit(node.config.api.grpc_max_send_msg_size),
+            stdio_owner=stdio.owner_in(node, container),
+        )
     if output.timed_out:
         where = f"command {request.cmd[0]!r} in container {container.id[:12]}"
         raise CommandTimedOut(f"{where} timed out after {request.timeout} s: killed")

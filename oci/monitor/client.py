@@ -198,10 +198,11 @@ class Monitor:
                 stdio_uid=spec.stdio_owner[0],
                 stdio_gid=spec.stdio_owner[1],
             )
-            reply = await self._create(request)
-        _raise_failure(reply.result, spec.runtime, "create", spec.id, spec.timeout_s)
-        record = protocol.parse_record(reply.result["record"])
-        self._holdings.keep(record, reply.result["streams"], reply.descriptors)
+            with self._holdings.expecting(spec.id):
+                reply = await self._create(request)
+                _raise_failure(reply.result, spec.runtime, "create", spec.id, spec.timeout_s)
+                record = protocol.parse_record(reply.result["record"])
+                self._holdings.keep(record, reply.result["streams"], reply.descriptors)
         return Created(record.pid, record.start_time)
 
     async def _create(self, request: protocol.Create) -> Reply:
@@ -551,6 +552,7 @@ class Monitor:
             MonitorFailed: it is live.
         """
         await self._request(protocol.Forget(container_id))
+        self._holdings.release(container_id)  # nor does the next monitor hear of it
 
     async def exits(self) -> AsyncIterator[Exited]:
         """Exits as they happen, each once; those before :meth:`connect` are in :meth:`list` only.
@@ -589,7 +591,8 @@ class Monitor:
 
     async def _hold(self, record: Record) -> None:
         """Fetch duplicates of a live container's descriptors; it may end meanwhile."""
-        with contextlib.suppress(NotLive, UnknownContainer):
+        expecting = self._holdings.expecting(ContainerId(record.id))
+        with contextlib.suppress(NotLive, UnknownContainer), expecting:
             reply = await self._request(protocol.Handles(record.id))
             self._holdings.keep(record, reply.result["streams"], reply.descriptors)
 

@@ -284,7 +284,7 @@ def test_what_an_earlier_version_left_open_is_closed_at_start_and_told(daemon: D
         sandbox.chmod(0o711)
     told = len(daemon.log())
     daemon.start()
-    said = [line for line in daemon.log()[told:].splitlines() if "state of an earlier version" in line]
+    said = daemon.told("state of an earlier version", number=2, since=told)
     assert [line.partition(": ")[2].partition(": ")[2] for line in said] == [
         f"repaired {5 + len(sandboxes)} modes at and below {runroot}",
         f"repaired 4 modes at and below {root}",

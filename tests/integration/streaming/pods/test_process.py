@@ -48,4 +48,4 @@ def test_a_process_that_is_killed_is_replaced_and_the_daemon_never_noticed() -> 
             assert not daemon.client.not_ready()
         assert one(daemon) != first
         assert daemon.pid == pid
-        assert "the streaming process has ended, another is started" in daemon.log()
+        assert daemon.told("the streaming process has ended, another is started")
