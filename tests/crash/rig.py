@@ -21,7 +21,7 @@ from api.runtime.v1 import api_pb2 as pb
 from host.cgroups import Hierarchy
 from host.files import remove_tree
 from tests.crash.planned import DAEMON, KEEPER, MONITOR, WRITER, Plan, died, trace
-from tests.harness.client import Client, container_config, pod_config
+from tests.harness.client import Client, container_config, eventually, pod_config
 from tests.harness.counts import Counts
 from tests.harness.daemon import Daemon, DaemonFailed, Settings
 from tests.harness.patience import patient
@@ -313,7 +313,17 @@ class Rig:
     def replace_monitor(self) -> None:
         """A monitor that dies has a successor that has taken over what lives: a command says so."""
         os.kill(self._pid_of(MONITOR), signal.SIGKILL)
-        self.exec_sync()
+        eventually(self._is_served, bool, "a monitor serves")
+
+    def _is_served(self) -> bool:
+        """What was asked of the one that died, before that was noticed, fails."""
+        try:
+            self.exec_sync()
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.UNAVAILABLE or not self.daemon.running:
+                raise
+            return False
+        return True
 
     def pod_id(self) -> str:
         found = self.pod()
