@@ -195,10 +195,20 @@ class Rig:
         if who == DAEMON:
             return self.daemon.pid
         words = {MONITOR: "tests.crash.daemon import monitor", KEEPER: "podwright-keeper"}[who]
-        for line in self.counts().kinds["process"]:
-            if words in line and str(self.daemon.runroot) in line:
-                return int(line.split()[0])
-        raise DaemonFailed(f"there is no {who}")
+
+        def look() -> int:
+            """One that died is replaced after a while."""
+            lines = self.counts().kinds["process"]
+            return next(
+                (
+                    int(line.split()[0])
+                    for line in lines
+                    if words in line and str(self.daemon.runroot) in line
+                ),
+                0,
+            )
+
+        return eventually(look, bool, f"there is a {who}")
 
     @property
     def writes(self) -> bool:
