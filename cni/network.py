@@ -246,6 +246,7 @@ class Network:
         for entry in entries:
             if entry.call.container_id not in known:
                 await self._collect_one(entry)
+        await self._in_thread(lambda: self._cache.discard_damaged(entries, known))
         if self._chosen is not None:
             valid = [(sandbox, IFNAME) for sandbox in sandbox_ids]
             try:
