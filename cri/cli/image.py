@@ -14,6 +14,7 @@ from api.errors import NotFound
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
 from cri.cli.output import say
+from cri.cli.privilege import require_root
 from cri.image_options import image_options
 from cri.logs import set_up
 from host.spawn import keep_to_itself
@@ -34,7 +35,8 @@ class NoSuchImage(NotFound):
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one action and print its outcome."""
-    set_up("warning", "text")
+    require_root("image", "its store is for root alone")
+    set_up("error", "text")  # what fails is told by the command itself
     keep_to_itself()
     asyncio.run(_run(arguments, load_configuration(arguments).config))
     return 0

@@ -9,6 +9,12 @@ from typing import TextIO
 from api.text import printable
 
 
+def reason(error: OSError) -> str:
+    """What failed, and why, without the number."""
+    why = error.strerror or str(error)
+    return f"{error.filename}: {why}" if error.filename else why
+
+
 def say(line: str, file: TextIO | None = None) -> None:
     """One line on standard output, or on ``file``, whatever ``line`` has in it."""
     print(printable(line), file=file)
