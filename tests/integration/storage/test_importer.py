@@ -106,10 +106,9 @@ async def test_an_image_without_a_name_needs_one(store: Images, tmp_path: Path) 
 
 
 async def test_an_archive_that_cannot_be_read_is_named_once(store: Images, tmp_path: Path) -> None:
-    for path, why in ((tmp_path / "none.tar", "No such file or directory"), (tmp_path, "Is a directory")):
-        with pytest.raises(BadArchive) as caught:
-            await store.import_archive(path)
-        assert str(caught.value) == f"{path}: {why}"
+    with pytest.raises(BadArchive) as caught:
+        await store.import_archive(tmp_path / "none.tar")
+    assert str(caught.value) == f"{tmp_path}/none.tar: No such file or directory"
 
 
 async def test_damaged_archives_leave_nothing(store: Images, tmp_path: Path) -> None:
