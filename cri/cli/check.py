@@ -15,7 +15,7 @@ from cri.cli.arguments import load_configuration
 from cri.cli.examine import cgroups, daemon, files, images, kernel, options, places, programs, records
 from cri.cli.examine.findings import Finding, Level, guarded, verdict, warning
 from cri.cli.ops import daemon_info
-from cri.cli.output import say
+from cri.cli.output import show
 from host.cgroups import Hierarchy
 from host.environment import of_helpers
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
@@ -28,10 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Examine the host with the configuration that the command line gives."""
     loaded = load_configuration(arguments)
     findings = [*(warning("configuration", text) for text in loaded.warnings), *examine(loaded.config)]
-    for finding in findings:
-        say(str(finding))
-    say(verdict(findings))
-    return int(any(finding.level is Level.FAILS for finding in findings))
+    fails = any(finding.level is Level.FAILS for finding in findings)
+    document = {"ok": not fails, "findings": [finding.fields() for finding in findings]}
+    show(arguments.output, document, [*map(str, findings), verdict(findings)])
+    return int(fails)
 
 
 def examine(config: Config) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from api.errors import Unavailable
 from cri.cli.arguments import load_configuration
-from cri.cli.output import say
+from cri.cli.output import show
 
 TIMEOUT_S = 5.0
 
@@ -25,14 +25,13 @@ def run(arguments: argparse.Namespace) -> int:
     listen = load_configuration(arguments).config.api.listen
     info = daemon_info(str(listen))
     running = json.loads(info["operations"])["running"]
-    for operation in running:
-        say(
-            f"{operation['seconds']:8.1f} s  {operation['verb']} {operation['subject']}: {operation['steps']}"
-        )
-    if not running:
-        say("nothing is running")
-    for trouble in json.loads(info.get("troubles", "[]")):
-        say(f" trouble  {trouble['subject']}: {trouble['error']}")
+    troubles = json.loads(info.get("troubles", "[]"))
+    lines = [
+        f"{each['seconds']:8.1f} s  {each['verb']} {each['subject']}: {each['steps']}" for each in running
+    ]
+    lines = lines or ["nothing is running"]
+    lines += [f" trouble  {trouble['subject']}: {trouble['error']}" for trouble in troubles]
+    show(arguments.output, {"running": running, "troubles": troubles}, lines)
     return 0
 
 

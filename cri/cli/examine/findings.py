@@ -29,6 +29,10 @@ class Finding:
         way_out = f" -> {self.way_out}" if self.way_out else ""
         return f"{self.level:<8} {self.subject}: {self.text}{way_out}"
 
+    def fields(self) -> dict[str, str]:
+        """For programs."""
+        return {"level": str(self.level), "subject": self.subject, "text": self.text, "way_out": self.way_out}
+
 
 def ok(subject: str, text: str) -> Finding:
     """All is well."""
