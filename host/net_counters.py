@@ -48,7 +48,7 @@ def read_by_process(namespace: os.PathLike[str] | str, pid: int) -> NetworkCount
     Raises:
         OSError: the namespace is gone.
     """
-    pinned = os.stat(namespace)
+    pinned = Path(namespace).stat()
     try:
         process = os.open(f"/proc/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
