@@ -38,6 +38,11 @@ class Commands:
         self._running = 0
         self._when_idle: list[Callable[[], None]] = []
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether none runs."""
+        return self._running == 0
+
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Call back once no command runs, at once if that is so now."""
         self._when_idle.append(callback)

@@ -36,7 +36,7 @@ START_S = patient(120)
 _SETTLE_S = patient(20)
 _OURS = re.compile(
     r"^process: .*( serve --config|oci\.monitor|podwright-|cri\.streaming\.process\.main)"
-    r"|^file: .*(sqlite|\.db)-(wal|shm)$"
+    r"|^file: .*((sqlite|\.db)-(wal|shm)|/keeper\.sock)$"
 )
 
 

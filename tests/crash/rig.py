@@ -24,6 +24,7 @@ from tests.crash.planned import DAEMON, KEEPER, MONITOR, WRITER, Plan, died, tra
 from tests.harness.client import Client, container_config, eventually, pod_config
 from tests.harness.counts import Counts
 from tests.harness.daemon import Daemon, DaemonFailed, Settings
+from tests.harness.images import Entry, Image, Layer
 from tests.harness.patience import patient
 from tests.harness.registry import Registry
 from tools.demo import busybox_image
@@ -74,7 +75,10 @@ class Rig:
         command = self.daemon.command("image import", str(archive))
         subprocess.run(command, check=True, timeout=patient(60), capture_output=True)
         archive.unlink()
-        self.registry.push(busybox_image(), "test/busybox:1")
+        base = busybox_image()  # a removal takes all names of an image: not that of our own
+        self.registry.push(
+            Image([*base.layers, Layer.of([Entry("more", b"")])], base.config), "test/busybox:1"
+        )
         Hierarchy.detect().create(self.cgroup)
         self.daemon.start()
         self.run_pod()  # what the first pod makes stays: the bridge, the firewall's table, a log writer
