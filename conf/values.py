@@ -7,7 +7,6 @@ read-only mappings, and texts with a form of their own become frozen values here
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, NoneType, UnionType
@@ -128,6 +127,8 @@ def parse_duration(text: str) -> Seconds:
 
 def nearest(word: str, known: list[str]) -> str:
     """``; did you mean X?`` for the known word that is most like this one, or nothing."""
+    from difflib import get_close_matches  # for errors alone
+
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     return f'; did you mean "{close[0]}"?' if close else ""
 

@@ -30,6 +30,7 @@ from conf.schema import Config
 from cri import apparmor, exits, listener, watchdog
 from cri.boot import forget_other_boots
 from cri.cgroups import own_scopes
+from cri.cgroups.ahead import MovesAhead
 from cri.cgroups.choose import choose
 from cri.containers.accounts import Accounts
 from cri.containers.record import Container
@@ -53,7 +54,7 @@ from cri.stream_backend import streaming_server
 from cri.stuck_logs import StuckLogs
 from cri.supervise import Supervisor
 from host import features, security
-from host.cgroups import Hierarchy
+from host.cgroups import Hierarchy, stay
 from host.children import Orphans, zombies
 from host.notify import notify
 from host.private import claim
@@ -150,6 +151,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             monitor=monitor,
             cgroups=hierarchy,
             cgroup_driver=driver,
+            moves=MovesAhead(partial(stay, hierarchy)),
             host=hostview.gather(hierarchy, features.probe(config.root)),
             defaults=await _defaults(config, handlers, background),
             filters=Filters(),

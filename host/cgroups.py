@@ -207,6 +207,27 @@ def own_paths(text: str) -> dict[str, str]:
     return paths
 
 
+def own_members(hierarchy: Hierarchy) -> Path | None:
+    """The file of members of a cgroup that this process is in now, in any hierarchy; None when there is none
+    that we see and may write to."""
+    paths = own_paths(Path("/proc/self/cgroup").read_text())
+    for tree in hierarchy.trees:
+        for name in (V2,) if tree.v2 else tree.controllers:
+            path = paths.get(name, "/..")  # outside the namespace it begins so
+            file = tree.root / path.lstrip("/") / "cgroup.procs"
+            if ".." not in file.parts and os.access(file, os.W_OK):
+                return file
+    return None
+
+
+def stay(hierarchy: Hierarchy) -> None:
+    """Move this process to the cgroup that it is in: nothing changes, and moves after it are quick for a
+    while (see docs/adr/0025). May block for some 20 ms; refused is fine."""
+    file = own_members(hierarchy)
+    if file is not None:
+        _write_if_there(file, "0")
+
+
 def _parse_mountinfo(text: str) -> Iterator[Tree]:
     seen: set[frozenset[str]] = set()
     for line in lines(text):

@@ -245,6 +245,27 @@ def parse_mountinfo(text: str) -> list[Mount]:
     return [_parse_line(line) for line in lines(text)]
 
 
+class MountTable:
+    """A mountinfo text, of which only what is asked for is taken apart: each line costs 20 us."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = {int(line.partition(" ")[0]): line for line in lines(text)}
+
+    def __contains__(self, mount_id: int) -> bool:
+        return mount_id in self._lines
+
+    def find(self, mount_id: int) -> Mount | None:
+        """The mount with this number."""
+        line = self._lines.get(mount_id)
+        return None if line is None else _parse_line(line)
+
+    def below(self, directory: str) -> Iterator[Mount]:
+        """The mounts inside ``directory``, not on it; it has no trailing slash and nothing to be escaped."""
+        for line in self._lines.values():
+            if line.split(" ", 5)[4].startswith(f"{directory}/"):
+                yield _parse_line(line)
+
+
 def _parse_line(line: str) -> Mount:
     before, _, after = line.partition(" - ")
     mount_id, parent_id, _, root, mountpoint, options, *propagation = before.split(" ")
@@ -282,7 +303,7 @@ def mounts() -> list[Mount]:
     return parse_mountinfo(read_table(_MOUNTINFO))
 
 
-def mounts_of(pid: int) -> list[Mount]:
+def mounts_of(pid: int) -> MountTable:
     """The mounts of the namespace of process ``pid``.
 
     Raises:
@@ -294,7 +315,7 @@ def mounts_of(pid: int) -> list[Mount]:
         if error.errno in (errno.ENOENT, errno.ESRCH, errno.EINVAL):  # EINVAL: a zombie has no namespace
             raise ProcessLookupError(errno.ESRCH, f"process {pid} has ended") from None
         raise
-    return parse_mountinfo(text)
+    return MountTable(text)
 
 
 def mountpoints_below(prefix: Path) -> list[Path]:

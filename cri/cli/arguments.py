@@ -58,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     version = commands.add_parser("version", help="print the version")
     version.add_argument("--json", action="store_true", help="as JSON, with what it runs on")
     _add_image(commands.add_parser("image", help="work on the image store"))
+    monitor = commands.add_parser("monitor", help="work on the process that watches containers")
+    actions = monitor.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_configuration(actions.add_parser("upgrade", help="replace it in place by this version"))
     _add_node_config(commands.add_parser("node-config", help="print what a tool needs to use this runtime"))
     return top
 

@@ -23,7 +23,7 @@ from typing import Self
 from api.ids import ContainerId
 from host.fds import close_all, give_pipes
 from host.processes import exited
-from host.spawn import become_subreaper
+from host.spawn import become_subreaper, tells_exit_codes
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection, Reply
 from oci.monitor.errands import IN_VAIN_S, Errand, end_strays, end_unknown_execs
@@ -106,6 +106,8 @@ class Monitor:
                 await monitor._end_strays(live)
             for record in live:
                 await monitor._hold(record)
+            if monitor._link.is_dated:
+                await monitor._succeed_dated()
         except BaseException:
             await monitor.close()
             raise
@@ -119,6 +121,34 @@ class Monitor:
             log.warning("runtime commands of a monitor that died have been ended commands=%d", strays)
         if execs := await end_unknown_execs(self.directory / "scratch", spared):
             log.warning("processes of execs that nobody knew of have been ended processes=%d", execs)
+
+    async def upgrade(self) -> None:
+        """Have the monitor execute this release of itself in place, with everything kept; attachments end.
+
+        Raises:
+            MonitorFailed: there was no quiet moment for it, or it is too old.
+        """
+        await self._link.upgrade()
+
+    async def _succeed_dated(self) -> None:
+        """A monitor of before there were upgrades: all that it has is held here, so it may be ended, when the
+        commands that it runs are over, and its successor gets that. Where the kernel does not tell exit codes
+        by pidfd it goes on until no container lives: it has to be their parent."""
+        if not tells_exit_codes():
+            log.warning("monitor of an older release goes on: its containers' exit codes need it")
+            return
+        with contextlib.suppress(MonitorUnavailable):
+            await self._link.request(protocol.Settle())
+        pidfd = open_pidfd(self._link.pid)
+        if pidfd is None:
+            return
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            await exited(pidfd, self._link.timeout_s)
+        finally:
+            os.close(pidfd)
+        await self._link.replaced()
+        log.info("monitor of an older release replaced containers=%d", len(self._holdings))
 
     async def close(self) -> None:
         """Let go of the monitor, which lives on with its containers. Idempotent."""

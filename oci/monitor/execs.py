@@ -43,6 +43,13 @@ class RunningExec:
         if self.killed:
             self.kill()
 
+    def goes_on(self, reactor: Reactor, kept: KeptExec, pidfd: int) -> None:
+        """The same after an upgrade of the monitor, whose child the process still is."""
+        self._pid, self._pidfd, self._deadline = kept.pid, Descriptor(pidfd), kept.deadline
+        if kept.deadline:
+            self._timer = reactor.later(max(0.0, kept.deadline - time.monotonic()), self._time_is_up)
+        self._children.watch(kept.pid, time.monotonic(), self._reaped)
+
     def kept(self) -> tuple[bytes, Sequence[int]]:
         """What the keeper holds of it, once it runs."""
         assert self._pid is not None

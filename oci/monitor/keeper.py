@@ -21,7 +21,7 @@ import socket
 from typing import NamedTuple, NoReturn
 
 from host.fds import MessageTruncated, close_all, receive_message, send_message
-from host.local_sockets import listen, peer_of
+from host.local_sockets import peer_of
 from oci.monitor.reactor import READ, Reactor, complain
 
 SOCKET = "keeper.sock"
@@ -92,11 +92,11 @@ class Store:
 class Keeper:
     """Serves the monitor that forked it, and those that come by the socket."""
 
-    def __init__(self, reactor: Reactor, path: str) -> None:
-        """Listen at ``path``."""
+    def __init__(self, reactor: Reactor, listener: socket.socket, path: str) -> None:
+        """``listener`` listens at ``path``."""
         self._reactor = reactor
         self._store = Store()
-        self._listener = listener = listen(path)
+        self._listener = listener
         self._path = path
         self._identity = os.stat(path).st_ino
         self._clients: set[socket.socket] = set()
@@ -173,10 +173,11 @@ class Keeper:
         os._exit(0)
 
 
-def run(sock: socket.socket, directory: str) -> NoReturn:
-    """Be the keeper of ``directory``, in a process that was forked from the monitor at ``sock``."""
+def run(sock: socket.socket, listener: socket.socket, path: str) -> NoReturn:
+    """Be the keeper that listens at ``path``, in a process that was forked from the monitor at ``sock``."""
+    listener.listen()  # once more: who connects is told our pid from now on, not the monitor's
     reactor = Reactor()
-    keeper = Keeper(reactor, f"{directory}/{SOCKET}")
+    keeper = Keeper(reactor, listener, path)
     keeper.add(sock)
     signal.signal(signal.SIGTERM, lambda *_: keeper.terminate())
     reactor.run()

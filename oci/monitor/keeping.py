@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from host.fds import Descriptor, close_all, receive_message, send_message
-from host.local_sockets import dial, peer_of
+from host.local_sockets import dial, listen, peer_of
 from oci.monitor import keeper
 from oci.monitor.forked import KEEPER, fork
 from oci.monitor.keeper import DROP, END, HELD, MESSAGE_LIMIT, PUT, SET, TAKE, Message, decode, encode
@@ -150,7 +150,7 @@ class Keeping:
             sock = dial(f"{self._directory}/{keeper.SOCKET}")
         except OSError:
             return []
-        self._meet(sock, peer_of(sock)[0])
+        self._meet(sock, peer_of(sock)[0], _is_keeper)
         kept: list[Kept] = []
         try:
             sock.settimeout(_TAKE_S)
@@ -173,10 +173,34 @@ class Keeping:
         self._reactor.watch(sock.fileno(), READ, self._readable)
         return kept
 
+    def meet(self) -> None:
+        """Go on with the keeper of the image that we were, if there is one."""
+        try:
+            sock = dial(f"{self._directory}/{keeper.SOCKET}")
+        except OSError:
+            return
+        self._meet(sock, peer_of(sock)[0], _is_keeper)
+        sock.setblocking(False)
+        self._reactor.watch(sock.fileno(), READ, self._readable)
+
+    @property
+    def has_all(self) -> bool:
+        """Whether everything is on its way to the keeper."""
+        return not self._queue
+
+    def objects(self) -> list[Kept]:
+        """Everything that is kept now; the descriptors stay their owners'."""
+        return [
+            Kept(key, value, list(owned))
+            for key, one in self._objects.items()
+            for value, owned in [one.source()]
+        ]
+
     def taken(self, key: str, source: Source) -> None:
         """An object of :meth:`take` lives on with us, with all its descriptors."""
         self._objects[key] = known = _Object(source)
         known.sent = tuple(source()[1])
+        self._is_there()  # if that keeper has died since, the next one gets it
 
     def refuse(self, kept: Kept) -> None:
         """An object of :meth:`take` is of no use."""
@@ -195,24 +219,34 @@ class Keeping:
         if self._closed:
             return
         self._started = time.monotonic()
+        path = f"{self._directory}/{keeper.SOCKET}"
         try:
-            pid, sock = fork(
-                self._directory, lambda its: keeper.run(its, self._directory), name=KEEPER, outlives=True
-            )
+            with listen(path) as listener:  # before the fork: a keeper that has anything can be found
+                pid, sock = fork(
+                    self._directory,
+                    lambda its: keeper.run(its, listener, path),
+                    listener.fileno(),
+                    name=KEEPER,
+                    outlives=True,
+                )
         except OSError as error:
             complain(f"no keeper can be started: {error.strerror}")
             self._again = self._reactor.later(_AGAIN_S, self._start)
             return
-        self._meet(sock, pid)
+        self._meet(sock, pid, lambda _: True)
         self._reactor.watch(sock.fileno(), READ, self._readable)
         for key, each in list(self._objects.items()):
             self._send(key, each)
 
-    def _meet(self, sock: socket.socket, pid: int) -> None:
+    def _meet(self, sock: socket.socket, pid: int, is_it: Callable[[int], bool]) -> None:
         self._sock = sock
         self._refusals = 0
         with contextlib.suppress(OSError):  # it has ended already
-            self._process = Descriptor(os.pidfd_open(pid))
+            process = Descriptor(os.pidfd_open(pid))
+            if is_it(pid):
+                self._process = process
+            else:
+                process.close()
 
     def _readable(self) -> None:
         if self._sock is None:
@@ -280,3 +314,12 @@ class Keeping:
             poll.register(process.number, select.POLLIN)
             poll.poll(_PARTING_S * 1000)
             process.close()
+
+
+def _is_keeper(pid: int) -> bool:
+    """Whether that process may be ended as a keeper: its socket was made by the monitor that forked it."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().startswith(KEEPER.encode())
+    except OSError:
+        return False

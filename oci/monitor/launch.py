@@ -46,10 +46,15 @@ async def connect(
         os.close(pidfd)
 
 
+def command(directory: Path) -> list[str]:
+    """What executes this version's monitor for ``directory``."""
+    return [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_ROOT), str(directory)]
+
+
 async def _start(directory: Path, timeout_s: float) -> tuple[int, int]:
     """Start a monitor in a session of its own and wait until it listens; give its pid and pidfd."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_ROOT), str(directory)]
+    argv = command(directory)
     ready, writing = os.pipe2(os.O_CLOEXEC)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     errors = os.open(directory / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

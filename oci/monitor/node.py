@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from host.fds import close_all
-from host.spawn import CommandNotStarted
-from oci.monitor import protocol, stdio
+from host.spawn import CommandNotStarted, is_child
+from oci.monitor import protocol, release, stdio, upgrade
 from oci.monitor.children import Children
 from oci.monitor.commands import Command, Commands, Result
 from oci.monitor.container import Container, ContainerError
@@ -29,6 +30,7 @@ _STREAMS = ("stdout", "stderr", "console")
 _PARTING_S = 1.0  # for log writers to end, when the monitor does
 
 _EXITS_AGAIN_S = 5.0
+_QUIET_POLL_S = 0.005
 _UNCLAIMED_S = 3.0  # for a daemon whose connection was lost to come back to its execs
 _DAEMON_S = 30.0  # for one to come to a monitor that has execs of an earlier one
 
@@ -45,9 +47,19 @@ _LAST_WORDS_S = 1.0
 class Node:
     """All containers of this monitor."""
 
-    def __init__(self, reactor: Reactor, directory: str, environment: Mapping[str, str]) -> None:
-        """Read the exit records of ``directory`` and listen there."""
+    def __init__(
+        self,
+        reactor: Reactor,
+        directory: str,
+        environment: Mapping[str, str],
+        lock: int,
+        before: upgrade.State | None = None,
+    ) -> None:
+        """Read the exit records of ``directory`` and listen there; ``lock`` is held for it. Goes on with
+        what was ``before``, in an upgrade, or with what a keeper holds."""
         self._reactor = reactor
+        self._lock = lock
+        self._release = release.identity()
         self._children = Children(reactor)
         self._commands = Commands(reactor, self._children, environment)
         self._writers = Writers(reactor, self._children)
@@ -87,10 +99,23 @@ class Node:
             protocol.LogPlace: self._log_place,
             protocol.StuckLogs: self._stuck_logs,
             protocol.Settle: self._settle,
+            protocol.Upgrade: self._upgrade,
             protocol.Shutdown: self._shutdown,
         }
-        self._inherit()
-        self._listener = Listener(reactor, f"{directory}/monitor.sock", self.handle, self._peer_gone)
+        if before is None:
+            self._inherit(self._keeping.take())
+        else:
+            self._keeping.meet()
+            self._inherit(before.kept)
+        self._listener = Listener(
+            reactor,
+            f"{directory}/monitor.sock",
+            self.handle,
+            self._peer_gone,
+            None if before is None else before.listener,
+        )
+        if before is not None:
+            self._resume(before)
 
     @property
     def idle(self) -> bool:
@@ -136,7 +161,11 @@ class Node:
         answer.peer.wants_events = request.events
         if request.events:
             self._await_claims(_UNCLAIMED_S)
-        answer.done({"version": protocol.VERSION, "pid": os.getpid()})
+        self._introduce(answer)
+
+    def _introduce(self, answer: Answer) -> None:
+        fields = {"version": protocol.VERSION, "pid": os.getpid()}
+        answer.done({**fields, "abilities": list(release.ABILITIES), "release": self._release})
 
     def _peer_gone(self, peer: Peer) -> None:
         for container_id, number in self._attachments.pop(peer, []):
@@ -167,6 +196,63 @@ class Node:
             settling, self._settling = self._settling, []
             for answer in settling:
                 self._commands.when_idle(partial(answer.done, {}))
+
+    # --- upgrade ----------------------------------------------------------------------------------
+
+    def _upgrade(self, answer: Answer, request: protocol.Upgrade, _: list[int]) -> None:
+        """No request is read from here on; those that are under way come to their end."""
+        self._listener.pause()
+        self._become(answer, request.argv, time.monotonic() + request.timeout_s)
+
+    def _become(self, answer: Answer, argv: list[str], deadline: float) -> None:
+        """Now or, when somebody waits for something, a little later."""
+        busy = self._busy_with()
+        if not busy:
+            try:
+                upgrade.become(argv, self._state(answer))
+            except OSError as error:
+                busy = f"{argv[0]} cannot be executed: {error.strerror}"
+                complain(f"no upgrade: {busy}")
+        elif time.monotonic() < deadline:
+            self._reactor.later(_QUIET_POLL_S, partial(self._become, answer, argv, deadline))
+            return
+        self._listener.pause(yes=False)
+        answer.failed("failed", f"no upgrade: {busy}")
+
+    def _busy_with(self) -> str:
+        """Why this is no moment for an upgrade; empty if it is one."""
+        reasons = {
+            "a container is being created": bool(self._creating),
+            "a runtime's command runs": not self._commands.is_idle,
+            "a log is waited for": self._writers.are_asked or self._places.are_asked,
+            "exit records cannot be written": not self._exits.all_written,
+            "messages are under way": not (self._keeping.has_all and self._listener.has_all),
+        }
+        return ", ".join(reason for reason, is_so in reasons.items() if is_so)
+
+    def _state(self, answer: Answer) -> upgrade.State:
+        peers = self._listener.peers
+        asked = {_exec_key(name): one.peer for name, one in self._execs.items()}
+        return upgrade.State(
+            self._lock,
+            self._listener.descriptor,
+            [upgrade.Connected(peer.descriptor, peer.wants_events) for peer in peers],
+            self._keeping.objects(),
+            {key: peers.index(peer) for key, peer in asked.items() if peer in peers},
+            (peers.index(answer.peer) if answer.peer in peers else -1, answer.rid),
+        )
+
+    def _resume(self, before: upgrade.State) -> None:
+        """The daemons' connections go on, and who asked for the upgrade is answered."""
+        peers = [self._listener.adopt(*each) for each in before.peers]
+        for name, one in self._execs.items():
+            index = before.askers.get(_exec_key(name))
+            one.peer = None if index is None else peers[index]
+        self._reactor.soon(self._children.reap)  # what ended while nobody looked
+        self._await_claims(_UNCLAIMED_S)
+        index, rid = before.answer
+        if index >= 0:
+            self._introduce(Answer(peers[index], rid))
 
     def _shutdown(self, answer: Answer, _: protocol.Shutdown, __: list[int]) -> None:
         if not self.idle:
@@ -258,6 +344,7 @@ class Node:
                     return
                 answer.done({**result.as_reply(), "record": container.record._asdict()})
 
+        container.starting()  # before it does: who finds it without us has to know
         try:
             self._starts[request.id] = self._commands.run(
                 request.argv,
@@ -269,11 +356,11 @@ class Node:
                 on_begun=answer.begun,
             )
         except CommandNotStarted as error:
+            container.not_starting()
             io.close()
             answer.failed("failed", str(error))
             return
         io.started()
-        container.starting()
 
     # --- exec -------------------------------------------------------------------------------------
 
@@ -443,12 +530,15 @@ class Node:
         except BaseException:
             close_all(own.values())
             raise
-        container.go_on(past)
+        if not past.ended_at_ns and is_child(record.pid):
+            self._children.watch(record.pid, time.monotonic(), container.reaped)
+        else:
+            container.go_on(past)
         return container
 
-    def _inherit(self) -> None:
-        """Go on with what a keeper holds: monitor and daemon may have died at once."""
-        for kept in self._keeping.take():
+    def _inherit(self, objects: list[Kept]) -> None:
+        """Go on with what a keeper holds: monitor and daemon may have died at once. Or with what we had."""
+        for kept in objects:
             try:
                 self._take_kept(kept)
             except Exception:
@@ -460,7 +550,7 @@ class Node:
         found = parse(kept.value)
         if isinstance(found, KeptExec):
             [pidfd] = kept.descriptors
-            one = self._adopted(found, pidfd)
+            one = self._own(found, pidfd) if is_child(found.pid) else self._adopted(found, pidfd)
             self._keeping.taken(kept.key, one.kept)
         elif found.record.id in self._exited:
             self._keeping.refuse(kept)  # its end is on record: the monitor died before it could release it
@@ -469,6 +559,13 @@ class Node:
             kept.descriptors.clear()
             container = self._take_over(found.record, held, found.past)
             self._keeping.taken(kept.key, container.kept)
+
+    def _own(self, kept: KeptExec, pidfd: int) -> RunningExec:
+        """One that we had started before an upgrade."""
+        one = RunningExec(kept.exec_id, self._children, self._exec_exited)
+        one.goes_on(self._reactor, kept, pidfd)
+        self._execs[kept.exec_id] = one
+        return one
 
     def _adopted(self, kept: KeptExec, pidfd: int) -> AdoptedExec:
         exec_id = kept.exec_id

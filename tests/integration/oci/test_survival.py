@@ -19,7 +19,7 @@ from oci.runtime import RuntimeFailed, RuntimeTimedOut
 from tests.harness.patience import patient
 from tests.harness.processes import has_ended, lock_holder, smaps_kib, with_words
 from tests.harness.until import until
-from tests.integration.oci.conftest import Workshop, end, log_writers, monitor_pid, process
+from tests.integration.oci.conftest import Workshop, end, keepers, log_writers, monitor_pid, process
 
 pytestmark = pytest.mark.root
 LINES = 150_000
@@ -410,3 +410,5 @@ async def test_many_containers_cost_one_small_process(workshop: Workshop) -> Non
     assert 0 < (smaps_kib(pid, "Anonymous") or 0) < 10 * 1024
     [writer] = log_writers(pid)
     assert 0 < (smaps_kib(writer, "Private_Dirty") or 0) < 8 * 1024  # the rest it shares with the monitor
+    [keeper] = keepers(pid)
+    assert 0 < (smaps_kib(keeper, "Private_Dirty") or 0) < 4 * 1024

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from host.mounts import Mount, is_mountpoint, mountpoints_below, mounts_of, parse_mountinfo
+from host.mounts import Mount, MountTable, is_mountpoint, mountpoints_below, mounts_of, parse_mountinfo
 
 SAMPLE = (
     "28 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n"
@@ -33,7 +33,7 @@ def test_proc_is_a_mount_point_of_this_machine() -> None:
 
 
 def test_the_mounts_of_a_process_are_those_of_its_namespace() -> None:
-    assert Path("/proc") in [each.mountpoint for each in mounts_of(os.getpid())]
+    assert [each.mountpoint for each in mounts_of(os.getpid()).below("")].count(Path("/proc"))
 
 
 def test_one_that_has_ended_has_none_reaped_or_not() -> None:
@@ -43,3 +43,13 @@ def test_one_that_has_ended_has_none_reaped_or_not() -> None:
             mounts_of(child.pid)
     with pytest.raises(ProcessLookupError):
         mounts_of(child.pid)
+
+
+def test_a_table_takes_apart_what_is_asked_for() -> None:
+    table = MountTable(SAMPLE)
+    assert (90 in table, 92 in table) == (True, False)
+    assert table.find(91) == parse_mountinfo(SAMPLE)[2]
+    assert table.find(92) is None
+    assert [mount.mount_id for mount in table.below("/mnt")] == [90, 91]
+    assert list(table.below("/mnt/x")) == []
+    assert list(table.below("/mn")) == []
