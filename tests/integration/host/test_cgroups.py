@@ -52,6 +52,7 @@ def test_a_new_cgroup_takes_processes_in_every_hierarchy(
     hierarchy: Hierarchy, sleeper: subprocess.Popen[bytes]
 ) -> None:
     assert hierarchy.pids(TOP) == {sleeper.pid}
+    assert (hierarchy.process_count(TOP), hierarchy.process_count(f"{TOP}/absent")) == (1, 0)
     assert hierarchy.pids_current(POD) == 1
     lines = cgroup(sleeper.pid).splitlines()
     assert all(line.endswith(POD) for line in lines)
