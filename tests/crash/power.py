@@ -180,6 +180,9 @@ class PowerCuts:
 
     def _load_and_cut(self) -> None:
         node = self._node
+        for name in self._chance.sample(node.images[1:], 3):
+            node.client.pull(name)
+        os.sync()  # those are durable when the load begins
         seed = self._chance.randrange(1 << 30)
         crowd = Crowd(
             node.daemon.endpoint, CLIENTS, seed, node.images, node.logs, node.cgroup, weights=_WEIGHTS
