@@ -13,7 +13,8 @@ from pathlib import Path
 
 from api.errors import PodwrightError
 from cri.cgroups.choose import SYSTEMD_RUNS
-from cri.systemd.units import UnitExists, Units
+from cri.systemd.units import Units
+from host.systemd import UnitExists
 from host.unit_properties import Property
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cri.systemd.units import NoSuchUnit, UnitExists, UnitFailed
+from host.systemd import NoSuchUnit, UnitExists, UnitFailed
 from host.unit_properties import Property
 
 KNOWN = {
