@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable
 
 from host.mounts import (
-
     closing_descriptor,
     fsconfig_create,
     fsconfig_set,
@@ -92,5 +91,3 @@ def change_root_here() -> None:
     """chroot(2) to the working directory."""
     if libc.chroot(b".") < 0:
         raise_errno("chroot")
-
-

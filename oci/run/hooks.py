@@ -16,21 +16,27 @@ from oci.run.operations import Hook
 _OUTPUT_LIMIT = 65536
 
 
-def run(point: str, hooks: Sequence[Hook], state: Mapping[str, object], environment: Mapping[str, str]) -> None:
-    """Run the hooks of a point one after the other; one without an environment of its own gets this one.
+def run(
+    point: str, hooks: Sequence[Hook], state: Mapping[str, object], inherited: Sequence[str] = ()
+) -> None:
+    """Run the hooks of a point one after the other; one without an environment of its own gets the inherited.
 
     Raises:
         StepFailed: one could not be run, failed, or took too long.
     """
-    del environment
     for number, hook in enumerate(hooks):
         prefix = f"error running {point} hook #{number}"
         try:
-            code, output, errors = _run(hook, json.dumps(state).encode())
+            code, output, errors = _run(
+                hook._replace(env=hook.env if hook.env is not None else tuple(inherited)),
+                json.dumps(state).encode(),
+            )
         except CommandNotStarted as error:
             raise StepFailed(f"{prefix}: {error}", errno.ENOENT) from error
         if code is None:
-            raise StepFailed(f"{prefix}: hook ran past specified timeout of {hook.timeout_s}s", errno.ETIMEDOUT)
+            raise StepFailed(
+                f"{prefix}: hook ran past specified timeout of {hook.timeout_s}s", errno.ETIMEDOUT
+            )
         if code:
             said = f"stdout: {output}, stderr: {errors}"
             raise StepFailed(f"{prefix}: exit status {code}, {said}")

@@ -98,4 +98,3 @@ def _hierarchy(operation: CgroupMount, context: Context, one: Hierarchy) -> int:
     path = os.path.normpath(f"{one.mountpoint}/{below}")
     with closing_descriptor(os.open(path, os.O_PATH | os.O_CLOEXEC)) as source:
         return clone_of(source, recursive=True)
-

@@ -40,7 +40,8 @@ def join_cgroup(_: JoinCgroup, context: Context) -> None:
     close_all(context.cgroup_files)
 
 
-def remember_cgroups(_: RememberCgroups, context: Context) -> None:
+def remember_cgroups(operation: RememberCgroups, context: Context) -> None:
+    del operation
     for line in read_in(context.procfs, "self/cgroup").decode().splitlines():
         _, controllers, path = line.split(":", 2)
         context.cgroups.append((controllers, path))

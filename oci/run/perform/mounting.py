@@ -8,9 +8,7 @@ from host.clone import CLONE_NEWUSER, fork
 from host.inroot import find_or_make, is_directory, make_directories, open_inside
 from host.mounts import (
     MOUNT_ATTR_IDMAP,
-
     closing_descriptor,
-
     mount_setattr,
     open_tree,
 )
@@ -81,7 +79,9 @@ def _place_for(tree: int, operation: BindMount, context: Context) -> int:
     if is_directory(place) != is_directory(tree):
         os.close(place)
         number = errno.ENOTDIR if is_directory(tree) else errno.EISDIR
-        raise OSError(number, f"{os.strerror(number)}: source and target of a bind mount differ", operation.target)
+        raise OSError(
+            number, f"{os.strerror(number)}: source and target of a bind mount differ", operation.target
+        )
     return place
 
 
@@ -185,5 +185,3 @@ def await_trees(operation: AwaitTrees, context: Context) -> None:
     context.place = operation.root.rootfs
     for _ in operation.binds:
         context.trees += context.hear()
-
-

@@ -56,11 +56,13 @@ def ask_parent(operation: AskParent, context: Context) -> None:
 
 
 def run_hooks(operation: RunHooks, context: Context) -> None:
-    state = {**context.hook_state, "status": operation.status}
-    hooks.run(operation.point, operation.hooks, state, os.environ)
+    state = {**context.hook_state, "status": operation.status, "pid": os.getpid()}
+    hooks.run(operation.point, operation.hooks, state, context.environment)
 
 
 def open_console(operation: OpenConsole, context: Context) -> None:
+    if context.root < 0:  # we have joined a mount namespace, whose root is ours
+        context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     master, peer, name = open_terminal(context.root)
     with closing_descriptor(master), closing_descriptor(peer):
         if operation.width and operation.height:
@@ -125,7 +127,7 @@ def load_seccomp(operation: LoadSeccomp, context: Context) -> None:
         credentials.load_filter(context.program, operation.flags)
         return
     # From here on a call may wait for the listener: the parent gets it by a write, which none may watch.
-    order = f'{{"ask":"listener","descriptor":%d}}'
+    order = '{"ask":"listener","descriptor":%d}'
     descriptor = credentials.load_filter(context.program, operation.flags)
     os.write(context.channel.fileno(), (order % descriptor).encode())
     context.hear()
@@ -167,7 +169,9 @@ def change_directory(operation: ChangeDirectory, context: Context) -> None:
     except FileNotFoundError:
         reached = ""
     if not reached.startswith("/"):
-        raise StepFailed(f"cwd {operation.path!r} is outside of the container's mount namespace root", errno.ENOENT)
+        raise StepFailed(
+            f"cwd {operation.path!r} is outside of the container's mount namespace root", errno.ENOENT
+        )
     context.in_directory = True
 
 
@@ -239,7 +243,9 @@ def _require_executable(name: str, prefix: str) -> None:
     try:
         status = os.stat(name)
     except OSError as error:
-        raise StepFailed(f"{prefix}: stat {name}: {(error.strerror or '').lower()}", error.errno or 0) from None
+        raise StepFailed(
+            f"{prefix}: stat {name}: {(error.strerror or '').lower()}", error.errno or 0
+        ) from None
     if stat.S_ISDIR(status.st_mode):
         raise StepFailed(f"{prefix}: is a directory", errno.EISDIR)
     if not os.access(name, os.X_OK):

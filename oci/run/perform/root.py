@@ -79,7 +79,9 @@ def make_device(operation: MakeDevice, context: Context) -> None:
         except PermissionError:
             _bind_from_host(operation, context)
             return
-        with closing_descriptor(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)) as node:
+        with closing_descriptor(
+            os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        ) as node:
             status = os.fstat(node)
             if stat.S_IFMT(status.st_mode) != kind or (operation.kind != "p" and status.st_rdev != number):
                 raise StepFailed(f"{operation.path} is there, and not this device", errno.EEXIST)

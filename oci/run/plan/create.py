@@ -28,6 +28,7 @@ from oci.run.operations import (
     BindMount,
     ChangeRoot,
     EnterRoot,
+    Hook,
     JoinCgroup,
     JoinNamespaces,
     LoopbackUp,
@@ -160,7 +161,7 @@ def _root(
     spaces: Namespaces,
     options: Options,
     what: Process,
-    points: dict[str, tuple[hooks.Hook, ...]],
+    points: dict[str, tuple[Hook, ...]],
 ) -> Steps:
     rootfs = root_path(spec, options.bundle)
     if not spaces.has(CLONE_NEWNS):
@@ -176,7 +177,7 @@ def _root(
     else:
         early = [enter, *early]
     how = "move" if options.no_pivot else "pivot"
-    steps = [*early, *_hook_steps(points), ChangeRoot(how, propagation), MakeDirectory(what.cwd)]
+    steps: Steps = [*early, *_hook_steps(points), ChangeRoot(how, propagation), MakeDirectory(what.cwd)]
     if what.terminal:
         steps.append(OpenConsole(what.width, what.height, mount=True))
     steps += late
@@ -204,11 +205,13 @@ def _by_helper(enter: EnterRoot, steps: Steps) -> Steps:
     """Number the binds: their sources are opened by a process that may pass all the directories above."""
     binds = [step for step in steps if isinstance(step, BindMount)]
     numbers = {id(step): number for number, step in enumerate(binds)}
-    numbered = [step._replace(tree=numbers[id(step)]) if isinstance(step, BindMount) else step for step in steps]
+    numbered = [
+        step._replace(tree=numbers[id(step)]) if isinstance(step, BindMount) else step for step in steps
+    ]
     return [AwaitTrees(enter, tuple(binds)), *numbered]
 
 
-def _hook_steps(points: dict[str, tuple[hooks.Hook, ...]]) -> Steps:
+def _hook_steps(points: dict[str, tuple[Hook, ...]]) -> Steps:
     steps: Steps = []
     if points["prestart"] or points["createRuntime"]:
         steps.append(AskParent("hooks"))
@@ -217,7 +220,7 @@ def _hook_steps(points: dict[str, tuple[hooks.Hook, ...]]) -> Steps:
     return steps
 
 
-def _start_hooks(points: dict[str, tuple[hooks.Hook, ...]]) -> Steps:
+def _start_hooks(points: dict[str, tuple[Hook, ...]]) -> Steps:
     found = points["startContainer"]
     return [RunHooks("startContainer", "created", found)] if found else []
 

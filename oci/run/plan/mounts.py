@@ -110,13 +110,13 @@ def _idmap(entry: Table, options: Options, namespaces: Namespaces) -> IdMap | No
     if not uids:
         uids, gids = namespaces.uid_map, namespaces.gid_map
         if not (namespaces.has(CLONE_NEWUSER) and uids and gids):
-            raise BadConfig(f"{entry.name_of('options')}: idmap without mappings needs a user namespace with some")
+            raise BadConfig(
+                f"{entry.name_of('options')}: idmap without mappings needs a user namespace with some"
+            )
     return IdMap(uids, gids, "ridmap" in options.extensions)
 
 
-def _new(
-    entry: Table, fstype: str, target: str, options: Options, label: str
-) -> tuple[NewMount, bool]:
+def _new(entry: Table, fstype: str, target: str, options: Options, label: str) -> tuple[NewMount, bool]:
     """The mount, and whether it has to become read-only when everything in it is made."""
     if not fstype:
         raise BadConfig(f"{entry.name_of('type')} is missing")
@@ -155,5 +155,3 @@ def masks(linux: Table, namespaces: Namespaces) -> list[ReadonlyPath | MaskPath]
             raise BadConfig(f"path {path!r} to mask or make read-only is not absolute")
     label = linux.text("mountLabel")
     return [*map(ReadonlyPath, readonly), *(MaskPath(path, label) for path in masked)]
-
-

@@ -131,5 +131,14 @@ def _apply(bits: list[int], option: tuple[int, int]) -> None:
 def known() -> list[str]:
     """Every option that has a meaning here, for the features document."""
     recursive = [f"r{name}" for name in ATTRIBUTES]
-    names = {*ATTRIBUTES, *recursive, *PROPAGATION, *FILESYSTEM_FLAGS, *_EXTENSIONS, "bind", "rbind", "remount"}
+    names = {
+        *ATTRIBUTES,
+        *recursive,
+        *PROPAGATION,
+        *FILESYSTEM_FLAGS,
+        *_EXTENSIONS,
+        "bind",
+        "rbind",
+        "remount",
+    }
     return sorted(names)

@@ -259,5 +259,3 @@ def number_list(text: str, limit: int = 8192) -> tuple[int, ...]:
             raise BadConfig(f"{text!r}: {part} is no range")
         numbers.update(range(low, high + 1))
     return tuple(sorted(numbers))
-
-

@@ -183,4 +183,8 @@ def _unknown_above(audit: int, highest: int) -> bytes:
 
 def key_of(table: Mapping[str, object]) -> Mapping[str, object]:
     """The part of config.json of which the compiled program is a function."""
-    return {key: table[key] for key in ("defaultAction", "defaultErrnoRet", "architectures", "syscalls") if key in table}
+    return {
+        key: table[key]
+        for key in ("defaultAction", "defaultErrnoRet", "architectures", "syscalls")
+        if key in table
+    }
