@@ -25,6 +25,9 @@ class Context:
         self.cgroup_files: list[int] | None = None
         self.cgroups: list[tuple[str, str]] = []  # (controllers, path) of each hierarchy
         self.trees: list[int] = []  # sources that the parent's helper opened
+        self.cgroup_trees: list[
+            int
+        ] = []  # directories of version 1 that it opened, in the order of mountinfo
         self.maps: dict[tuple[object, object], int] = {}  # user namespaces that hold a mount's maps
         self.program = b""  # the compiled seccomp filter
         self.environment: tuple[str, ...] = ()

@@ -186,3 +186,5 @@ def await_trees(operation: AwaitTrees, context: Context) -> None:
     context.place = operation.root.rootfs
     for _ in operation.binds:
         context.trees += context.hear()
+    while operation.cgroups and (trees := context.hear()):
+        context.cgroup_trees += trees

@@ -18,13 +18,13 @@ from oci.run.document import Table
 from oci.run.errors import BadConfig, StepFailed
 from oci.run.launch import Duties, Gift, Launch, Phase
 from oci.run.operations import Plan
-from oci.run.perform.child import explain
 from oci.run.plan import create as planning
 from oci.run.plan import filters, seccomp
 from oci.run.plan import hooks as hook_plan
 from oci.run.state import OCI_VERSION, Container, Place, now
 from oci.run.verbs.entering import entry_of, failure_of, launch
 from oci.run.verbs.settings import Procfs, Settings, state_document
+from oci.run.words import explain
 
 _FIRST_PRESERVED = 3
 

@@ -10,7 +10,6 @@ from host.fds import send_message
 from oci.run.document import Table
 from oci.run.errors import BadConfig, StepFailed, WrongState
 from oci.run.launch import Duties, Gift, Phase
-from oci.run.perform.child import explain
 from oci.run.plan import exec as planning
 from oci.run.plan import filters, process, seccomp
 from oci.run.plan.namespaces import KINDS
@@ -18,6 +17,7 @@ from oci.run.state import Container, Place
 from oci.run.verbs.create import connect, hand_listener_on, preserved, write_pid_file
 from oci.run.verbs.entering import entry_of, failure_of, launch
 from oci.run.verbs.settings import Procfs, Settings, cgroup_of, status_of
+from oci.run.words import explain
 
 _FILES = {"network": "net", "mount": "mnt"}  # others have the kind's name below /proc/PID/ns
 
