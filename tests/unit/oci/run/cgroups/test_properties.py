@@ -95,7 +95,7 @@ Block devices:
 
 
 def test_devices_for_version_1() -> None:
-    rules = [
+    rules: list[dict[str, Any]] = [
         {"allow": False},
         {"allow": True, "type": "b", "major": 8, "access": "r"},
         {"allow": True, "type": "b", "major": 9, "access": "r"},
