@@ -47,7 +47,7 @@ class FilesCgroup:
         made: list[Place] = []
         try:
             self._make(resources or {}, made)
-            self._refuse_used(set(made))
+            self._refuse_used(made)
             self._set(resources or {}, undo=False)
             self._give()
         except BaseException:
@@ -72,10 +72,10 @@ class FilesCgroup:
                     raise
                 self._places.remove(place)
 
-    def _refuse_used(self, made: set[Place]) -> None:
+    def _refuse_used(self, made: list[Place]) -> None:
         """What was there already must be as good as new."""
         for place in self._places:
-            if place in made:
+            if any(place is one for one in made):
                 continue
             if pids := place.pids():
                 raise CgroupInUse(f"cgroup {place.directory} is not empty: processes {sorted(pids)[:10]}")

@@ -6,8 +6,6 @@ import json
 import os
 import secrets
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from host.cgroups import CgroupBusy, Hierarchy
 from oci.run.cgroups.choose import cgroup_for, cgroup_from
 from oci.run.cgroups.files import FilesCgroup
 from oci.run.cgroups.types import Cgroup, CgroupInUse
+from tests.harness.cgroups import Sleeper, opens, wait_for
 from tests.harness.patience import patient
 
 pytestmark = pytest.mark.root
@@ -156,33 +155,12 @@ def test_the_same_limits_as_crun_and_runc_set(created_by: Any, name: str) -> Non
     assert differing == {}
 
 
-class Sleeper:
-    """A process in the cgroup, reaped as soon as it ends."""
-
-    def __init__(self, cgroup: Cgroup, line: str = "sleep 1000") -> None:
-        self.process = subprocess.Popen(["sh", "-c", line])
-        cgroup.join(self.process.pid)
-        self.reaper = threading.Thread(target=self.process.wait)
-        self.reaper.start()
-
-    def end(self) -> None:
-        self.process.kill()
-        self.reaper.join()
-
-
 @pytest.fixture
 def sleepers() -> Iterator[list[Sleeper]]:
     made: list[Sleeper] = []
     yield made
     for one in made:
         one.end()
-
-
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + BOUND_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def state(pid: int) -> str:
@@ -325,31 +303,6 @@ def test_kills_for_memory_are_counted() -> None:
     process.communicate(b"go\n", timeout=BOUND_S)
     assert process.returncode == -9
     assert cgroup.oom_kills() == 1
-
-
-def opens(cgroup: Cgroup, *nodes: tuple[str, int]) -> list[bool]:
-    """Whether a process in the cgroup may open these nodes."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            for path in cgroup.join_paths():
-                path.write_text("0")
-            for node, flags in nodes:
-                try:
-                    os.close(os.open(node, flags | os.O_NONBLOCK))
-                except PermissionError:
-                    os.write(write, b"-")
-                except OSError:
-                    os.write(write, b"+")  # nothing is behind the node: it was not the cgroup that said no
-                else:
-                    os.write(write, b"+")
-        finally:
-            os._exit(0)
-    os.close(write)
-    os.waitpid(child, 0)
-    with os.fdopen(read, "rb") as answers:
-        return [byte == ord("+") for byte in answers.read()]
 
 
 def test_devices(tmp_path: Path) -> None:
