@@ -56,7 +56,7 @@ def page_sizes(directory: str = _PAGE_SIZES) -> list[str]:
     """Sizes of huge pages as cgroups spell them: "2MB" of hugepages-2048kB."""
     names: Iterable[str] = ()
     with contextlib.suppress(OSError):
-        names = os.listdir(directory)  # noqa: PTH208  (pathlib costs memory)
+        names = os.listdir(directory)
     return sorted(_spelled(int(name.removeprefix("hugepages-").removesuffix("kB"))) for name in names)
 
 

@@ -1,4 +1,4 @@
-"""Real containers for the monitor's tests: busybox in a bundle, run by the machine's crun and runc."""
+"""Real containers for the monitor's tests: busybox in a bundle, run by the machine's crun and runc and by our own runtime."""
 
 import asyncio
 import contextlib
@@ -21,6 +21,7 @@ from oci.cli import CliRuntime
 from oci.monitor.client import Monitor
 from oci.monitor.types import CreateContainer, Exited
 from tests.harness.runs import scratch
+from tests.harness.runtimes import RUNTIMES, program
 
 # Of this run alone: what an interrupted one left must not fail the next.
 CGROUP_PARENT = f"/podwright-test-oci-{secrets.token_hex(4)}"
@@ -233,11 +234,11 @@ def joined(log: bytes, stream: str = "stdout") -> bytes:
     return b"".join(text)
 
 
-@pytest.fixture(params=["crun", "runc"])
+@pytest.fixture(params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> Iterator[CliRuntime]:
     with tempfile.TemporaryDirectory(dir="/run", prefix="pw-rt-") as root:
-        yield CliRuntime.find(request.param, "", Path(root))
-        assert list(Path(root).iterdir()) == []
+        yield CliRuntime.find(request.param, program(request.param), Path(root))
+        assert [path.name for path in Path(root).iterdir() if not path.name.startswith(".")] == []
 
 
 def descriptor_count(pid: int | str = "self") -> int:
