@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from oci.run.cgroups.files import FilesCgroup
 from oci.run.cgroups.types import Cgroup, CgroupInUse
 from tests.harness.cgroups import Sleeper, opens, wait_for
 from tests.harness.patience import patient
+from tests.harness.runs import scratch
 
 pytestmark = pytest.mark.root
 
@@ -57,8 +59,7 @@ else:
 # Where the others are known to differ, by runtime and file; seen with crun 1.8.1 and 1.21, runc 1.1.
 DIFFERENCES = {
     # The mapping of shares to weights has changed since (runc 1.3.2, crun 1.23).
-    ("crun", "cpu.weight"),
-    ("runc", "cpu.weight"),
+    *((runtime, f"cpu.weight{what}") for runtime in ("crun", "runc") for what in ("", ".nice")),
     # crun allows /dev/console, which runc and we do not; tun is left out by it.
     ("crun", "devices.list"),
     # Reserved pages: runc since 1.1.11 and crun since 1.9 limit them, too.
@@ -108,7 +109,7 @@ def limits() -> dict[str, str]:
             with contextlib.suppress(OSError):
                 if file.stat().st_mode & 0o600 == 0o600 or file.name == "devices.list":
                     found[file.name] = "\n".join(sorted(file.read_text().split("\n"))).strip()
-    return found
+    return {name: text for name, text in found.items() if text}
 
 
 @pytest.fixture
@@ -180,6 +181,27 @@ def test_joining_is_of_every_hierarchy(sleepers: list[Sleeper]) -> None:
         assert line.endswith(PATH)
 
 
+def test_a_container_that_has_divided_its_cgroup_can_be_joined_where_it_is(sleepers: list[Sleeper]) -> None:
+    """As one with systemd in it: on version 2 the cgroup itself takes no process any more."""
+    cgroup = ours()
+    sleepers.append(Sleeper(cgroup))
+    first = sleepers[0].process.pid
+    for tree in HIERARCHY.trees:
+        below = tree.root / PATH.strip("/") / "init.scope"
+        below.mkdir()
+        if "cpuset" in tree.controllers and VERSION == 1:
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                (below / name).write_text((below.parent / name).read_text())
+        (below / "cgroup.procs").write_text(str(first))
+    if VERSION == 2:
+        (tree.root / PATH.strip("/") / "cgroup.subtree_control").write_text("+pids +memory")
+    second = subprocess.Popen(["sleep", "1000"])
+    cgroup.join(second.pid, like=first)
+    assert {first, second.pid} <= set(cgroup.pids())
+    second.kill()
+    second.wait()
+
+
 def test_a_child_joins_by_itself() -> None:
     """As the child of a creation does, by the paths that it was given."""
     cgroup = ours()
@@ -242,8 +264,9 @@ def test_all_are_killed_also_those_that_fork_meanwhile(sleepers: list[Sleeper], 
 
 def test_deletion_takes_what_is_below_and_refuses_what_runs(sleepers: list[Sleeper]) -> None:
     cgroup = ours()
-    HIERARCHY.create(f"{PATH}/below/more")
     sleepers.append(Sleeper(cgroup))
+    for directory in HIERARCHY.directories(PATH):
+        (directory / "below/more").mkdir(parents=True)
     with pytest.raises(CgroupBusy, match=str(sleepers[0].process.pid)):
         cgroup.delete()
     sleepers[0].end()
@@ -305,9 +328,16 @@ def test_kills_for_memory_are_counted() -> None:
     assert cgroup.oom_kills() == 1
 
 
-def test_devices(tmp_path: Path) -> None:
+@pytest.fixture
+def nodes() -> Iterator[Path]:
+    """A directory in which device nodes work, as they may not in /tmp."""
+    with tempfile.TemporaryDirectory(dir=scratch(), prefix="nodes-") as place:
+        yield Path(place)
+
+
+def test_devices(nodes: Path) -> None:
     """By version 1's controller or by eBPF: the same."""
-    block, null, memory = (str(tmp_path / name) for name in ("block", "null", "memory"))
+    block, null, memory = (str(nodes / name) for name in ("block", "null", "memory"))
     os.mknod(block, 0o060600, os.makedev(7, 0))
     os.mknod(null, 0o020600, os.makedev(1, 3))
     os.mknod(memory, 0o020600, os.makedev(1, 11))  # the kernel's log
