@@ -49,7 +49,7 @@ def new_filesystem(fstype: str, source: str, options: Iterable[str], attributes:
 
 
 def _reason(context: int) -> str:
-    """What the kernel wrote about the failure, without its ``e `` in front (fsopen(2), "message retrieval")."""
+    """What the kernel wrote about the failure, without its ``e `` in front (fsopen(2), message retrieval)."""
     try:
         return os.read(context, _REASON_LIMIT).decode(errors="replace").strip()[2:]
     except OSError:

@@ -1,4 +1,4 @@
-"""Running hooks (config.md, POSIX-platform hooks): a program each, the container's state on its standard input."""
+"""Running hooks (config.md, POSIX-platform hooks): a program each, the state on its standard input."""
 
 import errno
 import json

@@ -1,7 +1,7 @@
 """The parent's side of a process that is set up: a fork, then messages over a socket pair (docs/adr/0024).
 
-Nothing here waits unless it is called for a message that is there, so one loop can have many launches under way.
-The caller has one thread. What is asked of us by the child is done by :meth:`Launch.advance`.
+Nothing here waits unless it is called for a message that is there, so one loop can have many launches under
+way. The caller has one thread. What is asked of us by the child is done by :meth:`Launch.advance`.
 """
 
 import contextlib
@@ -19,7 +19,15 @@ from host.procfs import write_in
 from host.scheduling import set_io_priority, set_scheduler
 from oci.run import limits
 from oci.run.errors import StepFailed
-from oci.run.operations import AwaitTrees, IoPriority, OomScore, ParentOperation, Plan, Scheduler
+from oci.run.operations import (
+    AwaitTrees,
+    IoPriority,
+    NewTimeNamespace,
+    OomScore,
+    ParentOperation,
+    Plan,
+    Scheduler,
+)
 from oci.run.perform import mounting, root
 from oci.run.perform.child import become, explain
 from oci.run.perform.context import MESSAGE_LIMIT, Context
@@ -153,6 +161,9 @@ class Launch:
             case {"ask": "maps"}:
                 mounting.write_maps(self._procfs, self.pid, self._plan.uid_map, self._plan.gid_map)
                 self._answer({"done": "maps"})
+            case {"ask": "clocks"}:
+                self._set_clocks()
+                self._answer({"done": "clocks"})
             case {"ask": "hooks"}:
                 self._duties.run_hooks(self.pid)
                 self._answer({"done": "hooks"})
@@ -161,6 +172,12 @@ class Launch:
                 self._answer({"done": "listener"})
             case _:
                 raise StepFailed(f"the process that is set up says {message!r}")
+
+    def _set_clocks(self) -> None:
+        order = next(step for step in self._plan.child if isinstance(step, NewTimeNamespace))
+        for offset in order.offsets:
+            line = f"{offset.clock} {offset.seconds} {offset.nanoseconds}\n"
+            write_in(self._procfs, f"{self.pid}/timens_offsets", line)
 
     def _adopt(self, pidfd: int) -> None:
         """A sibling goes on in the child's place."""

@@ -1,4 +1,4 @@
-"""The cgroups of the container inside of it, in the form that the host has them (config-linux.md, cgroup mounts)."""
+"""The cgroups of the container inside of it, in the form that the host has them (config-linux.md)."""
 
 import errno
 import os
@@ -89,7 +89,7 @@ def _fill(top: int, operation: CgroupMount, context: Context, found: list[Hierar
 
 
 def _hierarchy(operation: CgroupMount, context: Context, one: Hierarchy) -> int:
-    """A mount of its own, whose root is that of our cgroup namespace; without one, our directory in the host's."""
+    """A mount whose root is that of our cgroup namespace; without one, our directory in the host's."""
     if operation.own_namespace:
         options = one.name.split(",") if not one.name.startswith("name=") else ("none", one.name)
         return new_filesystem(_V1, "cgroup", options, operation.attributes.wanted)

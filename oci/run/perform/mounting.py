@@ -118,7 +118,7 @@ def new_mount(operation: NewMount, context: Context) -> None:
 
 
 def _new_place(operation: NewMount, context: Context) -> int:
-    """For procfs and sysfs a real directory at this very path: a link would have checks of other paths fail."""
+    """For procfs and sysfs a real directory at this very path: a link would mislead checks of other paths."""
     if operation.fstype not in _REAL_DIRECTORIES:
         return find_or_make(context.root, operation.target, directory=True)
     os.close(make_directories(context.root, operation.target))

@@ -176,7 +176,7 @@ def _mask_for(place: int, operation: MaskPath, context: Context) -> int:
 
 
 def null_tree(context: Context) -> int:
-    """A copy of the mount of the container's /dev/null, which is looked at before anything is covered by it."""
+    """A copy of the mount of the container's /dev/null, which is looked at before it covers anything."""
     with closing_descriptor(open_inside(context.root, "/dev/null")) as null:
         status = os.fstat(null)
         if not stat.S_ISCHR(status.st_mode) or status.st_rdev != _NULL:

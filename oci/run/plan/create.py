@@ -87,17 +87,15 @@ def plan(spec: Table, options: Options) -> Plan:
         pid_path=spaces.joined.get(CLONE_NEWPID, ""),
         uid_map=spaces.uid_map,
         gid_map=spaces.gid_map,
-        child=tuple(
-            [
-                *_isolation(spaces, options, what),
-                *_root(spec, spaces, options, what, points),
-                *_settings(spec, linux, spaces, what, options),
-                *rights.lose(what, linux),
-                ReportReady(),
-                AwaitStart(),
-                *_start_hooks(points),
-                *rights.execute(what, linux),
-            ]
+        child=(
+            *_isolation(spaces, options, what),
+            *_root(spec, spaces, options, what, points),
+            *_settings(spec, linux, spaces, what, options),
+            *rights.lose(what, linux),
+            ReportReady(),
+            AwaitStart(),
+            *_start_hooks(points),
+            *rights.execute(what, linux),
         ),
         outside=tuple(_outside(what)),
         limits=what.limits,
@@ -172,10 +170,7 @@ def _root(
     nodes = devices.devices(spec, spaces)
     late = [one for one in mounted if isinstance(one, Remount)]
     early: Steps = [*(one for one in mounted if not isinstance(one, Remount)), *nodes, *devices.links(spec)]
-    if spaces.has(CLONE_NEWUSER):
-        early = _by_helper(enter, early)
-    else:
-        early = [enter, *early]
+    early = _by_helper(enter, early) if spaces.has(CLONE_NEWUSER) else [enter, *early]
     how = "move" if options.no_pivot else "pivot"
     steps: Steps = [*early, *_hook_steps(points), ChangeRoot(how, propagation), MakeDirectory(what.cwd)]
     if what.terminal:

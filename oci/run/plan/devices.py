@@ -54,11 +54,11 @@ def links(spec: Table) -> list[DeviceLink]:
 
 def has_host_dev(spec: Table) -> bool:
     """Whether /dev is a bind mount, and so somebody else's."""
-    for entry in spec.tables("mounts"):
-        if posixpath.normpath("/" + entry.text("destination").lstrip("/")) == "/dev":
-            if entry.text("type") == "bind" or mount_options.parse(entry.texts("options")).bind:
-                return True
-    return False
+    return any(
+        posixpath.normpath("/" + entry.text("destination").lstrip("/")) == "/dev"
+        and (entry.text("type") == "bind" or mount_options.parse(entry.texts("options")).bind)
+        for entry in spec.tables("mounts")
+    )
 
 
 def _device(entry: Table) -> MakeDevice:

@@ -1,4 +1,4 @@
-"""Real containers for the monitor's tests: busybox in a bundle, run by the machine's crun and runc and by our own runtime."""
+"""Real containers for the monitor's tests: busybox in a bundle, run by crun, runc and our own runtime."""
 
 import asyncio
 import contextlib
