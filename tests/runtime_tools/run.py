@@ -8,6 +8,7 @@ file for the whole output).
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -70,13 +71,16 @@ def run_all(
 
 
 def run(directory: Path, file: Path, runtime: str) -> tuple[str, Outcome]:
-    """One program with one runtime, in a directory of its own; what it leaves running is ended."""
-    with tempfile.TemporaryDirectory(dir=scratch(), prefix="validation-") as place:
+    """One program with one runtime, in a directory and namespaces of its own, with which all that it leaves
+    mounted and running ends."""
+    with tempfile.TemporaryDirectory(
+        dir=scratch(), prefix="validation-", ignore_cleanup_errors=True
+    ) as place:
         for name in _HELPER_FILES:
             shutil.copy(directory / name, place)
         environment = {**os.environ, "RUNTIME": runtime, "TMPDIR": place}
         process = subprocess.Popen(
-            [str(file)],
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", str(file)],
             cwd=place,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -88,8 +92,8 @@ def run(directory: Path, file: Path, runtime: str) -> tuple[str, Outcome]:
         try:
             text, _ = process.communicate(timeout=PROGRAM_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
             return "", Outcome(Verdict.HANGS, told=f"it did not end within {PROGRAM_TIMEOUT_S:g} s")
         return text, judge(text, process.returncode)
 
