@@ -89,7 +89,7 @@ def load_filter(program: bytes, flags: int) -> int:
     return numbered("seccomp", ctypes.c_uint(_SECCOMP_SET_MODE_FILTER), ctypes.c_uint(flags), header)
 
 
-def execve(path: str, arguments: Sequence[str], environment: Sequence[str]) -> None:
+def execute(path: str, arguments: Sequence[str], environment: Sequence[str]) -> None:
     """execve(2) with the environment in its order; returns only by an OSError."""
     argv = (ctypes.c_char_p * (len(arguments) + 1))(*map(os.fsencode, arguments), None)
     envp = (ctypes.c_char_p * (len(environment) + 1))(*map(os.fsencode, environment), None)

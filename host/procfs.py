@@ -66,6 +66,12 @@ def own_pid(handle: int) -> int:
     return int(os.readlink("self", dir_fd=handle))
 
 
+def pid_of(handle: int, pidfd: int) -> int:
+    """The process that a pidfd refers to, as the handle's PID namespace counts it."""
+    lines = read_in(handle, f"self/fdinfo/{pidfd}").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(b"Pid:"))
+
+
 def write_in(handle: int, name: str, text: str) -> None:
     """Write ``text`` to a file below the handle, in one write."""
     with closing_descriptor(open_in(handle, name, os.O_WRONLY)) as descriptor:

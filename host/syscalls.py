@@ -54,5 +54,6 @@ _NUMBERS = {
 
 def numbered(name: str, *arguments: object, subject: str | os.PathLike[str] | None = None) -> int:
     """Make one of the system calls of ``_NUMBERS`` by its name; errno becomes OSError."""
-    number = _NUMBERS[name][os.uname().machine != "x86_64"]
+    # A process of personality LINUX32 sees "i686", and its calls stay those of the interpreter.
+    number = _NUMBERS[name][os.uname().machine not in ("x86_64", "i686")]
     return syscall(name, number, *arguments, subject=subject)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from host.clone import CLONE_NEWNS, CLONE_NEWPID, fork, join
 from host.fds import close_all, receive_message, send_message
-from host.procfs import write_in
+from host.procfs import pid_of, write_in
 from host.scheduling import set_io_priority, set_scheduler
 from oci.run import limits
 from oci.run.errors import StepFailed
@@ -184,9 +184,7 @@ class Launch:
         os.waitpid(self.pid, 0)  # it has nothing to do any more but to end
         os.close(self.pidfd)
         self.pidfd = pidfd
-        with open(f"/proc/self/fdinfo/{pidfd}", "rb") as file:
-            lines = dict(line.split(b":", 1) for line in file)
-        self.pid = int(lines[b"Pid"])
+        self.pid = pid_of(self._procfs, pidfd)
 
     def _do_last(self) -> None:
         for operation in (*self._plan.outside, *self._plan.limits):

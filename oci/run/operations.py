@@ -383,7 +383,7 @@ ParentOperation = OomScore | Scheduler | IoPriority | ResourceLimit
 
 class Plan(NamedTuple):
     """How a process comes to be: born in new namespaces of ``flags``, and in the PID namespace at
-    ``pid_path`` unless that is "". The parent does ``outside`` after the fork and sets ``limits`` last of all.
+    ``pid_path`` unless that is "". The parent does ``outside`` after the fork and sets ``limits`` last.
     """
 
     flags: int

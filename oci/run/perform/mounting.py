@@ -13,7 +13,7 @@ from host.mounts import (
     open_tree,
 )
 from host.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
-from host.procfs import PROC_SUPER_MAGIC, filesystem_type, write_in
+from host.procfs import PROC_SUPER_MAGIC, filesystem_type, pid_of, write_in
 from host.trees import attach, clone_of, new_filesystem, set_attributes
 from oci.run.errors import StepFailed
 from oci.run.operations import Attributes, AwaitTrees, BindMount, IdMap, Map, NewMount, Remount
@@ -57,8 +57,9 @@ def _userns_of(idmap: IdMap, context: Context) -> int:
             os.read(reading, 1)
             os._exit(0)
         try:
-            write_maps(context.procfs, pid, idmap.uids, idmap.gids)
-            context.maps[key] = os.open(f"{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.procfs)
+            seen = pid_of(context.procfs, pidfd)
+            write_maps(context.procfs, seen, idmap.uids, idmap.gids)
+            context.maps[key] = os.open(f"{seen}/ns/user", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.procfs)
         finally:
             os.close(reading)
             os.close(writing)

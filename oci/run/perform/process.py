@@ -268,7 +268,7 @@ def await_parent(_: AwaitParent, context: Context) -> None:
 
 
 def execute(operation: Execute, context: Context) -> None:
-    credentials.execve(context.path, operation.arguments, context.environment)
+    credentials.execute(context.path, operation.arguments, context.environment)
 
 
 def close_on_execution(first: int) -> None:

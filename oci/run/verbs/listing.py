@@ -5,6 +5,7 @@ import pwd
 import subprocess
 from collections.abc import Sequence
 
+from host.environment import DEFAULT_PATH
 from oci.run.errors import NoSuchContainer
 from oci.run.state import OCI_VERSION, Container, Place, ids
 from oci.run.verbs.settings import Settings, cgroup_of, status_of
@@ -79,7 +80,9 @@ def pids(settings: Settings, container_id: str) -> list[int]:
 def process_table(numbers: Sequence[int], arguments: Sequence[str]) -> str:
     """Those lines of ps(1) that are about these processes, and its heading."""
     command = ["ps", *(arguments or ("-ef",))]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={"PATH": DEFAULT_PATH}
+    ).stdout
     heading, *lines = text.splitlines()
     column = heading.split().index("PID")
     wanted = {str(number) for number in numbers}

@@ -62,6 +62,7 @@ def rootfs() -> Iterator[Path]:
     """A root file system with the machine's busybox and the libraries that it needs."""
     with tempfile.TemporaryDirectory(dir=scratch(), prefix="pw-rootfs-") as directory:
         root = Path(directory)
+        root.chmod(0o755)  # it becomes "/"
         for name in ("bin", "proc", "dev", "sys", "tmp", "etc"):
             (root / name).mkdir()
         shutil.copy("/bin/busybox", root / "bin/busybox")

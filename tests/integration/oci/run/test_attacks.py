@@ -187,11 +187,12 @@ def box(request: pytest.FixtureRequest, rootfs: Path, tmp_path: Path) -> Iterato
 def copied(box: Box) -> Path:
     """Have the box run by a copy of the runtime's program, which nobody else executes and nobody needs."""
     source = Path(sys.executable).resolve() if box.name == OWN else Path(program(box.name)).resolve()
-    copy = box.directory / "copy"
+    copy = box.directory / "copy/bin/program"
+    copy.parent.mkdir(parents=True)
     shutil.copy2(source, copy)
-    box.line[:1] = [str(copy), "-m", "oci.run.cli.start"] if box.name == OWN else [str(copy)]
-    paths = [str(PROJECT), *(path for path in sys.path if path.endswith("site-packages"))]
-    box.environment |= {"PYTHONHOME": sys.base_prefix, "PYTHONPATH": ":".join(paths)}
+    (box.directory / "copy/pyvenv.cfg").write_text(f"home = {sys.base_prefix}/bin\n")
+    box.line[:1] = [str(copy), "-m", "oci.run.cli.entry"] if box.name == OWN else [str(copy)]
+    box.environment["PYTHONPATH"] = str(PROJECT)
     return copy
 
 
