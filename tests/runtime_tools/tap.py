@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One program with one runtime. ``assertions``: whether each holds, by its words; ``told`` in short why not."""
+    """One program with one runtime. ``assertions``: whether each holds, by its words; ``told``: why not."""
 
     verdict: Verdict
     assertions: Mapping[str, bool] = field(default_factory=dict)
