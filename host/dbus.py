@@ -269,9 +269,7 @@ class _Reader:
         return value
 
     def _text(self, length: int) -> str:
-        value = self._bytes(length).decode()
-        self._place += 1
-        return value
+        return self._bytes(length + 1)[:-1].decode()
 
     def _bytes(self, length: int) -> bytes:
         value = self._data[self._place : self._place + length]

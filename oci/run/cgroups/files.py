@@ -10,7 +10,7 @@ from typing import Any
 
 from host.bpf import load_device_program, set_device_program
 from host.cgroup_limits import MissingController
-from host.cgroups import V2, Tree
+from host.cgroups import V2, Tree, own_paths
 from oci.run.cgroups import freezer
 from oci.run.cgroups.apply import apply, put_back
 from oci.run.cgroups.device_program import program
@@ -26,6 +26,8 @@ _NAMES_IN_V2 = {"blkio": "io"}
 _NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _DELEGATED = Path("/sys/kernel/cgroup/delegate")
 _DELEGATED_AT_LEAST = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
+# Version 2: a container has made cgroups of its own in it and given them controllers; or it is gone.
+_NOT_THIS_ONE = (errno.EBUSY, errno.EOPNOTSUPP, errno.ENOENT, errno.ENODEV)
 KILL_ROUNDS = 20
 
 
@@ -47,7 +49,7 @@ class FilesCgroup:
         made: list[Place] = []
         try:
             self._make(resources or {}, made)
-            self._refuse_used(set(made))
+            self._refuse_used(made)
             self._set(resources or {}, undo=False)
             self._give()
         except BaseException:
@@ -72,10 +74,10 @@ class FilesCgroup:
                     raise
                 self._places.remove(place)
 
-    def _refuse_used(self, made: set[Place]) -> None:
+    def _refuse_used(self, made: list[Place]) -> None:
         """What was there already must be as good as new."""
         for place in self._places:
-            if place in made:
+            if any(place is one for one in made):
                 continue
             if pids := place.pids():
                 raise CgroupInUse(f"cgroup {place.directory} is not empty: processes {sorted(pids)[:10]}")
@@ -83,7 +85,7 @@ class FilesCgroup:
                 raise CgroupInUse(f"cgroup {place.directory} is frozen")
 
     def _give(self) -> None:
-        if self._owner is None or not self._pure_v2:
+        if self._owner is None or not self._pure_v2 or not self._places:
             return
         try:
             names = _DELEGATED.read_text().split()
@@ -109,7 +111,7 @@ class FilesCgroup:
                 before = DeviceList.shown(place.read("devices.list") or "")
                 changes = devices.changes(before)
                 apply([Write("devices", file, text) for file, text in changes], self._where, undo=False)
-            elif self._pure_v2:
+            elif self._pure_v2 and self._places:
                 _attach(self._places[0], devices)
         except OSError as error:
             if error.errno not in _NOT_OURS or not _in_user_namespace():
@@ -119,10 +121,24 @@ class FilesCgroup:
         """See Cgroup."""
         return [place.directory / ("cgroup.procs" if place.tree.v2 else "tasks") for place in self._places]
 
-    def join(self, pid: int) -> None:
+    def join(self, pid: int, *, like: int | None = None) -> None:
         """See Cgroup."""
+        try:
+            for place in self._places:
+                place.write("cgroup.procs", str(pid))
+        except OSError as error:
+            if like is None or error.errno not in _NOT_THIS_ONE:
+                raise
+            self._join_below(pid, like)
+
+    def _join_below(self, pid: int, like: int) -> None:
+        """Where the process ``like`` has gone by now; what it cannot choose is anything outside of ours."""
+        theirs = own_paths(Path(f"/proc/{like}/cgroup").read_text())
         for place in self._places:
-            place.write("cgroup.procs", str(pid))
+            name = V2 if place.tree.v2 else min(place.tree.controllers)
+            path = theirs.get(name, "").strip("/")
+            below = Place(place.tree, path) if path.startswith(f"{place.path}/") else place
+            below.write("cgroup.procs", str(pid))
 
     def update(self, resources: Resources) -> None:
         """See Cgroup."""
@@ -178,7 +194,7 @@ class FilesCgroup:
     def _killed_at_once(self) -> bool:
         """By version 2, where it is all there is (since kernel 5.14); a process that is there in one of a
         hybrid's trees alone is not in its reach."""
-        if not self._pure_v2:
+        if not self._pure_v2 or not self._places:
             return False
         try:
             self._places[0].write("cgroup.kill", "1")

@@ -16,6 +16,7 @@ from oci.run.cgroups.types import BadResources
 _WITHIN = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _FILE_SIZE = 65536
+_REMOVE_TRIES = 280
 _GONE = (errno.ENOENT, errno.ENODEV)
 
 
@@ -104,11 +105,14 @@ class Place:
         """Remove it and what is below; a cgroup stays busy for a moment after its last process.
 
         Raises:
-            CgroupBusy: it still has processes after about a second.
+            CgroupBusy: it still has processes after about a second, or the kernel has not done with them
+                after ten.
         """
-        for attempt in range(REMOVE_TRIES):
+        for attempt in range(_REMOVE_TRIES):
             if self._removed():
                 return
+            if attempt > REMOVE_TRIES and self.pids():
+                break
             time.sleep(min(0.001 * (attempt + 1), 0.04))
         raise CgroupBusy(f"cgroup {self.directory} still holds processes {sorted(self.pids())[:10]}")
 

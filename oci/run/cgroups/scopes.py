@@ -62,8 +62,7 @@ class ScopeCgroup:
     def create(self, resources: Resources | None) -> None:
         """See Cgroup; a scope is made by the first ``join``, so here its limits are only looked at."""
         self._resources = resources or {}
-        expected = self._expected()
-        for place in expected:
+        for place in self._expected():
             if pids := place.pids():
                 raise CgroupInUse(f"cgroup {place.directory} is not empty: processes {sorted(pids)[:10]}")
         self._properties(None, 0)
@@ -71,7 +70,7 @@ class ScopeCgroup:
             self._start(None)
 
     def _expected(self) -> list[Place]:
-        """Where a unit of the system's manager will lie."""
+        """Where a unit of the system's manager will lie; that of a user's is not known before."""
         above = "" if self._parent == "-.slice" or self._user else path_of(self._parent)
         path = path_of(self._unit) if self._unit.endswith(SLICE) else f"{above}/{self._unit}"
         return [] if self._user else [Place(tree, path.strip("/")) for tree in self._hierarchy.trees]
@@ -110,12 +109,12 @@ class ScopeCgroup:
         """See Cgroup."""
         return [] if self._files is None else self._files.join_paths()
 
-    def join(self, pid: int) -> None:
+    def join(self, pid: int, *, like: int | None = None) -> None:
         """See Cgroup."""
         if self._files is None:
             self._start(pid)
         else:
-            self._files.join(pid)
+            self._files.join(pid, like=like)
 
     def update(self, resources: Resources) -> None:
         """See Cgroup: files first, for the kernel refuses what systemd would only log; then again, for
@@ -170,14 +169,13 @@ class ScopeCgroup:
             manager.reset_failed(self._unit)
 
     def facts(self) -> dict[str, Any]:
-        """See Cgroup; only once it is there."""
-        self._made()
+        """See Cgroup; before it is there, where it will be, so that what is left half way is found."""
         return {
             "driver": "systemd",
             "unit": self._unit,
             "slice": self._parent,
             "user": self._user,
-            "places": facts_of(self._places),
+            "places": facts_of(self._places or self._expected()),
         }
 
     def _have(self, places: list[Place]) -> None:

@@ -52,8 +52,9 @@ class Cgroup(Protocol):
         """
         ...
 
-    def join(self, pid: int) -> None:
-        """Put a process with all its threads into it."""
+    def join(self, pid: int, *, like: int | None = None) -> None:
+        """Put a process with all its threads into it; or below it, where the process ``like`` is, when it
+        can have none any more, since the container has divided it among cgroups of its own (version 2)."""
         ...
 
     def update(self, resources: Resources) -> None:
