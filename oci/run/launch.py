@@ -63,6 +63,7 @@ class Gift(NamedTuple):
     cgroup_files: list[int] | None = None
     program: bytes = b""
     keep: int = 3
+    listening: int = 0
     hook_state: Mapping[str, object] = {}
 
 
@@ -275,6 +276,7 @@ def _context(channel: socket.socket, gift: Gift) -> Context:
     context.start, context.answer, context.console = gift.start, gift.answer, gift.console
     context.cgroup_files, context.program, context.keep = gift.cgroup_files, gift.program, gift.keep
     context.hook_state, context.root = gift.hook_state, gift.root
+    context.sockets = gift.listening
     return context
 
 

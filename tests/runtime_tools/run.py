@@ -1,8 +1,8 @@
 """`make runtime-test`: each validation program of opencontainers/runtime-tools with each runtime, as a table.
 
 It fails when a program that crun or runc passes is not passed by podwright-oci, unless differences.py says
-why. By environment variables: ONLY (a regular expression for programs), RUNTIMES (names, by commas), REPORT (a
-file for the whole output).
+why. By environment variables: ONLY (a regular expression for programs), RUNTIMES (names, by commas), REPORT
+(a file for the whole output).
 """
 
 import os

@@ -33,6 +33,7 @@ class Context:
         self.environment: tuple[str, ...] = ()
         self.path = ""  # of the program
         self.keep = 3  # descriptors below it are the program's
+        self.sockets = 0  # how many of them are listening ones of systemd's (sd_listen_fds(3))
         self.hook_state: Mapping[str, object] = {}
         self.in_directory = False
         self.listening = False  # our words go to the answer, no longer to the parent
