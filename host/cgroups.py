@@ -176,6 +176,17 @@ class Hierarchy:
         """All counters of ``path`` in one pass (host.cgroup_stats.read)."""
         return cgroup_stats.read(lambda name: self.directory(path, name), self.version)
 
+    def usage(self, path: str) -> Stats:
+        """The counters that the CRI reports (host.cgroup_stats.usage)."""
+        return cgroup_stats.usage(lambda name: self.directory(path, name), self.version)
+
+    def process_count(self, path: str) -> int:
+        """How many processes are in ``path`` and below, by one hierarchy: a container is in all of them."""
+        trees = sorted(self.trees, key=lambda tree: "pids" not in tree.controllers)
+        directories = (_below(tree.root, path) for tree in trees)
+        top = next((directory for directory in directories if directory.is_dir()), None)
+        return 0 if top is None else sum(len(_procs(one)) for one in _bottom_up(top))
+
     def cpu_usage_ns(self, path: str) -> int | None:
         """CPU time used by ``path`` and below; None when it is gone or not counted."""
         return cgroup_stats.cpu_usage_ns(lambda name: self.directory(path, name), self.version)

@@ -16,7 +16,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -26,7 +26,7 @@ from host.processes import exited
 from host.spawn import become_subreaper, tells_exit_codes
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection, Reply
-from oci.monitor.errands import Errand, end_strays, end_unknown_execs
+from oci.monitor.errands import IN_VAIN_S, Errand, end_strays, end_unknown_execs
 from oci.monitor.exec_table import Exec, Execs
 from oci.monitor.handles import Attachment, ExecHandle
 from oci.monitor.handover import Handover
@@ -51,7 +51,6 @@ from oci.states import Event, State, after
 log = logging.getLogger(__name__)
 
 _PARTING_S = 5.0
-_IN_VAIN_S = 1.0  # for a command whose work is of no use any more: one that ends by itself leaves less
 _STARTS = 3
 
 
@@ -118,7 +117,7 @@ class Monitor:
         """Commands whose daemon and monitor both died work in vain. Only before there is anything of our own:
         a container that is created looks like one of them, and so do those that a keeper has saved."""
         spared = {record.pid for record in live}
-        if strays := await end_strays(self.directory / "scratch", _IN_VAIN_S, spared):
+        if strays := await end_strays(self.directory / "scratch", IN_VAIN_S, spared):
             log.warning("runtime commands of a monitor that died have been ended commands=%d", strays)
         if execs := await end_unknown_execs(self.directory / "scratch", spared):
             log.warning("processes of execs that nobody knew of have been ended processes=%d", execs)
@@ -242,7 +241,7 @@ class Monitor:
             try:
                 return await self._link.request_once(request, timeout_s=timeout_s, on_begun=errand.begun)
             except MonitorUnavailable:
-                await errand.end(_IN_VAIN_S)
+                await errand.end(IN_VAIN_S)
                 raise
 
     async def start(self, container_id: ContainerId, runtime: Runtime, timeout_s: float = 60.0) -> None:
@@ -287,7 +286,10 @@ class Monitor:
         self, errand: Errand, container_id: ContainerId, runtime: Runtime
     ) -> Json | None:
         """The result of a start whose monitor died; None: the container waits to be started."""
-        code = await errand.end()
+        with self._process_of(container_id) as process:
+            code = await errand.end_for(process)
+        if errand.was_in_vain:
+            raise NotLive(f"container {container_id[:13]} has ended")
         if code is None and not errand.timed_out:
             state = await runtime.state(container_id)
             if state is None and not errand.has_begun:
@@ -297,6 +299,17 @@ class Monitor:
                 return None
             code = 0
         return {"status": code, "timed_out": errand.timed_out, "log": errand.words(), "stderr": ""}
+
+    @contextlib.contextmanager
+    def _process_of(self, container_id: ContainerId) -> Iterator[int | None]:
+        """A pidfd of its first process, for the time of the block; None: it has ended."""
+        held = self._holdings.find(container_id)
+        pidfd = None if held is None else os.dup(held.streams["pidfd"].number)
+        try:
+            yield pidfd
+        finally:
+            if pidfd is not None:
+                os.close(pidfd)
 
     async def _tell_started(self, container_id: ContainerId) -> None:
         """The new monitor has it as created, or will have; one that has ended needs no more."""
@@ -449,7 +462,7 @@ class Monitor:
         Raises:
             MonitorUnavailable: it has no process, or none of use.
         """
-        code = await errand.end(_IN_VAIN_S if request.console_socket else None)
+        code = await errand.end(IN_VAIN_S if request.console_socket else None)
         pid = _pid_in(request.pid_file)
         pidfd = None if pid is None else open_pidfd(pid)
         if pid is not None and pidfd is not None:

@@ -110,8 +110,13 @@ class Container:
         return encode(KeptContainer(self.record, list(held), past)), list(held.values())
 
     def starting(self) -> None:
-        """The runtime's start begins; the process may run, and end, before that command does."""
+        """The runtime's start is about to begin; the process may run, and end, before that command does."""
         self._starting_at_ns = time.time_ns()
+        self._on_changed(self)
+
+    def not_starting(self) -> None:
+        """It could not even begin."""
+        self._starting_at_ns = 0
         self._on_changed(self)
 
     def started(self) -> None:

@@ -17,6 +17,7 @@ from host.processes import exited
 from host.spawn import has_ended, kill_group, kill_group_of, pidfd_exit_code, start_time
 
 _CLOCK_TICK_S = 0.02  # of start times, and of those of files
+IN_VAIN_S = 1.0  # for a command whose work is of no use any more: one that ends by itself leaves less
 _KILLED_S = 5.0  # for a killed process to be gone
 _REAPED_S = 0.5  # for who was its parent to reap it, before its exit code is given up
 _POLL_S = 0.02
@@ -30,6 +31,7 @@ class Errand:
         """The time runs from now."""
         self.argv = tuple(argv)
         self.timed_out = False
+        self.was_in_vain = False
         self._log = runtime_log
         self._deadline = asyncio.get_running_loop().time() + timeout_s
         self._pid = 0
@@ -58,6 +60,24 @@ class Errand:
             self.timed_out = True
             await _kill(self._pid, pidfd)
         return await _exit_code(pidfd)
+
+    async def end_for(self, container: int | None) -> int | None:
+        """As ``end``, of a command on a container: once the process behind this pidfd has ended (None: it
+        has), it works in vain, and is killed after a moment. crun's start then waits for ever.
+        """
+        ending = asyncio.ensure_future(self.end())
+        gone = asyncio.ensure_future(_gone(container))
+        try:
+            await asyncio.wait({ending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done():
+                await asyncio.wait({ending}, timeout=IN_VAIN_S)
+            if self._pidfd is not None and not has_ended(self._pidfd.number):
+                self.was_in_vain = True
+                kill_group(self._pid)
+            return await ending
+        finally:
+            gone.cancel()
+            ending.cancel()
 
     async def _search(self) -> None:
         """Its monitor may have died before it could tell of it. A script has its interpreter before it."""
@@ -118,6 +138,11 @@ async def _end_stray(pid: int, pidfd: int, patience_s: float) -> None:
     if not await exited(pidfd, patience_s):
         await _kill(pid, pidfd)
     pidfd_exit_code(pidfd)  # which reaps it if it is ours
+
+
+async def _gone(container: int | None) -> None:
+    if container is not None:
+        await exited(container, None)
 
 
 async def _kill(pid: int, pidfd: int) -> None:

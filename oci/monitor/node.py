@@ -344,6 +344,7 @@ class Node:
                     return
                 answer.done({**result.as_reply(), "record": container.record._asdict()})
 
+        container.starting()  # before it does: who finds it without us has to know
         try:
             self._starts[request.id] = self._commands.run(
                 request.argv,
@@ -355,11 +356,11 @@ class Node:
                 on_begun=answer.begun,
             )
         except CommandNotStarted as error:
+            container.not_starting()
             io.close()
             answer.failed("failed", str(error))
             return
         io.started()
-        container.starting()
 
     # --- exec -------------------------------------------------------------------------------------
 

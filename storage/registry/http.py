@@ -1,6 +1,7 @@
 """Small parts of HTTP that the registry client needs: bounded bodies, error bodies, proxies."""
 
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -34,6 +35,8 @@ def in_words(error: Exception) -> str:
     cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
     if cause is None:
         return str(error) or type(error).__name__
+    if isinstance(cause, socket.gaierror):  # its numbers are below zero
+        return f"cannot connect: its name cannot be looked up: {cause.strerror}"
     plain = isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0
     return f"cannot connect: {os.strerror(cause.errno) if plain else cause}"
 

@@ -25,10 +25,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 
 from api.runtime.v1 import api_pb2 as pb
+from cri.paths import Paths
 from host.cgroups import Hierarchy
 from host.mounts import MNT_DETACH, mountpoints_below, umount
 from tests.chaos.clients import Crowd
@@ -37,6 +39,16 @@ from tests.harness.client import container_config
 from tests.harness.patience import patient
 
 CLIENTS = 8
+# What changes the disk, and pulls above all.
+_WEIGHTS = {
+    "PullImage": 30.0,
+    "RemoveImage": 6.0,
+    "RunPodSandbox": 12.0,
+    "CreateContainer": 20.0,
+    "StopContainer": 3.0,
+    "RemoveContainer": 6.0,
+    "RemovePodSandbox": 6.0,
+}
 _SIZE_BYTES = 512 << 20
 _SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN
 _WITHOUT_LOG = 2
@@ -45,6 +57,10 @@ _ROOM_BYTES = 4 << 20
 # What every container is given beside its image.
 _GIVEN = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv"}
 _SUMS = "busybox find / -xdev -type f -exec busybox sha256sum {} +"
+
+
+def _below(directory: Path) -> list[Path]:
+    return list(directory.iterdir()) if directory.is_dir() else []
 
 
 @dataclass
@@ -63,6 +79,9 @@ class Node(Place):
 
     def __init__(self) -> None:
         super().__init__()
+        # From this version on a network gives back the addresses of pods that nobody remembers.
+        [network] = (self.daemon.state / "net.d").iterdir()
+        network.write_text(network.read_text().replace('"cniVersion": "1.0.0"', '"cniVersion": "1.1.0"'))
         self._disk = self.daemon.state.with_name(f"{self.daemon.state.name}.img")
 
     def _open(self) -> None:
@@ -111,10 +130,21 @@ class Node(Place):
         for directory in (self.daemon.runroot, self.daemon.state):
             for path in mountpoints_below(directory):
                 umount(path, MNT_DETACH)
-        for path in self.daemon.runroot.iterdir():
+        self._unplug()
+        for path in (*self.daemon.runroot.iterdir(), *_below(Paths(self.daemon.runroot).reachable)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for gone in (["ip", "link", "delete", self.daemon.settings.bridge], ["nft", "flush", "ruleset"]):
             subprocess.run(gone, check=False, capture_output=True)
+
+    def _unplug(self) -> None:
+        """Until nobody has the disk mounted, in whatever namespace: else a new mount would be the old one."""
+        end = time.monotonic() + patient(60)
+        with contextlib.suppress(OSError):
+            umount(self.daemon.state, MNT_DETACH)
+        while subprocess.run(["losetup", "-j", self._disk], capture_output=True, check=True).stdout:
+            if time.monotonic() > end:
+                raise TimeoutError(f"somebody still has {self._disk} mounted")
+            time.sleep(0.05)
 
     def boot(self) -> None:
         self._mount()
@@ -150,8 +180,13 @@ class PowerCuts:
 
     def _load_and_cut(self) -> None:
         node = self._node
+        for name in self._chance.sample(node.images[1:], 3):
+            node.client.pull(name)
+        os.sync()  # those are durable when the load begins
         seed = self._chance.randrange(1 << 30)
-        crowd = Crowd(node.daemon.endpoint, CLIENTS, seed, node.images, node.logs, node.cgroup)
+        crowd = Crowd(
+            node.daemon.endpoint, CLIENTS, seed, node.images, node.logs, node.cgroup, weights=_WEIGHTS
+        )
         crowd.open()
         time.sleep(self._chance.uniform(1, 6))
         node.cut()
@@ -213,8 +248,6 @@ def run(node: Node, cuts: int, seed: int) -> Result:
         print(f"{work.result.cuts} cuts, {len(work.result.failures)} failures", file=sys.stderr, flush=True)
     node.daemon.stop()
     node.lose_memory()
-    with contextlib.suppress(OSError):
-        umount(node.daemon.state)
     node.check_disk()
     return work.result
 

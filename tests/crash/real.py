@@ -72,14 +72,16 @@ def exec_streamed(rig: Rig) -> None:
 
     async def command() -> None:
         url = exec_url(rig.client, rig.container_id(), "echo", "something")
-        remote = await join(url, WEBSOCKET)
+        remote = None
         try:
+            remote = await join(url, WEBSOCKET)
             assert await remote.exit_code() == 0
             assert remote.got("stdout") == b"something\n"
-        except (json.JSONDecodeError, OSError) as error:
+        except (json.JSONDecodeError, OSError, EOFError) as error:
             raise AssertionError(f"the stream was cut: {error}") from error
         finally:
-            await remote.leave()
+            if remote is not None:
+                await remote.leave()
 
     asyncio.run(command())
 

@@ -21,9 +21,10 @@ from api.runtime.v1 import api_pb2 as pb
 from host.cgroups import Hierarchy
 from host.files import remove_tree
 from tests.crash.planned import DAEMON, KEEPER, MONITOR, WRITER, Plan, died, trace
-from tests.harness.client import Client, container_config, pod_config
+from tests.harness.client import Client, container_config, eventually, pod_config
 from tests.harness.counts import Counts
 from tests.harness.daemon import Daemon, DaemonFailed, Settings
+from tests.harness.images import Entry, Image, Layer
 from tests.harness.patience import patient
 from tests.harness.registry import Registry
 from tools.demo import busybox_image
@@ -49,7 +50,9 @@ class Rig:
     def __init__(self) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="crash-", dir="/var/tmp"))
         self.plan = self._directory / "plan"
+        (self._directory / "registry").mkdir()
         self.registry = Registry(self._directory / "registry")
+        self.registry.start()
         program = [sys.executable, "-m", "tests.crash.daemon", str(self.plan)]
         settings = Settings(
             bridge="pw-crash0", subnet="10.93.0.0/16", registries_conf=self.registry.registries_conf()
@@ -72,10 +75,10 @@ class Rig:
         command = self.daemon.command("image import", str(archive))
         subprocess.run(command, check=True, timeout=patient(60), capture_output=True)
         archive.unlink()
-        (self._directory / "registry").mkdir()
-        self.registry.start()
-        image = busybox_image()
-        self.registry.push(image, "test/busybox:1")
+        base = busybox_image()  # a removal takes all names of an image: not that of our own
+        self.registry.push(
+            Image([*base.layers, Layer.of([Entry("more", b"")])], base.config), "test/busybox:1"
+        )
         Hierarchy.detect().create(self.cgroup)
         self.daemon.start()
         self.run_pod()  # what the first pod makes stays: the bridge, the firewall's table, a log writer
@@ -103,6 +106,7 @@ class Rig:
     def begin_cell(self) -> None:
         """Another pod, and what is there before it."""
         self.number += 1
+        Hierarchy.detect().create(self.cgroup)
         self.before = self.counts()
 
     def end_cell(self) -> None:
@@ -194,10 +198,20 @@ class Rig:
         if who == DAEMON:
             return self.daemon.pid
         words = {MONITOR: "tests.crash.daemon import monitor", KEEPER: "podwright-keeper"}[who]
-        for line in self.counts().kinds["process"]:
-            if words in line and str(self.daemon.runroot) in line:
-                return int(line.split()[0])
-        raise DaemonFailed(f"there is no {who}")
+
+        def look() -> int:
+            """One that died is replaced after a while."""
+            lines = self.counts().kinds["process"]
+            return next(
+                (
+                    int(line.split()[0])
+                    for line in lines
+                    if words in line and str(self.daemon.runroot) in line
+                ),
+                0,
+            )
+
+        return eventually(look, bool, f"there is a {who}")
 
     @property
     def writes(self) -> bool:
@@ -312,7 +326,17 @@ class Rig:
     def replace_monitor(self) -> None:
         """A monitor that dies has a successor that has taken over what lives: a command says so."""
         os.kill(self._pid_of(MONITOR), signal.SIGKILL)
-        self.exec_sync()
+        eventually(self._is_served, bool, "a monitor serves")
+
+    def _is_served(self) -> bool:
+        """What was asked of the one that died, before that was noticed, fails."""
+        try:
+            self.exec_sync()
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.UNAVAILABLE or not self.daemon.running:
+                raise
+            return False
+        return True
 
     def pod_id(self) -> str:
         found = self.pod()

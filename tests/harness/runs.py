@@ -1,13 +1,14 @@
 """What a run of the harness may leave on the machine, kept together so that it can be taken away.
 
     /var/tmp/podwright-run-<random>/        files of its daemons; locked (flock) while the run lives
-    <hierarchy>/podwright-run-<random>/     all cgroups made in the run, which sees it as the root
+    <hierarchy>/podwright-run-<random>/     all cgroups made in the run, which sees it as the root; locked
         harness/                            of version 2: its processes, since one that has limits to give
                                             may have none itself
 
 Processes, mounts and links of a run end with its namespaces. These two outlive it: whoever guards the run
 takes them away at its end, and the next run does when the guard was killed too. Nothing is taken by its name
-alone: a directory goes when its lock is free, a cgroup when besides no process is in it.
+alone: a directory goes when its lock is free, a cgroup when besides no process is in it or below. They have
+locks of their own, since a chroot may have another /var/tmp, and has the same hierarchies.
 """
 
 import contextlib
@@ -44,7 +45,7 @@ class Run:
 
     name: str
     hierarchy: Hierarchy
-    lock: int
+    locks: list[int]
     place: Path = PLACE
 
     @classmethod
@@ -57,8 +58,10 @@ class Run:
         lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)
         made.rename(place / name)
-        run = cls(name, hierarchy, lock, place)
+        run = cls(name, hierarchy, [lock], place)
         sweep(hierarchy, place)
+        for directory in run.cgroups():
+            run.locks.append(make_locked(directory))
         hierarchy.create(f"/{name}")
         return run
 
@@ -75,7 +78,20 @@ class Run:
         for directory in self.cgroups():
             _remove(directory)
         shutil.rmtree(self.directory, ignore_errors=True)
-        os.close(self.lock)
+        for lock in self.locks:
+            os.close(lock)
+
+
+def make_locked(cgroup: Path) -> int:
+    """Make a cgroup and lock it; who sweeps may have found it before it was locked, and taken it away."""
+    while True:
+        cgroup.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if cgroup.is_dir() and os.path.samestat(os.fstat(lock), cgroup.stat()):
+                return lock
+            os.close(lock)
 
 
 def enter(hierarchy: Hierarchy, name: str) -> None:
@@ -98,8 +114,14 @@ def sweep(hierarchy: Hierarchy, place: Path = PLACE) -> None:
         with _if_free(place / name) as free:
             if free and not hierarchy.pids(f"/{name}"):
                 for directory in hierarchy.directories(f"/{name}"):
-                    _remove(directory)
+                    _sweep_cgroup(directory)
                 shutil.rmtree(place / name, ignore_errors=True)
+
+
+def _sweep_cgroup(directory: Path) -> None:
+    with _if_free(directory) as free:
+        if free:
+            _remove(directory)
 
 
 @contextlib.contextmanager

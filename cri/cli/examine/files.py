@@ -1,6 +1,6 @@
 """The files that pulls and devices are decided by: each is parsed as it will be when it is needed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from api.errors import PodwrightError
@@ -106,13 +106,15 @@ def collectors(config: Config) -> Iterator[Finding]:
         yield warning("metrics_collectors", f"there is no metric {name}", "remove it")
 
 
-def files(config: Config) -> Iterator[Finding]:
-    """All of them."""
-    yield from registries_conf(config)
-    yield from auth_files(config)
-    yield from certificates()
-    yield from policy()
-    yield from image_names(config)
-    yield from cdi_files(config)
-    yield from devices(config)
-    yield from collectors(config)
+def files(config: Config) -> Mapping[str, Iterator[Finding]]:
+    """All of them, by what they are for."""
+    return {
+        "registries_conf": registries_conf(config),
+        "auth": auth_files(config),
+        "certs.d": certificates(),
+        "policy": policy(),
+        "image names": image_names(config),
+        "cdi_spec_dirs": cdi_files(config),
+        "additional_devices": devices(config),
+        "metrics_collectors": collectors(config),
+    }

@@ -1,9 +1,11 @@
 """``podwright image`` on a store of its own."""
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.harness.client import eventually
 from tests.harness.daemon import Daemon
@@ -51,3 +53,24 @@ def test_a_pipe_without_an_archive_is_refused_and_leaves_no_copy() -> None:
     assert imported.returncode == 1
     assert b"is no tar archive" in imported.stderr
     none_stays_of(copies() - before)
+
+
+def test_images_are_shown_for_people_and_for_programs(archive: Path) -> None:
+    with Daemon() as daemon:
+        (imported,) = json.loads(run(daemon, "import", "-o", "json", str(archive)).stdout)
+        assert imported["repoTags"] == [NAME]
+        (listed,) = json.loads(run(daemon, "ls", "--output=json").stdout)
+        assert listed == imported
+        assert yaml.safe_load(run(daemon, "list", "-o", "yaml").stdout) == [imported]
+        assert json.loads(run(daemon, "inspect", "-o", "json", NAME).stdout) == [imported]
+        assert run(daemon, "list", "-q").stdout.decode() == f"{imported['id']}\n"
+        (line,) = run(daemon, "list").stdout.decode().splitlines()
+        assert line.split()[-2:] == ["MB", NAME]
+        shown = run(daemon, "inspect", NAME).stdout.decode()
+        assert f"repoTags:     {NAME}\n" in shown
+        missing = run(daemon, "inspect", "none")
+        assert (missing.returncode, missing.stdout) == (1, b"")
+        assert b"podwright image list shows what is there" in missing.stderr
+        assert run(daemon, "rm", NAME).returncode == 0
+        assert run(daemon, "list", "-o", "json").stdout == b"[]\n"
+        assert run(daemon, "list").stdout == b""

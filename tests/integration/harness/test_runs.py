@@ -1,5 +1,8 @@
 """What a run of the harness leaves behind, and what takes it away."""
 
+import fcntl
+import os
+import secrets
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,7 +14,7 @@ from host.cgroups import Hierarchy
 from tests.harness import private
 from tests.harness.cache import PROJECT
 from tests.harness.client import eventually
-from tests.harness.runs import PLACE, PREFIX, Run, sweep
+from tests.harness.runs import PLACE, PREFIX, Run, make_locked, sweep
 
 pytestmark = pytest.mark.root
 
@@ -109,6 +112,38 @@ def test_a_run_that_lives_loses_nothing_to_the_next(start: Start, hierarchy: Hie
         assert all((path / "podwright-pod").is_dir() for path in before[1:])
         run.terminate()
     assert len(before) == 1 + len(hierarchy.trees)
+
+
+def test_a_run_that_has_no_process_yet_loses_nothing_to_one_that_cannot_see_its_directory(
+    tmp_path: Path, hierarchy: Hierarchy
+) -> None:
+    run = Run.begin(hierarchy, tmp_path)
+    for cgroup in run.cgroups():
+        (cgroup / "podwright-pod").mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    sweep(hierarchy, elsewhere)
+    assert all((path / "podwright-pod").is_dir() for path in run.cgroups())
+    run.close()
+    assert not any(path.exists() for path in run.cgroups())
+
+
+def test_a_cgroup_that_is_swept_before_it_is_locked_is_made_again(
+    hierarchy: Hierarchy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (directory, *_) = hierarchy.directories(f"/{PREFIX}{secrets.token_hex(4)}")
+    real, sweeps = fcntl.flock, [directory.rmdir]
+
+    def swept(descriptor: int, how: int) -> None:
+        if sweeps:
+            sweeps.pop()()
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", swept)
+    lock = make_locked(directory)
+    assert directory.is_dir()
+    directory.rmdir()
+    os.close(lock)
 
 
 def test_a_directory_is_judged_by_its_lock_and_a_cgroup_by_its_processes_too(
