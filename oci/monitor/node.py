@@ -222,6 +222,7 @@ class Node:
     def _busy_with(self) -> str:
         """Why this is no moment for an upgrade; empty if it is one."""
         reasons = {
+            "an end has not been told yet": self._reactor.owes_calls,
             "a container is being created": bool(self._creating),
             "a runtime's command runs": not self._commands.is_idle,
             "a log is waited for": self._writers.are_asked or self._places.are_asked,

@@ -93,6 +93,11 @@ class Reactor:
         """Call after the callbacks of this round."""
         self._soon.append(callback)
 
+    @property
+    def owes_calls(self) -> bool:
+        """Whether something is to be called soon: an end that has been seen and not told yet, perhaps."""
+        return bool(self._soon)
+
     def stop(self) -> None:
         """Leave :meth:`run` after this round."""
         self._running = False

@@ -37,13 +37,14 @@ async def test_nothing_is_lost_by_an_upgrade_under_writers_and_execs(workshop: W
     async def execs() -> list[tuple[int | None, bytes]]:
         found = []
         while not over.is_set():
-            what = process("/bin/sh", "-c", "echo begun; sleep 0.1; exit 7")
+            rest = "sleep 0.1; exit 7" if len(found) % 2 else "exit 7"  # or gone before it is known
+            what = process("/bin/sh", "-c", f"echo begun; {rest}")
             done = await exec_sync(workshop.monitor, short, workshop.runtime, what)
             found.append((done.exit_code, done.stdout))
         return found
 
     loops = [asyncio.create_task(execs()) for _ in range(4)]
-    for _ in range(4):
+    for _ in range(6):
         await workshop.monitor.upgrade()
         await asyncio.sleep(0.2)
     over.set()

@@ -98,3 +98,12 @@ def test_the_log_of_complaints_is_bounded(tmp_path: Path, monkeypatch: pytest.Mo
         complain("the last")
     assert path.stat().st_size < 2 << 20
     assert path.read_text().endswith('msg="the last"\n')
+
+
+def test_what_is_to_be_called_soon_is_known() -> None:
+    reactor = Reactor()
+    reactor.soon(lambda: None)
+    assert reactor.owes_calls
+    reactor.turn()
+    assert not reactor.owes_calls
+    reactor.close()
