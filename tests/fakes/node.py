@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,9 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         path.mkdir(parents=True, exist_ok=True)
     hierarchy, network = FakeHierarchy((), world, monitor), FakeNetwork(world)
     records, background = Records(paths.records), Supervisor()
-    parts: dict[str, Any] = dict.fromkeys(Node.__dataclass_fields__) | {
+    # Of what has no default, None is in the place of what no verb here looks at.
+    wanted = [one.name for one in fields(Node) if one.default is one.default_factory is MISSING]
+    parts: dict[str, Any] = dict.fromkeys(wanted) | {
         "config": _config(directory),
         "paths": paths,
         "records": records,
