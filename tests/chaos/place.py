@@ -117,10 +117,15 @@ class Place:
 
     def monitor(self) -> int | None:
         """The pid of the daemon's monitor."""
-        for pid, line in processes():
-            if "oci.monitor.main" in line and str(self.daemon.runroot) in line:
-                return pid
-        return None
+        return self._process("oci.monitor.main")
+
+    def keeper(self) -> int | None:
+        """That of the monitor's keeper; there is one once there was a container."""
+        return self._process("podwright-keeper")
+
+    def _process(self, name: str) -> int | None:
+        directory = str(self.daemon.runroot)
+        return next((pid for pid, line in processes() if name in line and directory in line), None)
 
     def clear(self) -> list[str]:
         """Remove every pod and every image but the first; what is still there and was not before."""

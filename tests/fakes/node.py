@@ -66,9 +66,7 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         path.mkdir(parents=True, exist_ok=True)
     hierarchy, network = FakeHierarchy((), world, monitor), FakeNetwork(world)
     records, background = Records(paths.records), Supervisor()
-    # Of what has no default, None is in the place of what no verb here looks at.
-    wanted = [one.name for one in fields(Node) if one.default is one.default_factory is MISSING]
-    parts: dict[str, Any] = dict.fromkeys(wanted) | {
+    parts: dict[str, Any] = dict.fromkeys(_needed()) | {
         "config": _config(directory),
         "paths": paths,
         "records": records,
@@ -103,6 +101,11 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         await asyncio.gather(watching, return_exceptions=True)
         await background.close()
         records.close()
+
+
+def _needed() -> list[str]:
+    """The parts that a node does not bring along itself."""
+    return [one.name for one in fields(Node) if one.default is MISSING and one.default_factory is MISSING]
 
 
 async def _watch_exits(node: Node) -> None:

@@ -7,24 +7,32 @@ from host.environment import DEFAULT_PATH, of_helpers
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("api", "conf", "host", "storage", "oci", "cni", "cri")
-# Where it is read, each for itself: the home of credentials, proxies, sd_notify, the address of the bus.
+# Where it is read, each for itself: the home of credentials, proxies, sd_notify, the address of the bus, the
+# state directory of a user, sockets of systemd's.
 READERS = {
     "cni/nat.py",
     "cri/cli/check.py",
     "cri/cli/serve.py",
     "cri/daemon.py",
-    "cri/systemd/bus.py",
     "host/processes.py",
+    "host/system_bus.py",
     "oci/monitor/main.py",
     "oci/monitor/upgrade.py",
+    "oci/run/cli/entry.py",
+    "oci/run/cli/main.py",
+    "oci/run/verbs/create.py",
     "storage/registry/auth.py",
     "storage/registry/http.py",
 }
 STARTERS = {
     "cri/cli/check.py": {"run"},
+    "host/credentials.py": {"execve"},
     "host/spawn.py": {"posix_spawn"},
     "host/userns.py": {"posix_spawn"},
-    "oci/monitor/upgrade.py": {"execve"},  # itself, with its own
+    "oci/monitor/upgrade.py": {"execve"},
+    "oci/run/cli/entry.py": {"execve"},
+    "oci/run/hooks.py": {"posix_spawn"},
+    "oci/run/verbs/listing.py": {"run"},
     "storage/unpacker.py": {"create_subprocess_exec"},
 }
 
