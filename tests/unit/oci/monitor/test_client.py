@@ -59,7 +59,8 @@ def scripted_monitor(directory: Path, answers: dict[str, Answer]) -> Iterator[No
 
 
 def _nothing(peer: socket.socket, rid: int) -> None:
-    result = {"version": protocol.VERSION, "pid": os.getpid(), "records": []}
+    hello = {"version": protocol.VERSION, "pid": os.getpid(), "abilities": ["upgrade"]}
+    result = {**hello, "records": []}
     send_message(peer, protocol.encode_reply(rid, result))
 
 
