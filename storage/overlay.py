@@ -60,6 +60,11 @@ class StillHeld(FailedPrecondition):
     """What a container wrote cannot be removed: somebody has made a file immutable."""
 
 
+# No sync: what a container writes into its layer lives no longer than the container, and without this an
+# unmount writes out all that the whole file system below has waiting.
+_OPTIONS = ("volatile",)
+
+
 class RootfsExists(AlreadyExists):
     """The container has a root file system already."""
 
@@ -169,7 +174,7 @@ class RootfsManager:
         try:
             with mapped_layers(lower, place) as mapped:
                 _copy_root_mode(mapped[0], place / "upper")
-                overlay(mapped, place / "upper", place / "work", place / "merged")
+                overlay(mapped, place / "upper", place / "work", place / "merged", options=_OPTIONS)
         except FileNotFoundError as error:
             raise LayersVanished(f"a layer of {container_id} is gone; pull the image again") from error
         return place / "merged"
@@ -261,6 +266,8 @@ class RootfsManager:
         remove_tree(place)
 
     def _remount(self, container_id: ContainerId) -> None:
+        # What a volatile mount leaves, so that nobody takes what it has written for complete after a crash.
+        remove_tree(self._containers / container_id / "work/work/incompat")
         rows = self._database.read(
             "SELECT chain_id FROM rootfs_layers WHERE container_id = ? AND position < ? ORDER BY position",
             container_id,

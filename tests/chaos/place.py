@@ -26,6 +26,7 @@ from tests.harness.counts import Counts
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.images import Entry, Image, Layer, digest_of
 from tests.harness.patience import patient
+from tests.harness.processes import command_line, everyone
 from tests.harness.registry import Registry
 from tests.harness.runs import scratch
 from tools.demo import busybox_image
@@ -212,10 +213,7 @@ def _digests_of_layers(image: Image) -> dict[str, str]:
 
 def processes() -> Iterator[tuple[int, str]]:
     """Pid and command line of what lives in our process namespace; zombies have none."""
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-        except OSError:
-            continue
-        if line and int(directory.name) != os.getpid():
-            yield int(directory.name), line
+    for pid in everyone():
+        line = command_line(pid)
+        if line and pid != os.getpid():
+            yield pid, line
