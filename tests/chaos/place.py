@@ -41,7 +41,7 @@ _OURS = re.compile(
 )
 
 # Of daemons; in our process namespace there are none of others.
-_HELPERS = ("podwright-", "storage.unpack", "userns_helper")
+_HELPERS = ("podwright-logs", "podwright-keeper", "storage.unpack", "userns_helper")
 
 
 class Place:
