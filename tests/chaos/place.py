@@ -26,6 +26,7 @@ from tests.harness.counts import Counts
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.images import Entry, Image, Layer, digest_of
 from tests.harness.patience import patient
+from tests.harness.processes import command_line, everyone
 from tests.harness.registry import Registry
 from tests.harness.runs import scratch
 from tools.demo import busybox_image
@@ -116,10 +117,15 @@ class Place:
 
     def monitor(self) -> int | None:
         """The pid of the daemon's monitor."""
-        for pid, line in processes():
-            if "oci.monitor.main" in line and str(self.daemon.runroot) in line:
-                return pid
-        return None
+        return self._process("oci.monitor.main")
+
+    def keeper(self) -> int | None:
+        """That of the monitor's keeper; there is one once there was a container."""
+        return self._process("podwright-keeper")
+
+    def _process(self, name: str) -> int | None:
+        directory = str(self.daemon.runroot)
+        return next((pid for pid, line in processes() if name in line and directory in line), None)
 
     def clear(self) -> list[str]:
         """Remove every pod and every image but the first; what is still there and was not before."""
@@ -204,10 +210,7 @@ def _digests_of_layers(image: Image) -> dict[str, str]:
 
 def processes() -> Iterator[tuple[int, str]]:
     """Pid and command line of what lives in our process namespace; zombies have none."""
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-        except OSError:
-            continue
-        if line and int(directory.name) != os.getpid():
-            yield int(directory.name), line
+    for pid in everyone():
+        line = command_line(pid)
+        if line and pid != os.getpid():
+            yield pid, line

@@ -39,6 +39,16 @@ from tests.harness.client import container_config
 from tests.harness.patience import patient
 
 CLIENTS = 8
+# What changes the disk, and pulls above all.
+_WEIGHTS = {
+    "PullImage": 30.0,
+    "RemoveImage": 6.0,
+    "RunPodSandbox": 12.0,
+    "CreateContainer": 20.0,
+    "StopContainer": 3.0,
+    "RemoveContainer": 6.0,
+    "RemovePodSandbox": 6.0,
+}
 _SIZE_BYTES = 512 << 20
 _SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN
 _WITHOUT_LOG = 2
@@ -170,8 +180,13 @@ class PowerCuts:
 
     def _load_and_cut(self) -> None:
         node = self._node
+        for name in self._chance.sample(node.images[1:], 3):
+            node.client.pull(name)
+        os.sync()  # those are durable when the load begins
         seed = self._chance.randrange(1 << 30)
-        crowd = Crowd(node.daemon.endpoint, CLIENTS, seed, node.images, node.logs, node.cgroup)
+        crowd = Crowd(
+            node.daemon.endpoint, CLIENTS, seed, node.images, node.logs, node.cgroup, weights=_WEIGHTS
+        )
         crowd.open()
         time.sleep(self._chance.uniform(1, 6))
         node.cut()

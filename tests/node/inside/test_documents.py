@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import processes
 from tests.harness.client import Client, eventually
 from tests.harness.documents import inline_code, typed
 from tests.harness.patience import patient
@@ -114,7 +115,7 @@ def test_a_proxy_is_set(service: Unit, tmp_path: Path) -> None:
         # An editor wants a terminal; script(1) lends one.
         bash(f"script -qec {shlex.quote(line.strip())} /dev/null", SYSTEMD_EDITOR=str(editor))
         bash(one("docs/registries.md", "systemctl restart"))
-        environment = Path(f"/proc/{service.pid}/environ").read_bytes().split(b"\0")
+        environment = processes.read_bytes(service.pid, "environ").split(b"\0")
         assert b"HTTPS_PROXY=http://proxy.example.com:3128" in environment
         assert b"NO_PROXY=.example.com,10.0.0.0/8" in environment
     finally:

@@ -21,6 +21,7 @@ def test_the_programs_are_those_of_the_project() -> None:
     assert dict(programs()) == {
         "podwright": "cri.cli:main",
         "podwright-monitor": "oci.monitor.main:main",
+        "podwright-oci": "oci.run.cli.entry:main",
         "podwright-streaming": "cri.streaming.process.main:main",
     }
 
