@@ -1,8 +1,8 @@
 """`make runtime-test`: each validation program of opencontainers/runtime-tools with each runtime, as a table.
 
 It fails when a program that crun or runc passes is not passed by podwright-oci, unless differences.py says
-why. By environment variables: ONLY (a regular expression for programs), RUNTIMES (names, by commas), REPORT (a
-file for the whole output).
+why. By environment variables: ONLY (a regular expression for programs), RUNTIMES (names, by commas), REPORT
+(a file for the whole output).
 """
 
 import os
@@ -25,7 +25,7 @@ from tests.runtime_tools.differences import OURS, UNPASSABLE
 from tests.runtime_tools.programs import programs_directory, release, rootfs_name
 from tests.runtime_tools.tap import Outcome, Verdict, judge
 
-PROGRAM_TIMEOUT_S = patient(90)
+PROGRAM_TIMEOUT_S = patient(120)
 _HELPER_FILES = ("runtimetest", rootfs_name())
 
 Table = Mapping[str, Mapping[str, Outcome]]
