@@ -4,7 +4,6 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 
 from api.errors import InvalidArgument
@@ -18,7 +17,7 @@ class BadSeccompProfile(InvalidArgument):
 
 def default_profile() -> Mapping[str, object]:
     """Podwright's RuntimeDefault, parsed anew on each call: keep it."""
-    return parse((resources.files("conf") / "seccomp.json").read_bytes(), "built-in seccomp profile")
+    return parse(Path(__file__).with_name("seccomp.json").read_bytes(), "built-in seccomp profile")
 
 
 def load_profile(path: Path) -> Mapping[str, object]:

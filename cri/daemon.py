@@ -15,6 +15,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,6 +30,7 @@ from conf.schema import Config
 from cri import apparmor, exits, listener, watchdog
 from cri.boot import forget_other_boots
 from cri.cgroups import own_scopes
+from cri.cgroups.ahead import MovesAhead
 from cri.cgroups.choose import choose
 from cri.containers.accounts import Accounts
 from cri.containers.record import Container
@@ -46,12 +48,13 @@ from cri.restore import restore
 from cri.sandboxes.network import led_away
 from cri.sandboxes.record import Sandbox
 from cri.space import Space
+from cri.stacks import print_stacks
 from cri.store import Store
 from cri.stream_backend import streaming_server
 from cri.stuck_logs import StuckLogs
 from cri.supervise import Supervisor
 from host import features, security
-from host.cgroups import Hierarchy
+from host.cgroups import Hierarchy, stay
 from host.children import Orphans, zombies
 from host.notify import notify
 from host.private import claim
@@ -148,6 +151,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             monitor=monitor,
             cgroups=hierarchy,
             cgroup_driver=driver,
+            moves=MovesAhead(partial(stay, hierarchy)),
             host=hostview.gather(hierarchy, features.probe(config.root)),
             defaults=await _defaults(config, handlers, background),
             filters=Filters(),
@@ -252,9 +256,7 @@ async def serve(config: Config, reread: Reread) -> None:
 
 
 def _dump_tasks() -> None:
-    """For an operator with a daemon that seems to hang: the stack of every task, on standard error."""
-    for task in asyncio.all_tasks():
-        task.print_stack()
+    print_stacks(sys.stderr)
 
 
 async def _metrics(node: Node, stack: AsyncExitStack) -> "Metrics":

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from conf.schema import Config
+from cri.cgroups.ahead import MovesAhead
 from cri.cgroups.driver import CgroupDriver
 from cri.containers.accounts import Accounts
 from cri.containers.record import Container
@@ -61,5 +62,6 @@ class Node:
     # Work of the daemon's own: an error in it is listed, and ends nothing.
     background: Supervisor
     space: Space
+    moves: MovesAhead = field(default_factory=MovesAhead)
     # Containers and sandboxes whose records cannot be read: nothing of theirs is touched.
     unreadable: set[str] = field(default_factory=set)

@@ -27,6 +27,7 @@ from cri.grpc_errors import message_of, status_of, steps_of, unforeseen
 from cri.images import verbs as image_verbs
 from cri.logs import fields, under
 from cri.node import Node
+from cri.ready_bytes import serialized
 from cri.sandboxes import listing as sandbox_listing
 from cri.sandboxes import port_forward
 from cri.sandboxes import remove as sandbox_remove
@@ -42,8 +43,9 @@ from cri.subject import of_request
 
 logger = logging.getLogger(__name__)
 
-Unary = Callable[[Node, Any], Awaitable[Message]]
-Streaming = Callable[[Node, Any], AsyncIterator[Message]]
+Answer = Message | bytes  # of a message, ready to be sent
+Unary = Callable[[Node, Any], Awaitable[Answer]]
+Streaming = Callable[[Node, Any], AsyncIterator[Answer]]
 
 UNARY: dict[str, Unary] = {
     "Version": status_verbs.version,
@@ -122,7 +124,7 @@ class Calls:
         return make(
             call,
             request_deserializer=partial(door.decode, GetMessageClass(method.input_type)),
-            response_serializer=GetMessageClass(method.output_type).SerializeToString,
+            response_serializer=serialized,
         )
 
     def _call(self, method: MethodDescriptor) -> tuple[Callable[..., Any], bool]:
@@ -132,8 +134,8 @@ class Calls:
             return self._streaming(method.name, STREAMING[method.name]), True
         return self._missing(method.name), bool(method.server_streaming)
 
-    def _unary(self, name: str, verb: Unary) -> Callable[..., Awaitable[Message]]:
-        async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
+    def _unary(self, name: str, verb: Unary) -> Callable[..., Awaitable[Answer]]:
+        async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Answer:
             begun = time.monotonic()
             with under(of_request(self._node, door.readable(request))):
                 try:
@@ -148,10 +150,10 @@ class Calls:
 
         return call
 
-    def _streaming(self, name: str, verb: Streaming) -> Callable[..., AsyncIterator[Message]]:
+    def _streaming(self, name: str, verb: Streaming) -> Callable[..., AsyncIterator[Answer]]:
         async def call(
             request: Message, context: grpc.aio.ServicerContext[Any, Any]
-        ) -> AsyncIterator[Message]:
+        ) -> AsyncIterator[Answer]:
             begun = time.monotonic()
             try:
                 door.check(request)

@@ -19,6 +19,7 @@ from api.errors import FailedPrecondition, InvalidArgument
 from host import cgroup_limits, cgroup_stats
 from host.cgroup_limits import Limits
 from host.cgroup_stats import MemoryUsage, OomSource, Stats
+from host.lines import lines, read_table
 
 V2 = "unified"  # name of the version 2 tree, as /proc/<pid>/cgroup has no controller there
 REMOVE_TRIES = 40
@@ -51,7 +52,7 @@ class Hierarchy:
     @classmethod
     def detect(cls, mountinfo: str | None = None) -> Self:
         """Read the mounted hierarchies from ``mountinfo`` text, by default the caller's own."""
-        text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
+        text = read_table("/proc/self/mountinfo") if mountinfo is None else mountinfo
         return cls(tuple(_parse_mountinfo(text)))
 
     @property
@@ -175,6 +176,17 @@ class Hierarchy:
         """All counters of ``path`` in one pass (host.cgroup_stats.read)."""
         return cgroup_stats.read(lambda name: self.directory(path, name), self.version)
 
+    def usage(self, path: str) -> Stats:
+        """The counters that the CRI reports (host.cgroup_stats.usage)."""
+        return cgroup_stats.usage(lambda name: self.directory(path, name), self.version)
+
+    def process_count(self, path: str) -> int:
+        """How many processes are in ``path`` and below, by one hierarchy: a container is in all of them."""
+        trees = sorted(self.trees, key=lambda tree: "pids" not in tree.controllers)
+        directories = (_below(tree.root, path) for tree in trees)
+        top = next((directory for directory in directories if directory.is_dir()), None)
+        return 0 if top is None else sum(len(_procs(one)) for one in _bottom_up(top))
+
     def cpu_usage_ns(self, path: str) -> int | None:
         """CPU time used by ``path`` and below; None when it is gone or not counted."""
         return cgroup_stats.cpu_usage_ns(lambda name: self.directory(path, name), self.version)
@@ -199,16 +211,37 @@ class Hierarchy:
 def own_paths(text: str) -> dict[str, str]:
     """Path by controller out of /proc/<pid>/cgroup; version 2's is under V2."""
     paths: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in lines(text):
         _, names, path = line.split(":", 2)
         for name in names.split(",") if names else (V2,):
             paths[name] = path
     return paths
 
 
+def own_members(hierarchy: Hierarchy) -> Path | None:
+    """The file of members of a cgroup that this process is in now, in any hierarchy; None when there is none
+    that we see and may write to."""
+    paths = own_paths(Path("/proc/self/cgroup").read_text())
+    for tree in hierarchy.trees:
+        for name in (V2,) if tree.v2 else tree.controllers:
+            path = paths.get(name, "/..")  # outside the namespace it begins so
+            file = tree.root / path.lstrip("/") / "cgroup.procs"
+            if ".." not in file.parts and os.access(file, os.W_OK):
+                return file
+    return None
+
+
+def stay(hierarchy: Hierarchy) -> None:
+    """Move this process to the cgroup that it is in: nothing changes, and moves after it are quick for a
+    while (see docs/adr/0025). May block for some 20 ms; refused is fine."""
+    file = own_members(hierarchy)
+    if file is not None:
+        _write_if_there(file, "0")
+
+
 def _parse_mountinfo(text: str) -> Iterator[Tree]:
     seen: set[frozenset[str]] = set()
-    for line in text.splitlines():
+    for line in lines(text):
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
         if kind not in ("cgroup", "cgroup2"):

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from host.lines import lines
 from host.namespaces import in_namespace
 
 # Of the thread that reads, which has joined the namespace; /proc/self would be the main thread's.
@@ -41,13 +42,43 @@ def read(namespace: os.PathLike[str] | str) -> NetworkCounters:
     return parse(devices, routes)
 
 
+def read_by_process(namespace: os.PathLike[str] | str, pid: int) -> NetworkCounters | None:
+    """The same by way of a process that should be in the namespace, which needs no thread; None when it is
+    not there, or has ended.
+
+    Raises:
+        OSError: the namespace is gone.
+    """
+    pinned = Path(namespace).stat()
+    try:
+        process = os.open(f"/proc/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = os.stat("ns/net", dir_fd=process)
+        if (found.st_dev, found.st_ino) != (pinned.st_dev, pinned.st_ino):
+            return None
+        return parse(_read_at(process, "net/dev"), _read_at(process, "net/route"))
+    except OSError:
+        return None
+    finally:
+        os.close(process)
+
+
+def _read_at(directory: int, name: str) -> str:
+    with os.fdopen(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)) as file:
+        return file.read()
+
+
 def _read_tables() -> tuple[str, str]:
-    return (_THREAD_NET / "dev").read_text(), (_THREAD_NET / "route").read_text()
+    """What is no UTF-8 is replaced: the names go into answers."""
+    dev, route = ((_THREAD_NET / name).read_text(errors="replace") for name in ("dev", "route"))
+    return dev, route
 
 
 def parse(devices: str, routes: str) -> NetworkCounters:
     """From the texts of ``dev`` and ``route``."""
-    found = [_counters(line) for line in devices.splitlines()[2:]]
+    found = [_counters(line) for line in lines(devices)[2:]]
     inside = [one for one in found if one.name != _LOOPBACK]
     name = _default_interface(routes)
     default = next((one for one in inside if one.name == name), None)
@@ -64,8 +95,8 @@ def _counters(line: str) -> InterfaceCounters:
 
 def _default_interface(routes: str) -> str:
     """The interface of the route to 0.0.0.0/0; an IPv6-only pod has none there, and gets eth0."""
-    for line in routes.splitlines()[1:]:
-        interface, destination, *_, mask = line.split()[:8]
+    for line in lines(routes)[1:]:
+        interface, destination, *_, mask = line.split("\t")[:8]
         if destination == mask == "00000000":
             return interface
     return _FALLBACK_DEFAULT

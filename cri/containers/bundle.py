@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
@@ -21,6 +22,7 @@ from cri.containers import (
     mounts,
     prepared_mounts,
 )
+from cri.containers.outcome import Expected
 from cri.containers.record import Container
 from cri.defaults import with_localhost_profile
 from cri.node import Node
@@ -42,6 +44,13 @@ from oci.generate.labels import mount_label_of, process_label_of
 from storage.catalogue import Image
 
 
+class Written(NamedTuple):
+    """What a bundle was written for."""
+
+    user: tuple[int, int, tuple[int, ...]]  # uid, gid and groups of the process
+    expected: Expected
+
+
 class TargetNotRunning(FailedPrecondition):
     """The container whose PID namespace is asked for does not run in this pod."""
 
@@ -53,8 +62,8 @@ def write(
     image: Image,
     volume_images: Mapping[int, Image],
     rootfs: Path,
-) -> tuple[int, int, tuple[int, ...]]:
-    """Make the bundle; uid, gid and groups of the process.
+) -> Written:
+    """Make the bundle.
 
     Blocks for file operations on volumes too, for ever when one hangs: call it by ``Node.volume_threads``.
     ``volume_images`` are those of the request's image volumes, by the number of their mount.
@@ -78,7 +87,17 @@ def write(
     devices.add_cdi(document, container.config, node.config.runtime.cdi_spec_dirs)
     mount_targets.check(document, rootfs, _whole_proc(described))
     spec_file.write(node, container.handler, directory, document)
-    return who.uid, who.gid, who.additional_gids
+    return Written((who.uid, who.gid, who.additional_gids), _expected(document))
+
+
+def _expected(document: Mapping[str, Any]) -> Expected:
+    return Expected(
+        masked=document["linux"].get("maskedPaths", ()),
+        is_proc_its_own=all(
+            mount["destination"] != mount_targets.PROC or mount["type"] == "proc"
+            for mount in document["mounts"]
+        ),
+    )
 
 
 def _whole_proc(described: ContainerInput) -> set[str]:

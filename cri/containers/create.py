@@ -27,7 +27,9 @@ from cri.sandboxes import lifecycle as sandbox_lifecycle
 from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Sandbox
 from cri.subject import of_container
+from cri.together import together
 from oci.monitor.types import CreateContainer
+from oci.runtime import RuntimeFailed
 from storage.catalogue import Image
 
 logger = logging.getLogger(__name__)
@@ -113,6 +115,8 @@ async def _create(
             lifecycle.move(node, container, Phase.CREATED)
         except BaseException as error:
             await _undo(node, operation, container, error)
+            if isinstance(error, RuntimeFailed):
+                sandbox.require_ready(NEED)  # a stop has ended the process under the runtime's hands
             raise
     told = fields(**of_container(node, container), image_id=image.id, ms=operation.milliseconds())
     logger.info("container created", extra=told)
@@ -168,16 +172,23 @@ def _log_directory(node: Node, sandbox: Sandbox) -> Path:
     return Path(directory) if directory else node.config.log_dir / sandbox.id
 
 
-async def _settled_log(node: Node, container: Container, sandbox: Sandbox) -> tuple[Path | None, int]:
+async def _settle_log(
+    node: Node, operation: Operation, container: Container, sandbox: Sandbox
+) -> tuple[Path | None, int]:
     """The path by which the log is opened, and its file system; its directory is made."""
     if container.log_path is None:
         return None, 0
+    with operation.step("log directory"):
+        return await _settled_log(node, container.log_path, sandbox)
+
+
+async def _settled_log(node: Node, log_path: Path, sandbox: Sandbox) -> tuple[Path, int]:
     timeout_s = node.config.runtime.log_timeout_s
     directory = _log_directory(node, sandbox)
     if sandbox.log_directory is None:  # an earlier daemon's sandbox, or one without a directory of its own
         sandbox.log_directory = await node.monitor.settle_logs(directory, timeout_s)
         sandbox_lifecycle.save(node, sandbox)
-    settled = sandbox.log_directory / container.log_path.relative_to(directory)
+    settled = sandbox.log_directory / log_path.relative_to(directory)
     return settled, await node.monitor.prepare_logs(settled.parent, timeout_s)
 
 
@@ -201,25 +212,41 @@ async def _make(
     image: Image,
     volume_images: Mapping[int, Image],
 ) -> None:
-    with operation.step("root file system"):
-        rootfs = await node.rootfs.prepare(container.id, image, sandbox.namespaces.get("user"))
-    with operation.step("spec"):
-        writing = partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
-        container.user = await _while_ready(sandbox, node.volume_threads.run(writing))
-    with operation.step("log directory"):
-        log = await _settled_log(node, container, sandbox)
+    node.moves.expect()
+    expected, log = await together(
+        _make_bundle(node, operation, container, sandbox, image, volume_images),
+        _settle_log(node, operation, container, sandbox),
+    )
     sandbox.require_ready(NEED)  # else its namespaces are gone
     with operation.step("runtime create"):
         created = await node.monitor.create(_request(node, container, sandbox, *log))
     container.pid = created.pid
     with operation.step("look at the outcome"):
-        await _while_ready(sandbox, node.volume_threads.run(partial(outcome.check, node, container)))
+        looking = partial(outcome.check, node, container, expected)
+        await _while_ready(sandbox, node.volume_threads.run(looking))
     limits = with_swap(
         container.config.linux.resources, pb.LinuxContainerResources(), counted=node.host.swap_accounting
     )
     with operation.step("limits"):
         await node.cgroup_driver.keep(container.cgroup_path, limits)
     await asyncio.to_thread(_put_aids_away, node, container.id)
+
+
+async def _make_bundle(
+    node: Node,
+    operation: Operation,
+    container: Container,
+    sandbox: Sandbox,
+    image: Image,
+    volume_images: Mapping[int, Image],
+) -> outcome.Expected:
+    with operation.step("root file system"):
+        rootfs = await node.rootfs.prepare(container.id, image, sandbox.namespaces.get("user"))
+    with operation.step("spec"):
+        writing = partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
+        written = await _while_ready(sandbox, node.volume_threads.run(writing))
+    container.user = written.user
+    return written.expected
 
 
 def _put_aids_away(node: Node, identifier: ContainerId) -> None:

@@ -21,19 +21,17 @@ def matching(node: Node, wanted: pb.ContainerFilter) -> list[Container]:
     ]
 
 
-async def list_containers(node: Node, request: pb.ListContainersRequest) -> pb.ListContainersResponse:
-    """All containers that pass the filter, oldest first."""
-    return pb.ListContainersResponse(containers=_items(node, request.filter))
+async def list_containers(node: Node, request: pb.ListContainersRequest) -> bytes:
+    """The answer with all containers that pass the filter, oldest first."""
+    return b"".join(_items(node, request.filter))
 
 
-def _items(node: Node, wanted: pb.ContainerFilter) -> list[pb.Container]:
-    return node.quarantine.rendered(KIND, matching(node, wanted), Container.item)
+def _items(node: Node, wanted: pb.ContainerFilter) -> list[bytes]:
+    return node.quarantine.rendered(KIND, matching(node, wanted), Container.listed)
 
 
-async def stream_containers(
-    node: Node, request: pb.StreamContainersRequest
-) -> AsyncIterator[pb.StreamContainersResponse]:
+async def stream_containers(node: Node, request: pb.StreamContainersRequest) -> AsyncIterator[bytes]:
     """The same in messages of at most CHUNK items; no message for no items (KEP-5825)."""
     found = _items(node, request.filter)
     for first in range(0, len(found), CHUNK):
-        yield pb.StreamContainersResponse(containers=found[first : first + CHUNK])
+        yield b"".join(found[first : first + CHUNK])

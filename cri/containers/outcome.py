@@ -8,16 +8,16 @@ process works inside its root file system (CVE-2024-21626).
 
 import os
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from api.errors import InvalidArgument
-from cri import spec_file
 from cri.containers.mount_targets import HARMLESS, PROC, is_below
 from cri.containers.record import Container
 from cri.node import Node
 from host.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
-from host.mounts import Mount, parse_mountinfo
+from host.mounts import MountTable, mounts_of
 
 # Where hooks of graphics drivers mount, and nothing that a runtime uses lies.
 _OF_DRIVERS = f"{PROC}/driver"
@@ -28,7 +28,14 @@ class BordersMisplaced(InvalidArgument):
     """A mount or the working directory is not where it was asked for: links led astray."""
 
 
-def check(node: Node, container: Container) -> None:
+class Expected(NamedTuple):
+    """What its specification says of a container's borders."""
+
+    masked: Collection[str]
+    is_proc_its_own: bool  # else it is the node's, and what is mounted there comes along
+
+
+def check(node: Node, container: Container, expected: Expected) -> None:
     """Judge a created container that is not started; one of a runtime that is a machine of its own is not
     looked at, nor one that has ended.
 
@@ -39,34 +46,32 @@ def check(node: Node, container: Container) -> None:
     """
     if node.handlers.view(container.handler).is_vm:
         return
-    document = spec_file.read(node.paths.container(container.id))
-    masked = document["linux"].get("maskedPaths", ())
     process = Path("/proc") / str(container.pid)
     try:
-        mounts = parse_mountinfo(os.fsdecode((process / "mountinfo").read_bytes()))
-        if all(mount["destination"] != PROC or mount["type"] == "proc" for mount in document["mounts"]):
-            require_proc(mounts, masked)  # with the node's own comes what is mounted there
-        require_masks(process / "root", mounts, masked)
+        mounts = mounts_of(container.pid)
+        if expected.is_proc_its_own:
+            require_proc(mounts, expected.masked)
+        require_masks(process / "root", mounts, expected.masked)
         require_inside(process / "cwd", mounts)
     except (FileNotFoundError, ProcessLookupError):
         return
 
 
-def require_proc(mounts: Sequence[Mount], masked: Collection[str]) -> None:
+def require_proc(mounts: MountTable, masked: Collection[str]) -> None:
     """
     Raises:
         BordersMisplaced: something is mounted inside /proc that is neither a part of it nor a mask.
     """
-    for mount in mounts:
+    for mount in mounts.below(PROC):
         place = str(mount.mountpoint)
-        if not place.startswith(f"{PROC}/") or place in masked or place in HARMLESS:
+        if place in masked or place in HARMLESS:
             continue
         itself = mount.fstype == "proc" and f"{PROC}{mount.root}" == place
         if not itself and not is_below(place, _OF_DRIVERS):
             raise BordersMisplaced(f"mounts: links led one to {place}: nothing may be mounted there")
 
 
-def require_masks(root: Path, mounts: Sequence[Mount], masked: Collection[str]) -> None:
+def require_masks(root: Path, mounts: MountTable, masked: Collection[str]) -> None:
     """
     Raises:
         BordersMisplaced: a masked path shows something.
@@ -88,29 +93,28 @@ def require_masks(root: Path, mounts: Sequence[Mount], masked: Collection[str]) 
         os.close(top)
 
 
-def _hides(descriptor: int, mounts: Sequence[Mount]) -> bool:
+def _hides(descriptor: int, mounts: MountTable) -> bool:
     """Whether it is what runtimes put over files and directories: /dev/null, a tmpfs of no use."""
     status = os.fstat(descriptor)
     if stat.S_ISDIR(status.st_mode):
-        mount = _mount_of(descriptor, mounts)
+        mount = mounts.find(_mount_id(descriptor))
         return mount is not None and mount.fstype == "tmpfs" and "ro" in mount.options
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == _NULL
 
 
-def require_inside(directory: Path, mounts: Sequence[Mount]) -> None:
+def require_inside(directory: Path, mounts: MountTable) -> None:
     """
     Raises:
         BordersMisplaced: the directory is on none of the mounts.
     """
     descriptor = os.open(directory, os.O_PATH | os.O_CLOEXEC)
     try:
-        if _mount_of(descriptor, mounts) is None:
+        if _mount_id(descriptor) not in mounts:
             raise BordersMisplaced("working_dir: links led out of the container's root file system")
     finally:
         os.close(descriptor)
 
 
-def _mount_of(descriptor: int, mounts: Sequence[Mount]) -> Mount | None:
+def _mount_id(descriptor: int) -> int:
     facts = Path(f"/proc/self/fdinfo/{descriptor}").read_text()
-    number = int(facts.partition("mnt_id:")[2].split()[0])
-    return next((mount for mount in mounts if mount.mount_id == number), None)
+    return int(facts.partition("mnt_id:")[2].split()[0])

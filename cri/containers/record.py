@@ -16,6 +16,7 @@ from pathlib import Path
 from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri.queue import Queue
+from cri.ready_bytes import listed
 from cri.records import Row, require_types
 from oci.monitor.types import Exited
 
@@ -76,7 +77,7 @@ class Container:
     queue: Queue = field(default_factory=Queue)
     # Set when nobody wants it any more: what still makes it, in a thread perhaps, gives up.
     abandoned: bool = False
-    _item: pb.Container | None = None
+    _listed: tuple[int, bytes] | None = None
 
     def to_row(self) -> Row:
         state = {
@@ -134,14 +135,15 @@ class Container:
         spec.image = spec.user_specified_image or spec.image
         return spec
 
-    def item(self) -> pb.Container:
-        """The message that lists carry: made once, its state brought up to date."""
-        if self._item is None:
-            self._item = self._make_item()
-        self._item.state = self.cri_state()
-        return self._item
+    def listed(self) -> bytes:
+        """The item as a part of list answers (cri/ready_bytes.py), made once for each state."""
+        state = self.cri_state()
+        if self._listed is None or self._listed[0] != state:
+            self._listed = state, listed(self.item())
+        return self._listed[1]
 
-    def _make_item(self) -> pb.Container:
+    def item(self) -> pb.Container:
+        """The message that lists carry."""
         return pb.Container(
             id=self.id,
             pod_sandbox_id=self.sandbox_id,
@@ -152,4 +154,5 @@ class Container:
             created_at=self.created_ns,
             labels=self.config.labels,
             annotations=self.config.annotations,
+            state=self.cri_state(),
         )

@@ -22,19 +22,17 @@ def matching(node: Node, wanted: pb.PodSandboxFilter) -> list[Sandbox]:
     ]
 
 
-async def list_pod_sandbox(node: Node, request: pb.ListPodSandboxRequest) -> pb.ListPodSandboxResponse:
-    """All sandboxes that pass the filter, oldest first."""
-    return pb.ListPodSandboxResponse(items=_items(node, request.filter))
+async def list_pod_sandbox(node: Node, request: pb.ListPodSandboxRequest) -> bytes:
+    """The answer with all sandboxes that pass the filter, oldest first."""
+    return b"".join(_items(node, request.filter))
 
 
-def _items(node: Node, wanted: pb.PodSandboxFilter) -> list[pb.PodSandbox]:
-    return node.quarantine.rendered(KIND, matching(node, wanted), Sandbox.item)
+def _items(node: Node, wanted: pb.PodSandboxFilter) -> list[bytes]:
+    return node.quarantine.rendered(KIND, matching(node, wanted), Sandbox.listed)
 
 
-async def stream_pod_sandboxes(
-    node: Node, request: pb.StreamPodSandboxesRequest
-) -> AsyncIterator[pb.StreamPodSandboxesResponse]:
+async def stream_pod_sandboxes(node: Node, request: pb.StreamPodSandboxesRequest) -> AsyncIterator[bytes]:
     """The same in messages of at most CHUNK items; no message for no items (KEP-5825)."""
     found = _items(node, request.filter)
     for first in range(0, len(found), CHUNK):
-        yield pb.StreamPodSandboxesResponse(pod_sandboxes=found[first : first + CHUNK])
+        yield b"".join(found[first : first + CHUNK])

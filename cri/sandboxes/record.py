@@ -21,6 +21,7 @@ from api.errors import FailedPrecondition
 from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri.queue import Queue
+from cri.ready_bytes import listed
 from cri.records import Row, require_types
 from cri.sandboxes.validate import wants_user_namespace
 
@@ -77,7 +78,7 @@ class Sandbox:
     # Set when it is not ready any more; not stored.
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     queue: Queue = field(default_factory=Queue)
-    _item: pb.PodSandbox | None = None
+    _listed: tuple[int, bytes] | None = None
 
     @property
     def options(self) -> pb.NamespaceOption:
@@ -155,14 +156,15 @@ class Sandbox:
     def cri_state(self) -> pb.PodSandboxState.ValueType:
         return pb.SANDBOX_READY if self.phase is Phase.READY else pb.SANDBOX_NOTREADY
 
-    def item(self) -> pb.PodSandbox:
-        """The message that lists carry: made once, its state brought up to date."""
-        if self._item is None:
-            self._item = self._make_item()
-        self._item.state = self.cri_state()
-        return self._item
+    def listed(self) -> bytes:
+        """The item as a part of list answers (cri/ready_bytes.py), made once for each state."""
+        state = self.cri_state()
+        if self._listed is None or self._listed[0] != state:
+            self._listed = state, listed(self.item())
+        return self._listed[1]
 
-    def _make_item(self) -> pb.PodSandbox:
+    def item(self) -> pb.PodSandbox:
+        """The message that lists carry."""
         return pb.PodSandbox(
             id=self.id,
             metadata=self.config.metadata,
@@ -170,4 +172,5 @@ class Sandbox:
             labels=self.config.labels,
             annotations=self.config.annotations,
             runtime_handler=self.handler,
+            state=self.cri_state(),
         )

@@ -19,6 +19,7 @@ from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import Phase, Sandbox
 from cri.sandboxes.release import release, undo
 from cri.subject import of_sandbox
+from cri.together import together
 from host.namespaces import Kind, SysctlRefused, pin, sysctl_path
 from host.userns import pin_owned
 from oci.generate.namespaces import id_entries
@@ -92,15 +93,12 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
 
 async def _make(node: Node, operation: Operation, sandbox: Sandbox) -> None:
     directory = node.paths.sandbox(sandbox.id)
+    node.moves.expect()  # of the containers to come, if not of a pause process
     with operation.step("cgroup"):
         await node.cgroup_driver.prepare(sandbox.cgroup_parent)
-    with operation.step("files and namespaces"):
-        await asyncio.to_thread(_make_files, node, sandbox)
-    if sandbox.config.log_directory:
-        with operation.step("log directory"):
-            sandbox.log_directory = await node.monitor.settle_logs(
-                Path(sandbox.config.log_directory), node.config.runtime.log_timeout_s
-            )
+    await together(
+        _make_files_and_namespaces(node, operation, sandbox), _settle_log(node, operation, sandbox)
+    )
     if not sandbox.host_network:
         with operation.step("network"):
             # Noted before the first plugin runs: a crash from here on must detach.
@@ -112,6 +110,19 @@ async def _make(node: Node, operation: Operation, sandbox: Sandbox) -> None:
             sandbox.pause_pid = await pause.start(node, sandbox, directory)
     if sandbox.pause_ended:
         raise PauseEnded(f"the pause process of sandbox {sandbox.id[:12]} ended as soon as it was started")
+
+
+async def _make_files_and_namespaces(node: Node, operation: Operation, sandbox: Sandbox) -> None:
+    with operation.step("files and namespaces"):
+        await asyncio.to_thread(_make_files, node, sandbox)
+
+
+async def _settle_log(node: Node, operation: Operation, sandbox: Sandbox) -> None:
+    if sandbox.config.log_directory:
+        with operation.step("log directory"):
+            sandbox.log_directory = await node.monitor.settle_logs(
+                Path(sandbox.config.log_directory), node.config.runtime.log_timeout_s
+            )
 
 
 def _make_files(node: Node, sandbox: Sandbox) -> None:

@@ -66,7 +66,7 @@ async def message(node: Node, container: Container) -> pb.ContainerStats:
     """
     now = time.time_ns()
     stats = (
-        node.cgroups.stats(container.cgroup_path) if container.alive and container.cgroup_path else Stats()
+        node.cgroups.usage(container.cgroup_path) if container.alive and container.cgroup_path else Stats()
     )
     cpu_ns = 0 if stats.cpu is None else stats.cpu.usage_ns
     return pb.ContainerStats(

@@ -14,6 +14,7 @@ from oci.run.errors import StepFailed
 from oci.run.operations import Hook
 
 _OUTPUT_LIMIT = 65536
+_UMASK_OF_PROGRAMS = 0o022
 
 
 def run(
@@ -61,6 +62,7 @@ def _run(hook: Hook, state: bytes) -> tuple[int | None, str, str]:
 
 def _spawn(hook: Hook, descriptors: tuple[int, int, int]) -> int:
     """Words and environment as they are given: the first word is a name, not the path."""
+    own = os.umask(_UMASK_OF_PROGRAMS)
     try:
         return os.posix_spawn(
             hook.path,
@@ -72,6 +74,8 @@ def _spawn(hook: Hook, descriptors: tuple[int, int, int]) -> int:
         )
     except OSError as error:
         raise CommandNotStarted(f"fork/exec {hook.path}: {(error.strerror or '').lower()}") from error
+    finally:
+        os.umask(own)
 
 
 def _converse(ours: int, state: bytes, out: int, err: int, timeout_s: int) -> tuple[str, str] | None:

@@ -28,9 +28,10 @@ from oci.run.operations import (
     Plan,
     Scheduler,
 )
-from oci.run.perform import mounting, root
-from oci.run.perform.child import become, explain
+from oci.run.perform import cgroup_mount, isolation, mounting, root
+from oci.run.perform.child import become
 from oci.run.perform.context import MESSAGE_LIMIT, Context
+from oci.run.words import explain
 
 
 class Phase(StrEnum):
@@ -62,6 +63,7 @@ class Gift(NamedTuple):
     cgroup_files: list[int] | None = None
     program: bytes = b""
     keep: int = 3
+    listening: int = 0
     hook_state: Mapping[str, object] = {}
 
 
@@ -231,6 +233,17 @@ class Launch:
                 return
             self._answer({"tree": bind.target}, (tree,))
             os.close(tree)
+        if order.cgroups:
+            self._send_cgroups(context)
+
+    def _send_cgroups(self, context: Context) -> None:
+        isolation.remember_cgroups_of(str(self.pid), context)
+        table = cgroup_mount.mount_table(context)
+        for one in () if cgroup_mount.is_unified(table) else cgroup_mount.hierarchies(table):
+            tree = cgroup_mount.own_directory(one, context)
+            self._answer({"tree": one.name}, (tree,))
+            os.close(tree)
+        self._answer({"done": "trees"})
 
     def abandon(self) -> None:
         """Kill the child, and reap it and its helpers."""
@@ -263,6 +276,7 @@ def _context(channel: socket.socket, gift: Gift) -> Context:
     context.start, context.answer, context.console = gift.start, gift.answer, gift.console
     context.cgroup_files, context.program, context.keep = gift.cgroup_files, gift.program, gift.keep
     context.hook_state, context.root = gift.hook_state, gift.root
+    context.sockets = gift.listening
     return context
 
 

@@ -111,10 +111,12 @@ class EnterRoot(NamedTuple):
 
 
 class AwaitTrees(NamedTuple):
-    """Have the parent's helper open what a user namespace may not see: the root, and sources of binds."""
+    """Have the parent's helper open what a user namespace may not see: the root, sources of binds, and with
+    ``cgroups`` the directories of our cgroups in hierarchies of version 1."""
 
     root: EnterRoot
     binds: "tuple[BindMount, ...]"
+    cgroups: bool = False
 
 
 class BindMount(NamedTuple):

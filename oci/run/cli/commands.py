@@ -5,11 +5,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from oci.run.cli import process_file
 from oci.run.cli.words import Option, Usage, Words, parse
-from oci.run.verbs import control, create
 from oci.run.verbs.settings import Settings
+
+if TYPE_CHECKING:  # a command imports what it needs when it runs: starting is most of the time of most
+    from oci.run.verbs import create
 
 _CREATE = (
     Option(("bundle", "b")),
@@ -52,7 +54,9 @@ def _parsed(words: list[str], options: tuple[Option, ...], least: int = 1, most:
     return given
 
 
-def _create_options(given: Words, *, detach: bool) -> create.Options:
+def _create_options(given: Words, *, detach: bool) -> "create.Options":
+    from oci.run.verbs import create
+
     return create.Options(
         bundle=given.text("bundle") or ".",
         pid_file=given.text("pid-file"),
@@ -66,6 +70,8 @@ def _create_options(given: Words, *, detach: bool) -> create.Options:
 
 
 def _create(settings: Settings, words: list[str]) -> int:
+    from oci.run.verbs import create
+
     given = _parsed(words, _CREATE)
     options = _create_options(given, detach=True)
     if given.has("dry-run"):
@@ -88,11 +94,15 @@ def _run(settings: Settings, words: list[str]) -> int:
 
 
 def _start(settings: Settings, words: list[str]) -> int:
+    from oci.run.verbs import control
+
     control.start(settings, _parsed(words, ()).rest[0])
     return 0
 
 
 def _kill(settings: Settings, words: list[str]) -> int:
+    from oci.run.verbs import control
+
     given = _parsed(words, (Option(("all", "a"), takes=False),), 1, 2)
     number = signal_number(given.rest[1] if len(given.rest) > 1 else "SIGTERM")
     control.kill(settings, given.rest[0], number, everything=given.has("all"))
@@ -115,27 +125,36 @@ def signal_number(text: str) -> int:
 
 
 def _delete(settings: Settings, words: list[str]) -> int:
+    from oci.run.verbs import control
+
     given = _parsed(words, (Option(("force", "f"), takes=False),))
     control.delete(settings, given.rest[0], force=given.has("force"))
     return 0
 
 
 def _exec(settings: Settings, words: list[str]) -> int:
+    from oci.run.cli import process_file
+
     return process_file.execute(settings, words)
 
 
 def _pause(settings: Settings, words: list[str]) -> int:
+    from oci.run.verbs import control
+
     control.pause(settings, _parsed(words, ()).rest[0])
     return 0
 
 
 def _resume(settings: Settings, words: list[str]) -> int:
+    from oci.run.verbs import control
+
     control.resume(settings, _parsed(words, ()).rest[0])
     return 0
 
 
 def _update(settings: Settings, words: list[str]) -> int:
     from oci.run.cli import resources
+    from oci.run.verbs import control
 
     given = _parsed(words, (Option(("resources", "r")), *_UPDATE))
     control.update(settings, given.rest[0], resources.read(given))

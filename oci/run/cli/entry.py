@@ -1,9 +1,9 @@
 """The program podwright-oci: a sealed interpreter first, then cli.main.
 
-While it sets a process up this program is inside of a container, whose processes may come to have its executable
-open (``#!/proc/self/exe``, CVE-2019-5736) and write to it: to the host's Python. So the commands that go in run a
-Python that nobody can write to: the same file on a private read-only overlay of its directory (no copy), or a
-sealed copy in memory. It is started anew for that, without ``site``, at the cost of an interpreter's start.
+While it sets a process up this program is inside of a container, whose processes may come to have its
+executable open (``#!/proc/self/exe``, CVE-2019-5736) and write to it: to the host's Python. So commands that
+go in run a Python that nobody can write to: the same file on a private read-only overlay of its directory (no
+copy), or a sealed copy in memory. It is started anew for that, without ``site``, at the cost of a start.
 """
 
 import os

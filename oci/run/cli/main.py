@@ -11,8 +11,8 @@ from api.errors import PodwrightError
 from oci.run.cli import commands
 from oci.run.cli.words import Option, Usage, Words, parse
 from oci.run.errors import StepFailed
-from oci.run.perform.child import explain
 from oci.run.verbs.settings import Settings
+from oci.run.words import explain
 
 _GLOBAL = (
     Option(("root",)),

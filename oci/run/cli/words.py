@@ -31,8 +31,7 @@ class Words:
 
     def has(self, name: str) -> bool:
         """Whether it was given; a switch may say ``=false``."""
-        values = self._values.get(name)
-        return bool(values) and values is not None and values[-1] not in ("false", "0")
+        return bool(self._values.get(name)) and self._values[name][-1] != "false"
 
     def all(self, name: str) -> list[str]:
         """Every value."""

@@ -25,8 +25,8 @@ class Hierarchy(NamedTuple):
 
 
 def cgroup_mount(operation: CgroupMount, context: Context) -> None:
-    table = parse_mountinfo(_mountinfo(context))
-    unified = any(str(one.mountpoint) == "/sys/fs/cgroup" and one.fstype == _V2 for one in table)
+    table = mount_table(context)
+    unified = is_unified(table)
     with closing_descriptor(find_or_make(context.root, operation.target, directory=True)) as place:
         with closing_descriptor(_unified(operation, context) if unified else _tmpfs(operation)) as tree:
             attach(tree, place)
@@ -37,10 +37,16 @@ def cgroup_mount(operation: CgroupMount, context: Context) -> None:
             propagate(tree, operation.propagation)
 
 
-def _mountinfo(context: Context) -> str:
+def mount_table(context: Context) -> list[Mount]:
+    """The mounts of our namespace."""
     with closing_descriptor(open_in(context.procfs, "self/mountinfo", os.O_RDONLY)) as descriptor:
         with open(descriptor, "rb", closefd=False) as file:
-            return os.fsdecode(file.read())
+            return parse_mountinfo(os.fsdecode(file.read()))
+
+
+def is_unified(table: list[Mount]) -> bool:
+    """Whether cgroup version 2 is all there is."""
+    return any(str(one.mountpoint) == "/sys/fs/cgroup" and one.fstype == _V2 for one in table)
 
 
 def hierarchies(table: list[Mount]) -> list[Hierarchy]:
@@ -75,12 +81,12 @@ def _tmpfs(operation: CgroupMount) -> int:
 
 def _fill(top: int, operation: CgroupMount, context: Context, found: list[Hierarchy]) -> None:
     """A directory for each hierarchy, and links for controllers that are mounted together."""
-    for one in found:
+    for number, one in enumerate(found):
         name = one.name.removeprefix("name=")
         os.mkdir(name, 0o755, dir_fd=top)
         flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         with closing_descriptor(os.open(name, flags, dir_fd=top)) as place:
-            with closing_descriptor(_hierarchy(operation, context, one)) as tree:
+            with closing_descriptor(_hierarchy(operation, context, number, one)) as tree:
                 apply(tree, operation.attributes)
                 attach(tree, place)
                 propagate(tree, operation.propagation)
@@ -88,11 +94,18 @@ def _fill(top: int, operation: CgroupMount, context: Context, found: list[Hierar
             os.symlink(name, each, dir_fd=top)
 
 
-def _hierarchy(operation: CgroupMount, context: Context, one: Hierarchy) -> int:
+def _hierarchy(operation: CgroupMount, context: Context, number: int, one: Hierarchy) -> int:
     """A mount whose root is that of our cgroup namespace; without one, our directory in the host's."""
     if operation.own_namespace:
         options = one.name.split(",") if not one.name.startswith("name=") else ("none", one.name)
         return new_filesystem(_V1, "cgroup", options, operation.attributes.wanted)
+    if context.cgroup_trees:
+        return context.cgroup_trees[number]
+    return own_directory(one, context)
+
+
+def own_directory(one: Hierarchy, context: Context) -> int:
+    """A copy of the host's mount of the hierarchy, from our cgroup down."""
     own = next((path for controllers, path in context.cgroups if controllers == one.name), "/")
     below = os.path.relpath(own, one.root) if own.startswith(one.root) else "."
     path = os.path.normpath(f"{one.mountpoint}/{below}")

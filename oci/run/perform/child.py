@@ -9,6 +9,7 @@ from oci.run import operations as op
 from oci.run.errors import StepFailed
 from oci.run.perform import cgroup_mount, isolation, mounting, process, root
 from oci.run.perform.context import Context
+from oci.run.words import explain
 
 _FAILED = 1
 _PERFORM: dict[type[Any], Callable[[Any, Context], None]] = {
@@ -91,14 +92,6 @@ def perform(step: NamedTuple, context: Context) -> None:
         _PERFORM[type(step)](step, context)
     except OSError as error:
         raise StepFailed(f"{_title(step)}: {explain(error)}", error.errno or 0) from error
-
-
-def explain(error: OSError) -> str:
-    """``call path: reason``, the reason in small letters as callers look for it."""
-    reason = (error.strerror or str(error)).strip()
-    for number_text in (os.strerror(error.errno or 0),):
-        reason = reason.replace(number_text, number_text.lower())
-    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def _title(step: NamedTuple) -> str:

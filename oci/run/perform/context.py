@@ -25,11 +25,15 @@ class Context:
         self.cgroup_files: list[int] | None = None
         self.cgroups: list[tuple[str, str]] = []  # (controllers, path) of each hierarchy
         self.trees: list[int] = []  # sources that the parent's helper opened
+        self.cgroup_trees: list[
+            int
+        ] = []  # directories of version 1 that it opened, in the order of mountinfo
         self.maps: dict[tuple[object, object], int] = {}  # user namespaces that hold a mount's maps
         self.program = b""  # the compiled seccomp filter
         self.environment: tuple[str, ...] = ()
         self.path = ""  # of the program
         self.keep = 3  # descriptors below it are the program's
+        self.sockets = 0  # how many of them are listening ones of systemd's (sd_listen_fds(3))
         self.hook_state: Mapping[str, object] = {}
         self.in_directory = False
         self.listening = False  # our words go to the answer, no longer to the parent

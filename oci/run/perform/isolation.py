@@ -42,7 +42,12 @@ def join_cgroup(_: JoinCgroup, context: Context) -> None:
 
 def remember_cgroups(operation: RememberCgroups, context: Context) -> None:
     del operation
-    for line in read_in(context.procfs, "self/cgroup").decode().splitlines():
+    remember_cgroups_of("self", context)
+
+
+def remember_cgroups_of(process: str, context: Context) -> None:
+    """Note the cgroups of a process (its number below the private procfs, or ``self``)."""
+    for line in read_in(context.procfs, f"{process}/cgroup").decode().splitlines():
         _, controllers, path = line.split(":", 2)
         context.cgroups.append((controllers, path))
 

@@ -127,9 +127,8 @@ def load_seccomp(operation: LoadSeccomp, context: Context) -> None:
         credentials.load_filter(context.program, operation.flags)
         return
     # From here on a call may wait for the listener: the parent gets it by a write, which none may watch.
-    order = '{"ask":"listener","descriptor":%d}'
     descriptor = credentials.load_filter(context.program, operation.flags)
-    os.write(context.channel.fileno(), (order % descriptor).encode())
+    os.write(context.channel.fileno(), b'{"ask":"listener","descriptor":%d}' % descriptor)
     context.hear()
     os.close(descriptor)
 
@@ -138,6 +137,8 @@ def set_environment(operation: SetEnvironment, context: Context) -> None:
     entries = [entry for entry in operation.entries if entry != "HOME="]
     if not any(entry.startswith("HOME=") for entry in entries):
         entries.append(f"HOME={_home(context.root, operation.uid)}")
+    if context.sockets:
+        entries += [f"LISTEN_FDS={context.sockets}", "LISTEN_PID=1"]
     context.environment = tuple(entries)
 
 

@@ -26,6 +26,7 @@ from oci.run.operations import (
     AwaitTrees,
     BecomeRootInside,
     BindMount,
+    CgroupMount,
     ChangeRoot,
     EnterRoot,
     Hook,
@@ -203,7 +204,8 @@ def _by_helper(enter: EnterRoot, steps: Steps) -> Steps:
     numbered = [
         step._replace(tree=numbers[id(step)]) if isinstance(step, BindMount) else step for step in steps
     ]
-    return [AwaitTrees(enter, tuple(binds)), *numbered]
+    cgroups = any(isinstance(step, CgroupMount) and not step.own_namespace for step in steps)
+    return [AwaitTrees(enter, tuple(binds), cgroups), *numbered]
 
 
 def _hook_steps(points: dict[str, tuple[Hook, ...]]) -> Steps:

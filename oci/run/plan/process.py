@@ -250,9 +250,9 @@ def number_list(text: str, limit: int = 8192) -> tuple[int, ...]:
     """``0-3,7`` as numbers (cpuset(7), list format)."""
     numbers: set[int] = set()
     for part in filter(None, text.replace(" ", "").split(",")):
-        first, _, last = part.partition("-")
+        first, dash, last = part.partition("-")
         try:
-            low, high = int(first), int(last or first)
+            low, high = int(first), int(last if dash else first)
         except ValueError:
             raise BadConfig(f"{text!r} is no list of numbers") from None
         if not 0 <= low <= high < limit:

@@ -18,13 +18,13 @@ from oci.run.document import Table
 from oci.run.errors import BadConfig, StepFailed
 from oci.run.launch import Duties, Gift, Launch, Phase
 from oci.run.operations import Plan
-from oci.run.perform.child import explain
 from oci.run.plan import create as planning
 from oci.run.plan import filters, seccomp
 from oci.run.plan import hooks as hook_plan
 from oci.run.state import OCI_VERSION, Container, Place, now
 from oci.run.verbs.entering import entry_of, failure_of, launch
 from oci.run.verbs.settings import Procfs, Settings, state_document
+from oci.run.words import explain
 
 _FIRST_PRESERVED = 3
 
@@ -97,6 +97,7 @@ def create(settings: Settings, container_id: str, options: Options) -> Created:
     """
     options = options._replace(bundle=os.path.realpath(options.bundle))
     content = read_config(options.bundle)
+    handed = hand_on(options.preserve_fds)
     place = settings.place(container_id)
     spec, plan = plan_of(content, container_id, options)
     _check_console(spec, options)
@@ -108,7 +109,7 @@ def create(settings: Settings, container_id: str, options: Options) -> Created:
         cgroup.create(spec.table("linux").table("resources").raw)
         undo.callback(cgroup.delete)
         undo.callback(cgroup.kill)
-        created = _launch(settings, place, spec, plan, options, cgroup, procfs)
+        created = _launch(settings, place, spec, plan, options, cgroup, procfs, handed)
         undo.pop_all()
     return created
 
@@ -121,22 +122,30 @@ def _check_console(spec: Table, options: Options) -> None:
         raise BadConfig("cannot use console socket if runc will not detach or allocate tty")
 
 
-def preserved(count: int) -> int:
-    """The first descriptor that the program does not get; those of systemd's sockets come first.
+class HandedOn(NamedTuple):
+    """``end`` is the first descriptor that the program does not get; ``listening`` of them are systemd's."""
+
+    end: int
+    listening: int
+
+
+def hand_on(count: int) -> HandedOn:
+    """Have our caller's descriptors from 3 on for the program, those that systemd opened first.
+
+    To be called before we open any of our own: one that is not open now would become ours.
 
     Raises:
-        BadConfig: one that is to be handed on is not open.
+        BadConfig: one of them is not open.
     """
-    listening = 0
-    if os.environ.get("LISTEN_FDS", "").isdecimal():
-        listening = int(os.environ["LISTEN_FDS"])
+    text = os.environ.get("LISTEN_FDS", "")
+    listening = int(text) if text.isdecimal() else 0
     end = _FIRST_PRESERVED + listening + count
     for number in range(_FIRST_PRESERVED, end):
         try:
             os.set_inheritable(number, True)
         except OSError:
             raise BadConfig(f"please check that preserved-fd {number} (of {end - 3}) is present") from None
-    return end
+    return HandedOn(end, listening)
 
 
 def connect(path: str) -> socket.socket:
@@ -162,6 +171,7 @@ def _launch(
     options: Options,
     cgroup: Cgroup,
     procfs: int,
+    handed: HandedOn,
 ) -> Created:
     container = Container(
         id=place.id,
@@ -191,7 +201,8 @@ def _launch(
             cgroup=entry.directory,
             cgroup_files=entry.files,
             program=filters.program(spec, settings.root),
-            keep=preserved(options.preserve_fds),
+            keep=handed.end,
+            listening=handed.listening,
             hook_state=state_document(container, "creating"),
         )
         try:

@@ -150,7 +150,7 @@ class Machine:
         container.cgroup_path = container_cgroup(sandbox, CONTAINER_ID)
         container.log_path = create._log_path(node, sandbox, config, CONTAINER_ID)
         rootfs = self.directory / "rootfs"
-        container.user = bundle.write(node, container, sandbox, image, volume_images, rootfs)
+        container.user = bundle.write(node, container, sandbox, image, volume_images, rootfs).user
         return container
 
     def _node(self) -> Node:

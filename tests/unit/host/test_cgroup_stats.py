@@ -1,6 +1,18 @@
+from dataclasses import replace
 from pathlib import Path
 
-from host.cgroup_stats import OomSource, Pids, Pressure, Stats, oom_kills, oom_source, pids_current, read
+from host.cgroup_stats import (
+    CpuUsage,
+    OomSource,
+    Pids,
+    Pressure,
+    Stats,
+    oom_kills,
+    oom_source,
+    pids_current,
+    read,
+    usage,
+)
 
 V1_FILES = {
     "cpuacct.usage": "5000\n",
@@ -81,3 +93,19 @@ def test_a_cgroup_that_is_gone_counts_nothing(tmp_path: Path) -> None:
         assert read(lambda _: None, version) == Stats()
     assert pids_current(lambda _: tmp_path / "gone") is None
     assert oom_kills(lambda _: None, 1) is None
+
+
+def test_what_the_cri_reports_is_the_same_by_fewer_files(tmp_path: Path) -> None:
+    for version, files in ((1, V1_FILES), (2, V2_FILES)):
+        (tmp_path / str(version)).mkdir()
+        where = written(tmp_path / str(version), files)
+        whole, found = read(lambda _, at=where: at, version), usage(lambda _, at=where: at, version)  # type: ignore[misc]
+        assert whole.cpu is not None
+        assert whole.memory is not None
+        assert found.cpu == CpuUsage(whole.cpu.usage_ns)
+        kernel_bytes = None if version == 1 else whole.memory.kernel_bytes
+        assert found.memory == replace(
+            whole.memory, max_usage_bytes=None, limit_hits=None, kernel_bytes=kernel_bytes
+        )
+        assert found.pressure == whole.pressure
+        assert usage(lambda _: tmp_path / "gone", version) == usage(lambda _: None, version) == Stats()

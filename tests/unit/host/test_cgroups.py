@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from host.cgroups import BadCgroupPath, Hierarchy, Tree, own_paths
+from host.cgroups import BadCgroupPath, Hierarchy, Tree, own_members, own_paths, stay
 
 HYBRID = """\
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -95,3 +95,19 @@ def test_a_hybrids_unified_tree_keeps_its_controllers(tmp_path: Path) -> None:
     Hierarchy(trees).create("/pod")
     assert (tmp_path / "v2/cgroup.subtree_control").read_text() == ""
     assert (tmp_path / "v2/pod").is_dir()
+
+
+def test_staying_writes_to_a_cgroup_that_we_are_in(tmp_path: Path) -> None:
+    path = own_paths(Path("/proc/self/cgroup").read_text()).get("unified", "/")
+    if ".." in path:  # a cgroup namespace entered from outside shows none of ours
+        path = "/"
+    unseen = Tree(tmp_path / "unseen", frozenset({"none of this host"}))
+    v2 = Tree(tmp_path, frozenset(), v2=True)
+    assert own_members(Hierarchy((unseen,))) is None
+    stay(Hierarchy((unseen,)))
+    members = tmp_path / path.lstrip("/") / "cgroup.procs"
+    members.parent.mkdir(parents=True, exist_ok=True)
+    members.touch()
+    assert own_members(Hierarchy((unseen, v2))) == members
+    stay(Hierarchy((unseen, v2)))
+    assert members.read_text() == "0"

@@ -1,7 +1,9 @@
+import os
 import socket
+import subprocess
 from pathlib import Path
 
-from host.net_counters import InterfaceCounters, NetworkCounters, parse
+from host.net_counters import InterfaceCounters, NetworkCounters, parse, read_by_process
 
 DEV = """Inter-|   Receive                                        |  Transmit
  face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop fifo colls carrier compressed
@@ -35,3 +37,17 @@ def test_the_kernels_own_tables_parse() -> None:
     found = parse((tables / "dev").read_text(), (tables / "route").read_text())
     names = {one.name for one in (*found.others, *([found.default] if found.default else []))}
     assert names == {name for _, name in socket.if_nameindex()} - {"lo"}
+
+
+def test_a_process_in_the_namespace_shows_its_counters() -> None:
+    found = read_by_process("/proc/self/ns/net", os.getpid())
+    assert found is not None
+    names = {one.name for one in (*found.others, *([found.default] if found.default else []))}
+    assert names == {name for _, name in socket.if_nameindex()} - {"lo"}
+
+
+def test_a_process_elsewhere_or_gone_shows_nothing() -> None:
+    assert read_by_process("/proc/self/ns/uts", os.getpid()) is None
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    assert read_by_process("/proc/self/ns/net", ended.pid) is None

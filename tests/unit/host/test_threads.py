@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,20 @@ async def test_results_and_errors_come_back() -> None:
     with pytest.raises(FileNotFoundError):
         await threads.run(Path("/no/such/file").read_bytes)
     assert await threads.run(lambda: 1) == 1  # the failure gave its turn back
+
+
+async def test_a_thread_serves_calls_one_after_the_other_but_none_beside_a_hung_one(hung: Hung) -> None:
+    threads = DetachedThreads("test", 8)
+    calls = [asyncio.create_task(threads.run(hung)) for _ in range(3)]
+    for _ in calls:
+        await asyncio.to_thread(hung.begun.acquire)
+    assert [await threads.run(partial(divmod, number, 7)) for number in range(20)] == [
+        divmod(number, 7) for number in range(20)
+    ]
+    used = {await threads.run(threading.get_ident) for _ in range(20)}
+    hung.let_go.set()
+    assert await asyncio.gather(*calls) == ["back"] * 3
+    assert len(used) == 1
 
 
 async def test_hung_calls_take_nothing_from_the_default_executor(hung: Hung) -> None:

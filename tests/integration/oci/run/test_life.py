@@ -243,3 +243,13 @@ def test_what_a_killed_create_left_is_deleted_by_force(bundles: Bundles) -> None
     assert "does not exist" in bundles.call("state", name).stderr
     bundles.ok("delete", "--force", name)
     assert not (bundles.root / name).exists()
+
+
+def test_a_descriptor_that_is_not_open_cannot_be_preserved(bundles: Bundles) -> None:
+    """And none of the runtime's own is handed on in its place."""
+    document = bundles.document("/bin/sh", "-c", "echo /proc/self/fd/*")
+    done = bundles.run(document, "--preserve-fds", "2")
+    assert (done.returncode, "preserved-fd 3" in done.stderr) == (1, True)
+    name = bundles.started(bundles.document("/bin/sleep", "600"))
+    done = bundles.call("exec", "--preserve-fds", "1", name, "/bin/true")
+    assert (done.returncode, "preserved-fd 3" in done.stderr) == (255, True)

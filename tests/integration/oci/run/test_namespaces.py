@@ -179,3 +179,21 @@ def test_the_root_is_the_containers(bundles: Bundles, how: str) -> None:
         bundles.ok("exec", name, "/bin/sh", "-c", "cd ..; echo bin/*sybox; echo /work/*")
         == "bin/busybox\n/work/*\n"
     )
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_cgroups_are_shown_to_a_user_namespace_that_cannot_reach_them(bundles: Bundles, own: bool) -> None:
+    script = "cat /proc/self/cgroup; for c in /sys/fs/cgroup/*; do echo $c; done"
+    namespaces = ("pid", "mount", "user", *(("cgroup",) if own else ()))
+    document = bundles.document("/bin/sh", "-c", script, namespaces=namespaces)
+    document["linux"] |= {"uidMappings": MAPS, "gidMappings": MAPS}
+    host = Path("/sys/fs/cgroup")
+    document["mounts"] += [
+        {"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "rro", "nosuid"]},
+        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]},
+    ]
+    listed = {line for line in bundles.output(document).splitlines() if line.startswith("/sys")}
+    assert {f"/sys/fs/cgroup/{path.name}" for path in host.iterdir() if path.name != "unified"} <= {
+        *listed,
+        "/sys/fs/cgroup/unified",
+    }

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
+from cri.cgroups.ahead import MovesAhead
 from cri.containers import bundle, create
 from cri.containers.create import PodNotPrivileged, require_privileged
 from cri.containers.mounts import BadMount
@@ -83,9 +85,9 @@ async def test_a_volume_that_hangs_does_not_hold_up_other_work(monkeypatch: pyte
 
     monkeypatch.setattr(bundle, "write", write)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
-    node = cast(Any, SimpleNamespace(rootfs=SimpleNamespace(prepare=prepare)))
+    node = cast(Any, SimpleNamespace(rootfs=SimpleNamespace(prepare=prepare), moves=MovesAhead()))
     node.volume_threads = DetachedThreads("volumes", 2)
-    container, sandbox = TARGET, _ready_sandbox()
+    container, sandbox = replace(TARGET, log_path=None), _ready_sandbox()
     creating = [
         asyncio.create_task(create._make(node, Operation("test", name), container, sandbox, IMAGE, {}))
         for name in ("one", "two")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cri.containers.outcome import BordersMisplaced, require_inside, require_masks, require_proc
-from host.mounts import mounts, parse_mountinfo
+from host.mounts import MountTable
 
 MASKED = ("/proc/keys", "/proc/scsi", "/sys/firmware")
 # Of a container by runc with those masked paths.
@@ -22,8 +22,12 @@ ORDINARY = """\
 """
 
 
+def own_mounts() -> MountTable:
+    return MountTable(Path("/proc/self/mountinfo").read_text())
+
+
 def test_an_ordinary_container_passes() -> None:
-    require_proc(parse_mountinfo(ORDINARY), MASKED)
+    require_proc(MountTable(ORDINARY), MASKED)
 
 
 @pytest.mark.parametrize(
@@ -38,18 +42,18 @@ def test_an_ordinary_container_passes() -> None:
 )
 def test_nothing_else_lies_over_proc(line: str) -> None:
     with pytest.raises(BordersMisplaced, match=line.split()[4]):
-        require_proc(parse_mountinfo(ORDINARY + line + "\n"), MASKED)
+        require_proc(MountTable(ORDINARY + line + "\n"), MASKED)
 
 
 def test_a_mask_shows_nothing(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
-    require_masks(tmp_path, [], ["/proc/keys"])
+    require_masks(tmp_path, MountTable(""), ["/proc/keys"])
     (tmp_path / "proc/keys").touch()
     with pytest.raises(BordersMisplaced, match="/proc/keys is not masked"):
-        require_masks(tmp_path, [], ["/proc/keys"])
+        require_masks(tmp_path, MountTable(""), ["/proc/keys"])
     with pytest.raises(BordersMisplaced, match="/proc is not masked"):
-        require_masks(tmp_path, mounts(), ["/proc"])
-    require_masks(Path("/"), mounts(), ["/dev/null"])
+        require_masks(tmp_path, own_mounts(), ["/proc"])
+    require_masks(Path("/"), own_mounts(), ["/dev/null"])
 
 
 def test_a_mask_is_looked_for_inside(tmp_path: Path) -> None:
@@ -57,10 +61,10 @@ def test_a_mask_is_looked_for_inside(tmp_path: Path) -> None:
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/null").write_text("of the image")
     with pytest.raises(BordersMisplaced, match="/null is not masked"):
-        require_masks(tmp_path, [], ["/null"])
+        require_masks(tmp_path, MountTable(""), ["/null"])
 
 
 def test_the_working_directory_is_on_one_of_the_mounts(tmp_path: Path) -> None:
-    require_inside(tmp_path, mounts())
+    require_inside(tmp_path, own_mounts())
     with pytest.raises(BordersMisplaced, match="working_dir"):
-        require_inside(tmp_path, parse_mountinfo(ORDINARY.replace("373 ", f"{os.getpid() + 10**8} ")))
+        require_inside(tmp_path, MountTable(ORDINARY.replace("373 ", f"{os.getpid() + 10**8} ")))

@@ -9,7 +9,7 @@ from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.record import Container, Phase
 
-UNSTORED = ("exited", "hurry", "stop_deadline", "early_exit", "queue", "_item")
+UNSTORED = ("exited", "hurry", "stop_deadline", "early_exit", "queue", "_listed")
 FIELDS = [field.name for field in fields(Container) if field.name not in UNSTORED]
 
 
