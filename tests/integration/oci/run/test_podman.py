@@ -104,12 +104,12 @@ def test_a_terminal(podman: Podman, root: Path) -> None:
 def test_what_is_asked_of_a_container_is_there(podman: Podman, root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("of a volume\n")
     who = ("--user", "1000:1001", "--env", "ASKED=for", "--workdir", "/tmp", "--hostname", "asked")
-    options = (*who, "--volume", f"{tmp_path}:/volume:ro", "--ulimit", "nofile=100:100", "--read-only")
+    options = (*who, "--volume", f"{tmp_path}:/volume:ro", "--read-only")
     tmp_path.chmod(0o755)
-    script = "id -u; id -g; echo $ASKED; cat /proc/sys/kernel/hostname /volume/file; ulimit -n"
+    script = "id -u; id -g; echo $ASKED; cat /proc/sys/kernel/hostname /volume/file"
     words = ("--rm", "--network", "none", *options, "--rootfs", str(root))
     said = podman("run", *words, "/bin/sh", "-c", script)
-    assert said.split("\n")[:-1] == ["1000", "1001", "for", "asked", "of a volume", "100"]
+    assert said.split("\n")[:-1] == ["1000", "1001", "for", "asked", "of a volume"]
 
 
 def test_nothing_is_left_of_a_run(podman: Podman, root: Path) -> None:
