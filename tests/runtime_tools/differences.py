@@ -28,6 +28,6 @@ UNPASSABLE: dict[str, str] = {
 }
 # Programs that another runtime passes and ours does not, and why.
 OURS: dict[str, str] = {
-    "hooks_stdin": "wants the state `created` in prestart hooks; the specification has `creating`, so does runc",
+    "hooks_stdin": "wants the state `created` in prestart hooks; the specification and runc have `creating`",
     "linux_ns_itype": "asks for mounts without a mount namespace: they would be made on the host",
 }
