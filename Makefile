@@ -65,6 +65,9 @@ conformance: setup ## Its conformance specs, by crun, by runc and by our own run
 	@CONFORMANCE=1 HANDLER=runc $(PY) -m tests.critest.run
 	@CONFORMANCE=1 HANDLER=podwright $(PY) -m tests.critest.run
 
+runtime-test: setup ## The validation programs of opencontainers/runtime-tools with crun, runc and podwright-oci: ONLY, RUNTIMES; root
+	@$(PY) -m tests.runtime_tools.run
+
 kubelet-test: setup ## Pods by a real kubelet, without an API server: HANDLER=crun|runc, PYTEST_ARGS
 	@$(PY) -m tests.kubelet.run $(PYTEST_ARGS)
 
