@@ -35,7 +35,7 @@ async def test_nothing_is_lost_by_an_upgrade_under_writers_and_execs(workshop: W
     over = asyncio.Event()
 
     async def execs() -> list[tuple[int | None, bytes]]:
-        found = []
+        found: list[tuple[int | None, bytes]] = []
         while not over.is_set():
             rest = "sleep 0.1; exit 7" if len(found) % 2 else "exit 7"  # or gone before it is known
             what = process("/bin/sh", "-c", f"echo begun; {rest}")
