@@ -15,8 +15,8 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 LAYOUT = --prefix '$(PREFIX)' --sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --destdir '$(DESTDIR)'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit distro-test integration crash-test critest conformance kubelet-test
-.PHONY: cluster-test bench bench-compare
+.PHONY: help setup demo test lint unit distro-test integration crash-test chaos-test critest conformance
+.PHONY: kubelet-test cluster-test bench bench-compare
 .PHONY: node-smoke node-test install uninstall deb install-test pins proto clean
 
 help: ## List the targets
@@ -48,9 +48,14 @@ integration: setup ## Tests with real mounts, namespaces, cgroups and runtimes, 
 	@$(PREPARE) crictl
 	@$(PRIVATE) $(PY) -m pytest -q tests/integration $(PYTEST_ARGS)
 
-crash-test: setup ## Kill a daemon at every point of every verb and of its start: over fakes, then the real thing; root
-	@$(PY) -m tests.crash.matrix --restarts all
-	@$(PRIVATE) $(PY) -m tests.crash.real
+crash-test: setup ## Kill daemon, monitor and both at every step of every verb and of a start: over fakes, then the real thing; root
+	@$(PY) -m tests.crash.matrix
+	@$(PRIVATE) $(PY) -m tests.crash.real --successors 60
+	@$(PRIVATE) $(PY) -m tests.crash.kills
+
+chaos-test: setup ## Kill daemon or monitor at random under clients that ask for everything; root: KILLS, SEED, MINUTES
+	@$(PRIVATE) $(PY) -m tests.chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=crun|runc, PARALLEL, ARGS
 	@$(PY) -m tests.critest.run

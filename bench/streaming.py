@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from api.runtime.v1 import api_pb2 as pb
 from cri.streaming.descriptors import CHUNK_BYTES
 from cri.streaming.spdy import Connection
-from tests.harness import private
+from tests.harness import private, processes
 from tests.harness.client import TIMEOUT_S, Client, container_config, pod_config
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.runs import scratch
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
             "SPDY": lambda: by_spdy(daemon.client, container),
             "WebSocket": lambda: by_websocket(daemon.client, container),
         }
-        report(ways, options.rounds, options.mib << 20, [daemon.pid, *children_of(daemon.pid)])
+        report(ways, options.rounds, options.mib << 20, [daemon.pid, *processes.children(daemon.pid)])
     return 0
 
 
@@ -83,16 +83,9 @@ def report(ways: dict[str, Callable[[], int]], rounds: int, size_bytes: int, pid
         print(f"{name:18} {rate:6.0f} MB/s   ratio {base / middle:.2f}   CPU {cost:.2f} s/GiB")
 
 
-def children_of(pid: int) -> list[int]:
-    """The streaming process, the monitor."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(number) for each in tasks for number in each.read_text().split()]
-
-
 def cpu_s(pid: int) -> float:
     """What a process has used, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return processes.cpu_ticks(pid) / os.sysconf("SC_CLK_TCK")
 
 
 def write_data(path: Path, mib: int) -> None:

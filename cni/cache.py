@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import logging
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -77,17 +78,36 @@ class ResultCache:
         """Remove what a killed daemon was writing. For its next start: nothing else may be writing here."""
         remove_temporaries(self._results())
 
+    def discard_damaged(self, readable: Iterable[Entry], known: Collection[str]) -> None:
+        """Remove what cannot be read, as after a power failure, and is of none of the ``known`` containers;
+        ``readable`` is what :meth:`all` found.
+
+        Nothing can be detached by it; what it leased is given back by the plugins' GC.
+        """
+        for path in {*self._files("*")} - {self._path(one.network, one.call) for one in readable}:
+            if any(f"-{container_id}-" in path.name for container_id in known):
+                continue
+            try:
+                parse_entry(read_bounded(path, _LIMIT_BYTES), str(path))
+            except NetworkConfigInvalid as error:
+                path.unlink(missing_ok=True)
+                _log.warning("damaged CNI result removed path=%s error=%s", path, error)
+            except OSError:
+                continue
+
     def _results(self) -> Path:
         return self.directory / "results"
 
     def _path(self, network: str, call: Call) -> Path:
         return self._results() / f"{network}-{call.container_id}-{call.ifname}"
 
+    def _files(self, pattern: str) -> list[Path]:
+        """But for temporaries of write_atomic."""
+        return [path for path in sorted(self._results().glob(pattern)) if not path.name.startswith(".")]
+
     def _read(self, pattern: str) -> list[Entry]:
         entries = []
-        for path in sorted(self._results().glob(pattern)):
-            if path.name.startswith("."):
-                continue  # a temporary of write_atomic
+        for path in self._files(pattern):
             try:
                 entries.append(parse_entry(read_bounded(path, _LIMIT_BYTES), str(path)))
             except (NetworkConfigInvalid, OSError) as error:

@@ -23,7 +23,7 @@ def parse_object(data: bytes, where: str) -> Json:
     """
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NetworkConfigInvalid(f"{where}: not JSON: {error}") from error
     if not isinstance(value, dict):
         raise NetworkConfigInvalid(f"{where}: a JSON object is needed, not {_kind(value)}")

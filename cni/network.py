@@ -134,7 +134,12 @@ class Network:
         told = (name, str(chosen.raw) if chosen else "", errors)
         if told != self._told:
             self._told = told
-            _log.info("pod network chosen network=%s errors=%s", name, errors)
+            if chosen is None:
+                _log.warning("pods run on the host's network alone: %s", self.ready().message)
+            elif errors:
+                _log.warning("pod network chosen network=%s errors=%s", name, errors)
+            else:
+                _log.info("pod network chosen network=%s", name)
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -242,9 +247,11 @@ class Network:
         """
         await self._in_thread(self._cache.sweep)
         entries = await self._in_thread(self._cache.all)
+        known = frozenset(sandbox_ids)
         for entry in entries:
-            if entry.call.container_id not in sandbox_ids:
+            if entry.call.container_id not in known:
                 await self._collect_one(entry)
+        await self._in_thread(lambda: self._cache.discard_damaged(entries, known))
         if self._chosen is not None:
             valid = [(sandbox, IFNAME) for sandbox in sandbox_ids]
             try:

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 from conf.options import Option, options_of
 from conf.schema import Config, RuntimeHandler
 from conf.unsupported import ANY_KEY, ANY_TABLE, UNSUPPORTED, Ignored
-from conf.values import Seconds, WrongValue, convert, nearest
+from conf.values import Seconds, WrongValue, closest, convert, nearest
 
 Table = tuple[str, ...]
 
@@ -174,7 +174,15 @@ class Walker:
         elsewhere = [dotted(other) for other, keys in self._options.items() if key in keys]
         if elsewhere:
             return f"unknown key; it belongs in [{elsewhere[0].replace(ANY_TABLE, 'NAME')}]"
-        return "unknown key" + nearest(key, list(self._known(known)))
+        return "unknown key" + (nearest(key, list(self._known(known))) or self._nearest_elsewhere(key))
+
+    def _nearest_elsewhere(self, key: str) -> str:
+        """As nearest(), in all tables: who leaves out a table's header writes into the one above."""
+        places = {name: table for table, keys in self._options.items() for name in keys}
+        close = closest(key, list(places))
+        if not close:
+            return ""
+        return f'; did you mean "{close}" in [{dotted(places[close]).replace(ANY_TABLE, "NAME")}]?'
 
     def _known(self, known: Table) -> Iterator[str]:
         yield from self._options.get(known, {})

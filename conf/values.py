@@ -5,7 +5,7 @@ read-only mappings, and texts with a form of their own become frozen values here
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -125,12 +125,17 @@ def parse_duration(text: str) -> Seconds:
     return Seconds(sum(float(number) * _UNITS_S[unit] for number, unit in parts))
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """``; did you mean X?`` for the known word that is most like this one, or nothing."""
+def closest(word: str, known: Sequence[str]) -> str:
+    """The known word that is most like this one, or nothing."""
     from difflib import get_close_matches  # for errors alone
 
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f'; did you mean "{close[0]}"?' if close else ""
+    return next(iter(get_close_matches(word, known, n=1, cutoff=0.6)), "")
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """``; did you mean X?`` with that word, or nothing."""
+    close = closest(word, known)
+    return f'; did you mean "{close}"?' if close else ""
 
 
 def convert(kind: Any, raw: object) -> Any:

@@ -22,7 +22,7 @@ def forget_other_boots(runroot: Path, boot_id_file: Path = BOOT_ID) -> bool:
     """Empty ``runroot`` if it is of another boot, and mark it as of this one; True when it was emptied."""
     current = boot_id_file.read_text().strip()
     mark = runroot / _MARK
-    known = mark.read_text().strip() if mark.exists() else current
+    known = mark.read_text(errors="replace").strip() if mark.exists() else current
     if known != current:
         logger.info("the node was rebooted: what %s says of earlier pods is void", runroot)
         for path in runroot.iterdir():

@@ -15,6 +15,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -47,6 +48,7 @@ from cri.restore import restore
 from cri.sandboxes.network import led_away
 from cri.sandboxes.record import Sandbox
 from cri.space import Space
+from cri.stacks import print_stacks
 from cri.store import Store
 from cri.stream_backend import streaming_server
 from cri.stuck_logs import StuckLogs
@@ -254,9 +256,7 @@ async def serve(config: Config, reread: Reread) -> None:
 
 
 def _dump_tasks() -> None:
-    """For an operator with a daemon that seems to hang: the stack of every task, on standard error."""
-    for task in asyncio.all_tasks():
-        task.print_stack()
+    print_stacks(sys.stderr)
 
 
 async def _metrics(node: Node, stack: AsyncExitStack) -> "Metrics":

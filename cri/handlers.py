@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
@@ -78,7 +79,10 @@ class Handlers:
             if name not in config.runtime.runtimes:
                 attempt(name, None, None, quiet=True)
         default = config.runtime.default_runtime or next((name for name in PREFERRED if name in found), "")
-        return cls(found, default, missing)
+        handlers = cls(found, default, missing)
+        if problem := handlers.problem():
+            logger.warning("no container can run: %s", problem)
+        return handlers
 
     def require_those_of(self, former: "Handlers") -> None:
         """
@@ -136,7 +140,10 @@ class Handlers:
             self._unusable[name] = f"{runtime.path} does not answer: {error}; try it by hand"
             raise
         del self._unusable[name]
-        logger.info("handler %s: %s, %s", name, runtime.path, self._abilities[name])
+        able = [what for what, is_so in asdict(self._abilities[name]).items() if is_so]
+        logger.info(
+            "handler answers handler=%s path=%s can=%s", name, runtime.path, ",".join(able) or "nothing"
+        )
 
     def refuse(self, reason: str) -> None:
         """Let no handler make new pods, whether it answers or not; for good."""

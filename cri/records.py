@@ -9,8 +9,10 @@ made on the event loop. A reboot empties it, as it should: no process outlives t
 A full disk stops nothing that frees: blocks for the write-ahead log are had before they are needed,
 ``update`` and ``delete`` may spend the reserve, ``insert``, which begins something, may not. When not even
 opening works the records are kept in memory, ``problem`` says so, and each write tries the file again. A row
-or a file that cannot be read is no reason not to start: the row is told of and left as it is, the file is set
-aside under another name once all that can be read was taken from it.
+or a file that is damaged is no reason not to start: the row is told of and left as it is, the file is set
+aside under another name once all that can be read was taken from it. A file that is not damaged and cannot be
+read now, for another process holds it or its disk does not answer, is left as it is, and there is no start
+without it: lists that are empty for a moment would have every pod made a second time.
 """
 
 import contextlib
@@ -23,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from api.errors import FailedPrecondition
+from api.errors import FailedPrecondition, Unavailable
+from host.databases import is_anothers, is_damage
 from host.files import preallocate
 from host.reserve import Reserve, is_exhaustion
 
@@ -33,6 +36,8 @@ SCHEMA_VERSION = 1
 # Pages in the write-ahead log before they go to the file itself, and room for somewhat more of them.
 _CHECKPOINT_PAGES = 250
 _WAL_BYTES = 2 << 20
+# For another process, a backup perhaps, to let go of the file.
+_BUSY_TIMEOUT_S = 10.0
 _ROW = "INSERT INTO records VALUES (?, ?, ?, ?, ?)"
 
 T = TypeVar("T")
@@ -40,6 +45,10 @@ T = TypeVar("T")
 
 class RecordsTooNew(FailedPrecondition):
     """The record file is of another version."""
+
+
+class RecordsUnreadable(Unavailable):
+    """The record file cannot be read now, which says nothing of what is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,7 @@ class Records:
 
         Raises:
             RecordsTooNew: it has a schema that this version does not know.
+            RecordsUnreadable: another process holds it, or it cannot be read.
         """
         self._path = path
         self._reserve = reserve or Reserve(path.parent, 0)
@@ -111,12 +121,23 @@ class Records:
         try:
             self._db = self._reserve.spend(self._open)
         except sqlite3.DatabaseError as error:
-            lacks_room = is_exhaustion(error) and not path.is_dir()
-            self._db = self._in_memory(error) if lacks_room else self._salvaged(error)
+            if is_damage(error) or path.is_dir():
+                self._db = self._salvaged(error)
+            elif is_exhaustion(error):
+                self._db = self._in_memory(error)
+            else:
+                raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> RecordsUnreadable:
+        if isinstance(error, sqlite3.Error) and is_anothers(error):
+            why = f"another process has held it for {_BUSY_TIMEOUT_S:g} s: end that (fuser -v names it)"
+        else:
+            why = "the file is left as it is: see to its disk"
+        return RecordsUnreadable(f"records {self._path} cannot be read: {error}; {why}, then start again")
 
     def _open(self) -> sqlite3.Connection:
         with contextlib.ExitStack() as undo:
-            db = sqlite3.connect(self._path, isolation_level=None)
+            db = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
             undo.callback(db.close)
             db.text_factory = _text
             db.execute("PRAGMA journal_mode=WAL")
@@ -144,18 +165,26 @@ class Records:
         db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def _in_memory(self, cause: Exception) -> sqlite3.Connection:
-        """The rows of a file that cannot be opened for writing, or none; what is not in it is not lost, for a
-        process that was killed leaves the log that holds it, and then the file can be opened."""
+        """The rows of a file that cannot be opened for writing, or none if there is none.
+
+        Raises:
+            RecordsUnreadable: it is there, and they cannot be had; or some may be in the log beside it, which
+                a process that was killed leaves, and with which the file can be opened without room.
+        """
+        memory = sqlite3.connect(":memory:", isolation_level=None)
+        memory.text_factory = _text
+        log = self._path.with_name(self._path.name + "-wal")
+        if self._path.exists() and self._path.stat().st_size:
+            if log.exists() and log.stat().st_size:
+                raise self._unreadable(cause) from cause
+            try:
+                with contextlib.closing(_read_only(self._path)) as stored:
+                    stored.backup(memory)
+            except sqlite3.DatabaseError as error:
+                raise self._unreadable(error) from error
         self.damaged = True  # as far as we know: nothing is concluded from what is not there
         self.problem = f"records {self._path} cannot be written and are kept in memory: {cause}"
         logger.error("%s; make room", self.problem)
-        memory = sqlite3.connect(":memory:", isolation_level=None)
-        memory.text_factory = _text
-        with (
-            contextlib.suppress(sqlite3.DatabaseError),
-            contextlib.closing(_read_only(self._path)) as stored,
-        ):
-            stored.backup(memory)
         self._prepare(memory)
         return memory
 
@@ -215,10 +244,16 @@ class Records:
 
     def rows(self, kind: str) -> Iterator[Row]:
         """All of a kind, of a damaged file those that can be read; ids and texts that are no UTF-8 come with
-        surrogates in their place."""
+        surrogates in their place.
+
+        Raises:
+            RecordsUnreadable: they cannot be had now.
+        """
         try:
             found = list(rows(self._db, kind))
         except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise self._unreadable(error) from error
             self._db.close()
             self._db = self._salvaged(error)
             found = list(rows(self._db, kind))

@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 R = TypeVar("R", containers.Container, sandboxes.Sandbox)
 
 UNDO_PATIENCE_S = 60.0
+RUNTIME_PATIENCE_S = 5.0
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -143,14 +144,33 @@ async def _bring_up(node: Node, container: containers.Container, seen: Record | 
             return
         if container.alive and seen is None:
             await _end_unwatched(node, container)
+        elif container.alive and seen is not None and seen.state == "created" and seen.started_at_ns:
+            seen = await _after_interrupted_start(node, container, seen)
         elif container.phase is containers.Phase.EXITED and seen is not None and seen.state != "exited":
             logger.warning("container %s failed to start, but runs: ending it", container.id[:12])
             await kill(node, container)
         _reconcile_container(node, container, seen)
 
 
+async def _after_interrupted_start(node: Node, container: containers.Container, seen: Record) -> Record:
+    """Daemon and monitor were both killed while it was started: the runtime knows whether it was.
+
+    One that does not say leaves the container created, and a start of it fails or succeeds.
+    """
+    try:
+        async with asyncio.timeout(RUNTIME_PATIENCE_S):
+            state = await node.handlers.get(container.handler).state(container.id)
+    except (PodwrightError, TimeoutError) as error:
+        logger.warning("container %s may have been started: %s", container.id[:12], error)
+        return seen
+    if state is None or state.get("status") != "running":
+        return seen
+    await node.monitor.started(container.id)
+    return seen._replace(state="running")
+
+
 async def _end_unwatched(node: Node, container: containers.Container) -> None:
-    """Daemon and monitor were both killed: nobody holds the container's output any more, so that it
+    """Daemon, monitor and keeper were all killed: nobody holds the container's output any more, so that it
     cannot go on; ended here, the kubelet replaces it."""
     logger.error("container %s lost its monitor while no daemon ran: ending it", container.id[:12])
     if container.cgroup_path:

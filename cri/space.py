@@ -12,7 +12,7 @@ from pathlib import Path
 
 from api.errors import ResourceExhausted
 from conf.schema import Config
-from host.reserve import Reserve, is_exhaustion
+from host.reserve import Reserve, is_exhaustion, lacks_threads
 
 _RENEW_S = 10.0
 # Less than this is no room to make anything; a runtime needs some pages, an overlay an inode or ten.
@@ -96,6 +96,8 @@ def _is_exhausted(error: BaseException) -> bool:
 def _words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if lacks_threads(error):
+        return f"{error}: raise TasksMax of the daemon, or the limit on pids of its cgroup"
     return str(error) or type(error).__name__
 
 

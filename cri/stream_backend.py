@@ -16,7 +16,8 @@ from api.errors import Unavailable
 from conf.schema import Config
 from cri.containers import stdio
 from cri.containers.bundle import process_of
-from cri.containers.exec_sync import running
+from cri.containers.ending import told_by_its_end
+from cri.containers.exec_sync import living
 from cri.containers.record import Container
 from cri.node import Node
 from cri.parts import Monitor
@@ -127,23 +128,24 @@ class StreamBackend:
         """Start the command.
 
         Raises:
-            RecordNotFound, NotRunning: the container. RuntimeFailed: the runtime's own words.
+            RecordNotFound, NotRunning, Ended: the container. RuntimeFailed: the runtime's own words.
         """
         node, streams = self._node(), request.streams
-        container = running(node, request.container_id)
-        process = exec_process(process_of(node, container), request.command, terminal=streams.tty)
+        container = living(node, request.container_id)
         wanted = not streams.tty
         ends = _Ends.make(
             stdin=wanted and streams.stdin, stdout=wanted and streams.stdout, stderr=wanted and streams.stderr
         )
         try:
-            handle = await node.monitor.exec(
-                container.id,
-                node.handlers.get(container.handler),
-                process,
-                **ends.theirs,
-                stdio_owner=stdio.owner_in(node, container),
-            )
+            async with told_by_its_end(node, container, "the command"):
+                process = exec_process(process_of(node, container), request.command, terminal=streams.tty)
+                handle = await node.monitor.exec(
+                    container.id,
+                    node.handlers.get(container.handler),
+                    process,
+                    **ends.theirs,
+                    stdio_owner=stdio.owner_in(node, container),
+                )
         except BaseException:
             close_all(ends.ours.values())
             raise
@@ -158,7 +160,7 @@ class StreamBackend:
             RecordNotFound, NotRunning: the container.
         """
         node, streams = self._node(), request.streams
-        container = running(node, request.container_id)
+        container = living(node, request.container_id)
         takes_input = streams.stdin and container.config.stdin
         ends = _Ends.make(
             stdin=False, stdout=streams.stdout, stderr=streams.stderr and not container.config.tty

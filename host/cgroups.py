@@ -19,6 +19,7 @@ from api.errors import FailedPrecondition, InvalidArgument
 from host import cgroup_limits, cgroup_stats
 from host.cgroup_limits import Limits
 from host.cgroup_stats import MemoryUsage, OomSource, Stats
+from host.lines import lines, read_table
 
 V2 = "unified"  # name of the version 2 tree, as /proc/<pid>/cgroup has no controller there
 REMOVE_TRIES = 40
@@ -51,7 +52,7 @@ class Hierarchy:
     @classmethod
     def detect(cls, mountinfo: str | None = None) -> Self:
         """Read the mounted hierarchies from ``mountinfo`` text, by default the caller's own."""
-        text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
+        text = read_table("/proc/self/mountinfo") if mountinfo is None else mountinfo
         return cls(tuple(_parse_mountinfo(text)))
 
     @property
@@ -210,7 +211,7 @@ class Hierarchy:
 def own_paths(text: str) -> dict[str, str]:
     """Path by controller out of /proc/<pid>/cgroup; version 2's is under V2."""
     paths: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in lines(text):
         _, names, path = line.split(":", 2)
         for name in names.split(",") if names else (V2,):
             paths[name] = path
@@ -240,7 +241,7 @@ def stay(hierarchy: Hierarchy) -> None:
 
 def _parse_mountinfo(text: str) -> Iterator[Tree]:
     seen: set[frozenset[str]] = set()
-    for line in text.splitlines():
+    for line in lines(text):
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
         if kind not in ("cgroup", "cgroup2"):

@@ -1,14 +1,13 @@
 """Orphans that come to us as a subreaper: found when they have ended, and reaped.
 
-A CNI plugin or a runtime may leave processes behind; when their parent ends they become our children, and
-stay in the process table until somebody waits for them. Children that are somebody's business here are left
-to him. Somebody waits when
+A CNI plugin or a runtime may leave processes behind, and a monitor that dies leaves all of its own; when
+their parent ends they become our children, and stay in the process table until somebody waits for them.
+Children that are somebody's business here are left to him. Somebody waits when
 
-    a pidfd of this process refers to the child, for whoever holds one waits for it himself; or
-    it has not been a zombie for AGE_S yet: a thread in waitpid(2) takes a child within microseconds.
+    a pidfd of this process refers to the child: whoever starts one opens that at once, and waits by it; or
+    it has not been a zombie for AGE_S yet: it may be between posix_spawn and pidfd_open in another thread.
 
-To be called from the thread that starts children (the event loop's), so that no start is under way between
-posix_spawn and pidfd_open. The child is reaped by a pidfd whose start time was compared: never another
+SIGCHLD tells when to look. The child is reaped by a pidfd whose start time was compared: never another
 process that got the same number.
 """
 
@@ -16,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-AGE_S = 60.0
+AGE_S = 0.5
+_LOOK_S = 30.0  # also without a signal
 _PROC = Path("/proc")
 
 
@@ -82,10 +83,24 @@ class Orphans:
         self._since: dict[Zombie, float] = {}
 
     async def watch(self) -> None:
-        """Look now and then, for ever."""
-        while True:
-            await asyncio.sleep(self._age_s / 2)
-            self.look(time.monotonic())
+        """Look whenever a child has ended, and now and then, for ever. For the main thread's loop."""
+        loop = asyncio.get_running_loop()
+        changed = asyncio.Event()
+        loop.add_signal_handler(signal.SIGCHLD, changed.set)
+        try:
+            while True:
+                changed.clear()
+                self.look(time.monotonic())
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._patience_s(time.monotonic())):
+                        await changed.wait()
+        finally:
+            loop.remove_signal_handler(signal.SIGCHLD)
+
+    def _patience_s(self, now_s: float) -> float:
+        """Until the first zombie that is too young becomes old enough; those that are old are somebody's."""
+        left = [since + self._age_s - now_s for since in self._since.values()]
+        return min((one for one in left if one > 0), default=_LOOK_S)
 
     def look(self, now_s: float) -> list[Zombie]:
         """Reap what nobody waits for; ``now_s`` is a monotonic clock's. Takes microseconds if all is well."""
@@ -97,6 +112,7 @@ class Orphans:
         held = held_pids()
         reaped = [zombie for zombie in old if zombie.pid not in held and _reap(zombie)]
         for zombie in reaped:
+            del self._since[zombie]
             log.info("orphan reaped pid=%d name=%s", zombie.pid, zombie.name)
         return reaped
 

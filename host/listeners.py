@@ -1,4 +1,4 @@
-"""Who listens on a port of this host: /proc/net/tcp and its siblings (proc(5))."""
+"""Who listens on a port of this host: /proc/net/tcp and its siblings (proc(5)), /proc/net/sctp/eps."""
 
 import ipaddress
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_TCP_LISTEN, _UDP_UNCONNECTED = "0A", "07"
+_TCP_LISTEN, _UDP_UNCONNECTED, _SCTP_LISTENING = "0A", "07", "10"
 _STATES = {"tcp": _TCP_LISTEN, "udp": _UDP_UNCONNECTED}
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _REACHED = (ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1"))
@@ -23,20 +23,37 @@ class Listener:
 
 
 def listeners(protocol: str, proc: Path = Path("/proc")) -> Iterator[Listener]:
-    """Of "tcp" or "udp", both families; nothing for other protocols."""
-    state = _STATES.get(protocol)
-    if state is None:
-        return
-    for name in (protocol, f"{protocol}6"):
-        try:
-            lines = (proc / "self/net" / name).read_text().splitlines()[1:]
-        except OSError:  # a kernel without IPv6
-            continue
-        for line in lines:
-            parts = line.split()
-            if len(parts) > 9 and parts[3] == state:
-                address, _, port = parts[1].partition(":")
-                yield Listener(_address(address), int(port, 16), int(parts[9]))
+    """Of "tcp", "udp" or "sctp", both families; nothing for other protocols."""
+    net = proc / "self/net"
+    if protocol == "sctp":
+        for line in _lines(net / "sctp/eps"):
+            yield from _endpoint(line.split())
+    elif protocol in _STATES:
+        for name in (protocol, f"{protocol}6"):
+            for line in _lines(net / name):
+                yield from _socket(line.split(), _STATES[protocol])
+
+
+def _lines(table: Path) -> list[str]:
+    """The lines behind the heading; none of a protocol that the kernel has not got, or not loaded yet."""
+    try:
+        return table.read_text().splitlines()[1:]
+    except OSError:
+        return []
+
+
+def _socket(parts: list[str], state: str) -> Iterator[Listener]:
+    if len(parts) > 9 and parts[3] == state:
+        address, _, port = parts[1].partition(":")
+        yield Listener(_address(address), int(port, 16), int(parts[9]))
+
+
+def _endpoint(parts: list[str]) -> Iterator[Listener]:
+    """A line of net/sctp/proc.c, sctp_eps_seq_show(): ENDPT SOCK STY SST HBKT LPORT UID INODE LADDRS…"""
+    if len(parts) > 8 and parts[3] == _SCTP_LISTENING:
+        for text in parts[8:]:
+            address = ipaddress.ip_address(text.lstrip("*"))
+            yield Listener(getattr(address, "ipv4_mapped", None) or address, int(parts[5]), int(parts[7]))
 
 
 def taker(protocol: str, host_ip: str, port: int, proc: Path = Path("/proc")) -> Listener | None:

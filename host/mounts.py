@@ -9,10 +9,11 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from host.lines import lines, read_table
 from host.syscalls import (
     SYS_FSCONFIG,
     SYS_FSMOUNT,
@@ -241,14 +242,14 @@ def closing_descriptor(descriptor: int) -> Iterator[int]:
 
 def parse_mountinfo(text: str) -> list[Mount]:
     """The mounts of a mountinfo text, in its order (a later one lies over an earlier on the same path)."""
-    return [_parse_line(line) for line in text.splitlines() if line]
+    return [_parse_line(line) for line in lines(text)]
 
 
 class MountTable:
     """A mountinfo text, of which only what is asked for is taken apart: each line costs 20 us."""
 
     def __init__(self, text: str) -> None:
-        self._lines = {int(line.partition(" ")[0]): line for line in text.splitlines() if line}
+        self._lines = {int(line.partition(" ")[0]): line for line in lines(text)}
 
     def __contains__(self, mount_id: int) -> bool:
         return mount_id in self._lines
@@ -299,13 +300,32 @@ def _unescape(text: str) -> str:
 
 def mounts() -> list[Mount]:
     """The mounts of the calling process's namespace."""
-    return parse_mountinfo(os.fsdecode(_MOUNTINFO.read_bytes()))
+    return parse_mountinfo(read_table(_MOUNTINFO))
+
+
+def mounts_of(pid: int) -> MountTable:
+    """The mounts of the namespace of process ``pid``.
+
+    Raises:
+        ProcessLookupError: it has ended; it may not have been reaped.
+    """
+    try:
+        text = read_table(f"/proc/{pid}/mountinfo")
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESRCH, errno.EINVAL):  # EINVAL: a zombie has no namespace
+            raise ProcessLookupError(errno.ESRCH, f"process {pid} has ended") from None
+        raise
+    return MountTable(text)
 
 
 def mountpoints_below(prefix: Path) -> list[Path]:
     """Mount points at or below ``prefix``, deepest and latest first: the order in which to unmount them."""
-    found = [entry.mountpoint for entry in mounts() if entry.mountpoint.is_relative_to(prefix)]
-    return found[::-1]
+    return points_below(prefix, mounts())
+
+
+def points_below(prefix: Path, table: Sequence[Mount]) -> list[Path]:
+    """As :func:`mountpoints_below`, of a mount table that was read before: for who asks it for many."""
+    return [entry.mountpoint for entry in reversed(table) if entry.mountpoint.is_relative_to(prefix)]
 
 
 def is_mountpoint(path: Path) -> bool:

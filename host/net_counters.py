@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from host.lines import lines
 from host.namespaces import in_namespace
 
 # Of the thread that reads, which has joined the namespace; /proc/self would be the main thread's.
@@ -70,12 +71,14 @@ def _read_at(directory: int, name: str) -> str:
 
 
 def _read_tables() -> tuple[str, str]:
-    return (_THREAD_NET / "dev").read_text(), (_THREAD_NET / "route").read_text()
+    """What is no UTF-8 is replaced: the names go into answers."""
+    dev, route = ((_THREAD_NET / name).read_text(errors="replace") for name in ("dev", "route"))
+    return dev, route
 
 
 def parse(devices: str, routes: str) -> NetworkCounters:
     """From the texts of ``dev`` and ``route``."""
-    found = [_counters(line) for line in devices.splitlines()[2:]]
+    found = [_counters(line) for line in lines(devices)[2:]]
     inside = [one for one in found if one.name != _LOOPBACK]
     name = _default_interface(routes)
     default = next((one for one in inside if one.name == name), None)
@@ -92,8 +95,8 @@ def _counters(line: str) -> InterfaceCounters:
 
 def _default_interface(routes: str) -> str:
     """The interface of the route to 0.0.0.0/0; an IPv6-only pod has none there, and gets eth0."""
-    for line in routes.splitlines()[1:]:
-        interface, destination, *_, mask = line.split()[:8]
+    for line in lines(routes)[1:]:
+        interface, destination, *_, mask = line.split("\t")[:8]
         if destination == mask == "00000000":
             return interface
     return _FALLBACK_DEFAULT

@@ -39,10 +39,17 @@ _SQLITE_PRIMARY = 0xFF
 
 
 def is_exhaustion(error: BaseException) -> bool:
-    """Whether something has run out that a machine has only so much of: room, inodes, descriptors, memory."""
+    """Whether something has run out that a machine has only so much of: room, descriptors, memory …"""
     if isinstance(error, sqlite3.Error):
         return (getattr(error, "sqlite_errorcode", 0) & _SQLITE_PRIMARY) in _SQLITE
+    if isinstance(error, RuntimeError):
+        return lacks_threads(error)
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _ERRNOS)
+
+
+def lacks_threads(error: BaseException) -> bool:
+    """Whether a thread could not be started; CPython has no type and no number for it."""
+    return type(error) is RuntimeError and str(error) == "can't start new thread"
 
 
 class Reserve:

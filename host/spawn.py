@@ -6,6 +6,7 @@ Small on purpose: the monitor imports it, so no asyncio, pathlib or dataclasses 
 import contextlib
 import ctypes
 import fcntl
+import itertools
 import os
 import select
 import signal
@@ -67,6 +68,16 @@ def start_time(pid: int) -> int:
     except FileNotFoundError:
         raise ProcessLookupError(pid) from None
     return int(text[text.rindex(b")") + 2 :].split()[19])  # field 22 of proc(5), counted after the name
+
+
+def is_child(pid: int) -> bool:
+    """Whether this process is the parent of ``pid``, which it has not reaped."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return False
+    return int(text[text.rindex(b")") + 2 :].split()[1]) == os.getpid()  # field 4 of proc(5)
 
 
 def kill_group(pid: int) -> None:
@@ -176,6 +187,12 @@ def pidfd_exit_code(pidfd: int) -> int | None:
     if result is None:
         return None
     return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status
+
+
+def tells_exit_codes() -> bool:
+    """Whether the kernel tells the exit code of an ended process by pidfd to who is not its parent (6.15)."""
+    major, minor, *_ = os.uname().release.split(".")
+    return (int(major), int("".join(itertools.takewhile(str.isdigit, minor)) or 0)) >= (6, 15)
 
 
 def _reported_exit_code(pidfd: int) -> int | None:

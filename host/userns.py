@@ -137,7 +137,8 @@ def _helper(kinds: Collection[Kind], assignments: Iterable[str], timeout_s: floa
         command = [sys.executable, "-I", "-S", str(_HELPER), str(flags), *assignments]
         actions = [(os.POSIX_SPAWN_DUP2, given, 0), (os.POSIX_SPAWN_DUP2, taken, 1)]
         pid = os.posix_spawn(sys.executable, command, {}, file_actions=actions)
-        stack.callback(_end, pid)
+        pidfd = os.pidfd_open(pid)  # which keeps it ours: host/children.py
+        stack.callback(_end, pidfd)
         helper = _Helper(pid, answers, orders, timeout_s)
         helper.wait_made()
         yield helper
@@ -150,9 +151,12 @@ def _pipe(stack: ExitStack) -> tuple[int, int]:
     return reading, writing
 
 
-def _end(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+def _end(pidfd: int) -> None:
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    finally:
+        os.close(pidfd)
 
 
 def _write_map(pid: int, name: str, entries: Iterable[Entry]) -> None:

@@ -52,7 +52,7 @@ def message_of(log: bytes, stderr: bytes) -> str:
     for line in reversed(log.splitlines()):
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict) and entry.get("level", "error") in ("error", "fatal") and entry.get("msg"):
             return str(entry["msg"]).strip()
@@ -222,7 +222,7 @@ class CliRuntime:
     def _document(self, verb: str, container_id: str, text: bytes) -> Mapping[str, object]:
         try:
             document = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
             raise RuntimeFailed(self.name, verb, container_id, f"printed no JSON object but {text[:80]!r}")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from api.errors import FailedPrecondition, PodwrightError
 from api.ids import ImageId
+from host.databases import is_damage
 from storage.database import Database
 from storage.digest import Digest
 from storage.layers import LayerRecord
@@ -169,7 +170,8 @@ class Catalogue:
             rows = self._database.read("SELECT config FROM images WHERE id = ?", key)
             document, fault = _read_config(key, rows)
         except sqlite3.DatabaseError as error:
-            document, fault = _NOTHING, f"the catalogue is damaged: {error}"
+            what = "is damaged" if is_damage(error) else "cannot be read now"
+            document, fault = _NOTHING, f"the catalogue {what}: {error}"
         if not fault:
             self._configs[key] = document
         elif key not in self._told:

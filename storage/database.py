@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from api.errors import FailedPrecondition, Internal, ResourceExhausted, Unavailable
+from host.databases import is_anothers, is_damage
 from host.files import preallocate, write_atomic
 from host.reserve import Reserve, is_exhaustion
 
@@ -79,6 +80,10 @@ class CatalogueBusy(Unavailable):
     """Another process does not let go of the catalogue."""
 
 
+class CatalogueUnreadable(Unavailable):
+    """The catalogue cannot be opened now, which says nothing of what is in it."""
+
+
 class CatalogueFull(ResourceExhausted):
     """There is no room to open the catalogue for writing."""
 
@@ -93,6 +98,7 @@ class Database:
             CatalogueTooNew: a later version wrote it.
             CatalogueBroken: it is damaged, and not to be set aside.
             CatalogueBusy: another process holds it.
+            CatalogueUnreadable: something else is in the way.
         """
         self._path = path
         self._repair = repair
@@ -108,10 +114,14 @@ class Database:
             if is_exhaustion(error) and not path.is_dir():
                 self._open_read_only(error)
                 return
-            if _is_anothers(error):
+            if is_anothers(error):
                 raise CatalogueBusy(
                     f"{path}: {error}; another process has held it for {_BUSY_TIMEOUT_S:g} s: end that "
                     f"(fuser -v {path} names it), then start again"
+                ) from error
+            if not is_damage(error) and not path.is_dir():
+                raise CatalogueUnreadable(
+                    f"{path} cannot be opened: {error}; it stays as it is: see to its disk, then start again"
                 ) from error
             if not repair:
                 raise CatalogueBroken(
@@ -310,12 +320,6 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
         with contextlib.suppress(sqlite3.Error):  # SQLite has undone it itself, as on a full disk
             connection.execute("ROLLBACK")
         raise
-
-
-def _is_anothers(error: sqlite3.DatabaseError) -> bool:
-    """Whether a file could not be had because another process has it: that says nothing of the file."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
 def referenced_layers(connection: sqlite3.Connection) -> set[str]:

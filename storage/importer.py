@@ -225,8 +225,13 @@ def _decompressed(path: Path, temporary: Path, limits: Limits) -> Path:
             chunks = chain((first,), iter(partial(source.read, _CHUNK_BYTES), b""))
             write_bounded(chunks, target, limits, what=str(path), made_of=path.stat().st_size)
     except (OSError, EOFError, zlib.error) as error:
-        raise BadArchive(f"{path}: {error}") from error
+        raise BadArchive(f"{path}: {_words(error)}") from error
     return temporary
+
+
+def _words(error: Exception) -> str:
+    """Without the number and the name, which stands before it."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 async def _chunks(path: Path, offset: int, size: int) -> AsyncIterator[bytes]:
@@ -319,7 +324,7 @@ class TarArchive:
         except LayerFault as fault:
             raise BadArchive(f"{path} is no tar archive: {fault.text} {fault.entry}".rstrip()) from fault
         except OSError as error:
-            raise BadArchive(f"{path} is no tar archive: {error}") from error
+            raise BadArchive(f"{path}: {_words(error)}") from error
 
     def _member(self, name: str) -> _Member:
         wanted = posixpath.normpath(name)

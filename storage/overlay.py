@@ -27,8 +27,10 @@ from host.files import remove_tree
 from host.mounts import (
     MNT_DETACH,
     UMOUNT_NOFOLLOW,
-    is_mountpoint,
+    Mount,
     mountpoints_below,
+    mounts,
+    points_below,
     umount_if_mounted,
 )
 from host.overlayfs import overlay
@@ -220,37 +222,50 @@ class RootfsManager:
 
         What cannot be removed stays, and is the answer.
         """
-        leftovers = await asyncio.to_thread(self._sweep)
-        for container_id in self.known() - set(doomed):
+        return await asyncio.to_thread(self._restore, frozenset(doomed))
+
+    def _restore(self, doomed: frozenset[str]) -> dict[Path, OSError]:
+        """The mount table, which grows with the containers, is read once for all of them."""
+        known = self.known()
+        leftovers = self._sweep(known)
+        mounted = {entry.mountpoint for entry in mounts()}
+        for container_id in sorted(known - doomed):
+            if self.path(container_id) in mounted or not self._is_whole(container_id):
+                continue
             try:
-                await asyncio.to_thread(self._remount, container_id)
+                self._remount(container_id)
             except (OSError, sqlite3.Error, PodwrightError) as error:
                 log.warning("rootfs not restored container=%s error=%s", container_id, error)
         return leftovers
 
-    def _sweep(self) -> dict[Path, OSError]:
+    def _is_whole(self, container_id: ContainerId) -> bool:
+        """Whether it is neither half made nor half removed: then it waits for its removal, as it is."""
+        return (self._containers / container_id / "upper").exists()
+
+    def _sweep(self, known: Collection[str]) -> dict[Path, OSError]:
         if not self._database.may_sweep:
             return {}  # who does not know what is needed removes nothing
-        known = self.known()
         stayed = {}
-        for place in self._containers.iterdir():
-            if place.name not in known:
-                try:
-                    self.discard(place)
-                    log.info("leftover removed path=%s", place)
-                except OSError as error:
-                    stayed[place] = error
+        found = [place for place in self._containers.iterdir() if place.name not in known]
+        table = mounts() if found else []
+        for place in found:
+            try:
+                self._discard(place, table)
+                log.info("leftover removed path=%s", place)
+            except OSError as error:
+                stayed[place] = error
         return stayed
 
     def discard(self, place: Path) -> None:
         """Unmount and remove a directory that has no row. Blocking."""
-        for path in mountpoints_below(place):
+        self._discard(place, mounts())
+
+    def _discard(self, place: Path, table: Sequence[Mount]) -> None:
+        for path in points_below(place, table):
             _unmount(path)
         remove_tree(place)
 
     def _remount(self, container_id: ContainerId) -> None:
-        if is_mountpoint(self.path(container_id)):
-            return
         # What a volatile mount leaves, so that nobody takes what it has written for complete after a crash.
         remove_tree(self._containers / container_id / "work/work/incompat")
         rows = self._database.read(

@@ -28,7 +28,9 @@ from storage.saved import (
     SavedImages,
     enter_image,
     enter_rootfs,
+    every_rootfs,
     image_of,
+    is_saved,
     read_rootfs,
     rootfs_of,
     save_rootfs,
@@ -197,8 +199,15 @@ class Mender:
         log.warning("the row of image %s was damaged, and is written again", image_id)
 
     def _reconcile_rootfs(self) -> None:
+        with self._database.transaction() as connection:
+            rows = every_rootfs(connection)
         for place in self._containers():
-            with self._database.transaction() as connection:
-                saved = rootfs_of(connection, place.name)
-            if saved is not None:
-                save_rootfs(place, saved)
+            if place.name in rows and not is_saved(place, rows[place.name]):
+                self._save_rootfs(place)
+
+    def _save_rootfs(self, place: Path) -> None:
+        """By the row as it is now: another process may just have changed both."""
+        with self._database.transaction() as connection:
+            saved = rootfs_of(connection, place.name)
+        if saved is not None:
+            save_rootfs(place, saved)

@@ -247,6 +247,26 @@ def rootfs_of(connection: sqlite3.Connection, container_id: str) -> SavedRootfs 
     return SavedRootfs(str(found[0]), tuple((int(position), str(chain)) for position, chain in layers))
 
 
+def every_rootfs(connection: sqlite3.Connection) -> dict[str, SavedRootfs]:
+    """What the rows say of all root file systems, by container, in two statements."""
+    layers: dict[str, list[tuple[int, str]]] = {}
+    rows = connection.execute(
+        "SELECT container_id, position, chain_id FROM rootfs_layers ORDER BY container_id, position"
+    )
+    for container_id, position, chain in rows:
+        layers.setdefault(str(container_id), []).append((int(position), str(chain)))
+    found = connection.execute("SELECT container_id, image_id FROM rootfs")
+    return {
+        str(container_id): SavedRootfs(str(image_id), tuple(layers.get(str(container_id), ())))
+        for container_id, image_id in found
+    }
+
+
+def is_saved(place: Path, saved: SavedRootfs) -> bool:
+    """Whether the file of the root file system in ``place`` says this. Blocking."""
+    return _holds(place / _ROOTFS, saved.encode())
+
+
 def enter_rootfs(connection: sqlite3.Connection, container_id: str, saved: SavedRootfs) -> None:
     """Write the rows of a root file system that has none."""
     connection.execute("INSERT INTO rootfs VALUES (?, ?)", (container_id, saved.image_id))

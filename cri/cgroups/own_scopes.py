@@ -14,6 +14,7 @@ from pathlib import Path
 from api.errors import PodwrightError
 from cri.cgroups.choose import SYSTEMD_RUNS
 from cri.systemd.units import UnitExists, Units
+from host.lines import read_table
 from host.unit_properties import Property
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,6 @@ async def move(units: Units, pid: int, scope: OwnScope, parent: str) -> None:
 def is_housed(pid: int, scope: OwnScope) -> bool:
     """Whether the process is in the scope."""
     try:
-        return f"/{scope.name}\n" in Path(f"/proc/{pid}/cgroup").read_text()
+        return f"/{scope.name}\n" in read_table(f"/proc/{pid}/cgroup")
     except OSError:
         return False  # it has ended

@@ -1,10 +1,16 @@
 """The command line's grammar, and its options as overrides of the configuration."""
 
 import argparse
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from conf.load import Loaded, load, parse_override
+from conf.values import closest
+from cri.cli.output import warn
+from cri.version import VERSION
 
 # Flags of their own for the options that are set most, by their key in the configuration.
 FLAGS: Mapping[str, str] = {
@@ -17,12 +23,77 @@ FLAGS: Mapping[str, str] = {
     "log_format": "crio.runtime.log_format",
     "network_dir": "crio.network.network_dir",
 }
+OUTPUTS = ("table", "json", "yaml")
+EXIT_CODES = "Exit codes: 0 done, 1 it failed (standard error says why), 2 wrong usage, 130 interrupted."
 NODE_CONFIG_TOOLS = ("kubeadm", "kubelet", "kind", "minikube", "crictl")
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse's, which names what was probably meant by a word that it does not know."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"argument \w+: invalid choice: '(.*)' \(choose from (.*)\)$", message, re.DOTALL)
+        if unknown:
+            known = re.findall(r"[\w-]+", unknown[2])
+            message = f'there is no "{unknown[1]}"{_meant(unknown[1], known)} Known: {", ".join(known)}.'
+        warn(f"{self.prog}: {message}")
+        warn(f"{self.prog} --help tells more.")
+        raise SystemExit(2)
+
+
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line; ``command`` names the module of cri.cli to run."""
-    return parser().parse_args(argv)
+    """Read the command line; ``command`` names the module of cri.cli to run. Wrong usage exits with 2."""
+    top = parser()
+    words = sys.argv[1:] if argv is None else argv
+    if not words:
+        top.print_help(sys.stderr)
+        raise SystemExit(2)
+    _refuse_unknown(top, _before_command(top, words))
+    arguments, unknown = top.parse_known_args(words)
+    _refuse_unknown(_chosen(top, arguments), unknown)
+    return arguments
+
+
+def _refuse_unknown(chosen: argparse.ArgumentParser, unknown: Sequence[str]) -> None:
+    if not unknown:
+        return
+    first = unknown[0].partition("=")[0]
+    if first.startswith("-"):
+        chosen.error(f'there is no option "{first}"{_meant(first, _options(chosen))}')
+    chosen.error(f'"{first}" is too much.')
+
+
+def _before_command(top: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
+    """An unknown option that stands there: argparse would take its value for the command."""
+    left = iter(words)
+    for word in left:
+        name, has_value, _ = word.partition("=")
+        if not name.startswith("-"):
+            return []
+        if not any(option.startswith(name) for option in _options(top)):
+            return [name]
+        if not has_value:
+            next(left, None)
+    return []
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    return [name for action in parser._actions for name in action.option_strings]
+
+
+def _chosen(top: argparse.ArgumentParser, arguments: argparse.Namespace) -> argparse.ArgumentParser:
+    """The parser of the command that was given."""
+    for action in top._actions:
+        name = getattr(arguments, action.dest, None)
+        if isinstance(action, argparse._SubParsersAction) and name in action.choices:
+            found: argparse.ArgumentParser = action.choices[name]
+            return _chosen(found, arguments)
+    return top
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    near = closest(word, known)
+    return f'; did you mean "{near}"?' if near else "."
 
 
 def load_configuration(arguments: argparse.Namespace) -> Loaded:
@@ -43,21 +114,32 @@ def overrides(arguments: argparse.Namespace) -> Mapping[str, object]:
 
 def parser() -> argparse.ArgumentParser:
     """The grammar; the man page and shell completion are made of it too."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="podwright",
         description="A Kubernetes container runtime (CRI v1). COMMAND --help shows a command's options.",
+        epilog=EXIT_CODES,
     )
+    top.add_argument("--version", action="version", version=f"podwright {VERSION}", help="print the version")
     _add_configuration(top, before_command=True)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_configuration(commands.add_parser("serve", help="run the daemon"))
     config = commands.add_parser("config", help="show what differs from the defaults")
     config.add_argument("--default", action="store_true", help="a commented sample with every option instead")
     _add_configuration(config)
-    _add_configuration(commands.add_parser("check", help="examine this host and say what will work"))
-    _add_configuration(commands.add_parser("ops", help="show what the running daemon is doing now"))
+    check = commands.add_parser("check", help="examine this host and say what will work")
+    ops = commands.add_parser("ops", help="show what the running daemon is doing now")
+    for each in (check, ops):
+        _add_output(each)
+        _add_configuration(each)
     version = commands.add_parser("version", help="print the version")
-    version.add_argument("--json", action="store_true", help="as JSON, with what it runs on")
+    version.add_argument("--json", dest="output", action="store_const", const="json", help="as -o json")
+    _add_output(version)
+    helping = commands.add_parser("help", help="show the options of a command")
+    helping.add_argument("words", nargs="*", metavar="COMMAND", help="as in image pull; all without one")
     _add_image(commands.add_parser("image", help="work on the image store"))
+    monitor = commands.add_parser("monitor", help="work on the process that watches containers")
+    actions = monitor.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_configuration(actions.add_parser("upgrade", help="replace it in place by this version"))
     _add_node_config(commands.add_parser("node-config", help="print what a tool needs to use this runtime"))
     return top
 
@@ -67,12 +149,17 @@ def _add_image(image: argparse.ArgumentParser) -> None:
     imported = actions.add_parser("import", help="take images from an archive")
     imported.add_argument("file", type=Path, help="docker or OCI archive; - is standard input")
     imported.add_argument("--name", help="name for an image whose archive gives none")
-    listed = actions.add_parser("list", help="list the images")
+    listed = actions.add_parser("list", aliases=["ls"], help="list the images")
+    listed.add_argument("--quiet", "-q", action="store_true", help="ids alone")
+    inspected = actions.add_parser("inspect", help="show all that is known of an image")
+    inspected.add_argument("image", help="id, name or digest")
     pull = actions.add_parser("pull", help="fetch an image from its registry")
     pull.add_argument("image", help="name, with a tag or digest")
-    remove = actions.add_parser("remove", help="remove an image with all its names")
+    remove = actions.add_parser("remove", aliases=["rm"], help="remove an image with all its names")
     remove.add_argument("image", help="id, name or digest")
-    for action in (imported, listed, pull, remove):
+    for action in (imported, listed, inspected, pull):
+        _add_output(action)
+    for action in (imported, listed, inspected, pull, remove):
         _add_configuration(action)
 
 
@@ -84,6 +171,12 @@ def _add_node_config(parser: argparse.ArgumentParser) -> None:
     joining.add_argument("--token", help="bootstrap token")
     joining.add_argument("--discovery-token-ca-cert-hash", metavar="sha256:HASH", help="of its authority")
     _add_configuration(parser)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output", "-o", choices=OUTPUTS, default="table", help="for people, or for programs"
+    )
 
 
 def _add_configuration(parser: argparse.ArgumentParser, *, before_command: bool = False) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
 from cri.cli.examine import cgroups, daemon, files, images, kernel, options, places, programs, records
-from cri.cli.examine.findings import Finding, Level, verdict, warning
+from cri.cli.examine.findings import Finding, Level, guarded, verdict, warning
 from cri.cli.ops import daemon_info
-from cri.cli.output import say
+from cri.cli.output import show
 from host.cgroups import Hierarchy
 from host.environment import of_helpers
+from host.lines import read_table
 from host.mounts import fsconfig_set, fsopen, parse_mountinfo
 from host.namespaces import in_new_thread, set_namespace, unshare_file_attributes
 
@@ -28,40 +29,44 @@ def run(arguments: argparse.Namespace) -> int:
     """Examine the host with the configuration that the command line gives."""
     loaded = load_configuration(arguments)
     findings = [*(warning("configuration", text) for text in loaded.warnings), *examine(loaded.config)]
-    for finding in findings:
-        say(str(finding))
-    say(verdict(findings))
-    return int(any(finding.level is Level.FAILS for finding in findings))
+    fails = any(finding.level is Level.FAILS for finding in findings)
+    document = {"ok": not fails, "findings": [finding.fields() for finding in findings]}
+    show(arguments.output, document, [*map(str, findings), verdict(findings)])
+    return int(fails)
 
 
 def examine(config: Config) -> Iterator[Finding]:
     """All examinations of the real host; starts each runtime for its version and changes nothing."""
     proc = Path("/proc")
-    mountinfo = (proc / "self/mountinfo").read_text()
+    mountinfo = read_table(proc / "self/mountinfo")
     binaries = programs.runtime_binaries(config.runtime, shutil.which)
     default = binaries.get(programs.default_handler(config.runtime, binaries)) or ""
-    yield from kernel.kernel(os.uname().release)
-    yield from kernel.privileges((proc / "self/status").read_text())
-    yield from kernel.root(in_chroot)
     hierarchy = Hierarchy.detect(mountinfo)
-    yield from cgroups.cgroups(hierarchy, (proc / "self/cgroup").read_text(), Path(default).name)
-    yield cgroups.driver(config.runtime.cgroup_manager, hierarchy, systemd_version)
-    yield from kernel.overlay((proc / "filesystems").read_text(), add_overlay_layer)
-    yield from programs.runtimes(config.runtime, binaries, first_line_of_version)
-    yield from programs.network(config.network)
-    yield from programs.nft(shutil.which)
-    yield from kernel.seccomp()
-    yield from kernel.security_modules()
-    yield from places.directories(config)
-    yield from places.filesystems(config, parse_mountinfo(mountinfo))
-    yield from places.listener(config.api.listen)
-    yield from daemon.troubles(lambda: daemon_info(str(config.api.listen)))
-    yield from places.disk(config)
-    yield from options.streaming_process()
-    yield from images.images(config.root)
-    yield from records.records(config.runroot)
-    yield from options.options(config, os.uname().machine)
-    yield from files.files(config)
+    examined = {
+        "kernel": kernel.kernel(os.uname().release),
+        "capabilities": kernel.privileges((proc / "self/status").read_text()),
+        "root": kernel.root(in_chroot),
+        "cgroups": cgroups.cgroups(hierarchy, read_table(proc / "self/cgroup"), Path(default).name),
+        "cgroup_manager": iter([cgroups.driver(config.runtime.cgroup_manager, hierarchy, systemd_version)]),
+        "overlay": kernel.overlay((proc / "filesystems").read_text(), add_overlay_layer),
+        "runtime": programs.runtimes(config.runtime, binaries, first_line_of_version),
+        "network": programs.network(config.network),
+        "nft": programs.nft(shutil.which),
+        "seccomp": kernel.seccomp(),
+        "security modules": kernel.security_modules(),
+        "directories": places.directories(config),
+        "file systems": places.filesystems(config, parse_mountinfo(mountinfo)),
+        "listen": places.listener(config.api.listen),
+        "daemon": daemon.troubles(lambda: daemon_info(str(config.api.listen))),
+        "disk": places.disk(config),
+        "podwright-streaming": options.streaming_process(),
+        "images": images.images(config.root),
+        "records": records.records(config.runroot),
+        **options.options(config, os.uname().machine),
+        **files.files(config),
+    }
+    for subject, findings in examined.items():
+        yield from guarded(subject, findings)
 
 
 def systemd_version() -> str:

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -13,7 +13,8 @@ from typing import BinaryIO, cast
 from api.errors import NotFound
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
-from cri.cli.output import say
+from cri.cli.output import say, show
+from cri.cli.privilege import require_root
 from cri.image_options import image_options
 from cri.logs import set_up
 from host.spawn import keep_to_itself
@@ -29,12 +30,13 @@ COPY_BYTES = 1 << 20
 
 
 class NoSuchImage(NotFound):
-    """The image that is to be removed is not there."""
+    """The image is not there."""
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one action and print its outcome."""
-    set_up("warning", "text")
+    require_root("image", "its store is for root alone")
+    set_up("error", "text")  # what fails is told by the command itself
     keep_to_itself()
     asyncio.run(_run(arguments, load_configuration(arguments).config))
     return 0
@@ -46,16 +48,18 @@ async def _run(arguments: argparse.Namespace, config: Config) -> None:
         match arguments.action:
             case "import":
                 with _archive(arguments.file) as file:
-                    for image in await store.import_archive(file, arguments.name):
-                        say(_line(image))
-            case "list":
+                    _show(arguments.output, await store.import_archive(file, arguments.name))
+            case "list" | "ls" if arguments.quiet:
                 for image in store.list():
-                    say(_line(image))
+                    say(image.id)
+            case "list" | "ls":
+                _show(arguments.output, store.list())
+            case "inspect":
+                _show(arguments.output, [_known(store, arguments.image, config.root)], in_full=True)
             case "pull":
-                say(_line(await store.pull(arguments.image)))
-            case "remove":
-                if store.find(arguments.image) is None:
-                    raise NoSuchImage(f"no image {arguments.image!r} in {config.root}")
+                _show(arguments.output, [await store.pull(arguments.image)])
+            case "remove" | "rm":
+                _known(store, arguments.image, config.root)
                 await store.remove(arguments.image)
     finally:
         await store.close()
@@ -72,6 +76,35 @@ def _archive(file: Path) -> Iterator[Path]:
         write_bounded(chunks, cast(BinaryIO, copy), Limits(), what="standard input")
         copy.flush()
         yield Path(copy.name)
+
+
+def _known(store: Images, name: str, root: Path) -> Image:
+    found = store.find(name)
+    if found is None:
+        raise NoSuchImage(f"no image {name!r} in {root}: podwright image list shows what is there")
+    return found
+
+
+def _show(form: str, images: Iterable[Image], *, in_full: bool = False) -> None:
+    held = list(images)
+    lines = [line for image in held for line in (_lines(image) if in_full else [_line(image)])]
+    show(form, [_fields(image) for image in held], lines)
+
+
+def _fields(image: Image) -> dict[str, object]:
+    """For programs; the names are those of the CRI's Image."""
+    return {
+        "id": image.id,
+        "repoTags": list(image.repo_tags),
+        "repoDigests": list(image.repo_digests),
+        "size": image.size_bytes,
+        "pinned": image.pinned,
+    }
+
+
+def _lines(image: Image) -> Iterator[str]:
+    for name, value in _fields(image).items():
+        yield f"{name + ':':<13} {' '.join(value) if isinstance(value, list) else value}"
 
 
 def _line(image: Image) -> str:

@@ -13,7 +13,7 @@ from importlib import import_module
 from api.errors import PodwrightError
 from conf.load import BadConfiguration
 from cri.cli.arguments import parse
-from cri.cli.output import warn
+from cri.cli.output import reason, warn
 from host.private import PRIVATE_UMASK
 
 EXIT_FAILED = 1
@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:
-        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return _fail(reason(error))
     except Exception:
         # A bug; its last words may be a stranger's, so they do not go to the terminal as they are.
         for line in traceback.format_exc().splitlines():

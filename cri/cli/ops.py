@@ -2,11 +2,12 @@
 
 import argparse
 import json
+import socket
 from collections.abc import Mapping
 
 from api.errors import Unavailable
 from cri.cli.arguments import load_configuration
-from cri.cli.output import say
+from cri.cli.output import show
 
 TIMEOUT_S = 5.0
 
@@ -24,14 +25,13 @@ def run(arguments: argparse.Namespace) -> int:
     listen = load_configuration(arguments).config.api.listen
     info = daemon_info(str(listen))
     running = json.loads(info["operations"])["running"]
-    for operation in running:
-        say(
-            f"{operation['seconds']:8.1f} s  {operation['verb']} {operation['subject']}: {operation['steps']}"
-        )
-    if not running:
-        say("nothing is running")
-    for trouble in json.loads(info.get("troubles", "[]")):
-        say(f" trouble  {trouble['subject']}: {trouble['error']}")
+    troubles = json.loads(info.get("troubles", "[]"))
+    lines = [
+        f"{each['seconds']:8.1f} s  {each['verb']} {each['subject']}: {each['steps']}" for each in running
+    ]
+    lines = lines or ["nothing is running"]
+    lines += [f" trouble  {trouble['subject']}: {trouble['error']}" for trouble in troubles]
+    show(arguments.output, {"running": running, "troubles": troubles}, lines)
     return 0
 
 
@@ -41,6 +41,7 @@ def daemon_info(listen: str) -> Mapping[str, str]:
     Raises:
         NoDaemon: no daemon answers.
     """
+    _knock(listen)
     import grpc
 
     from api.runtime.v1 import api_pb2 as pb
@@ -51,4 +52,24 @@ def daemon_info(listen: str) -> Mapping[str, str]:
         try:
             return dict(stub.Status(pb.StatusRequest(verbose=True), timeout=TIMEOUT_S).info)
         except grpc.RpcError as error:
-            raise NoDaemon(f"no daemon answers on {listen}: {error.details()}") from error
+            why = error.details()
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                why = f"whoever listens there says nothing within {TIMEOUT_S:.0f} s"
+            raise NoDaemon(f"no daemon answers on {listen}: {why}") from error
+
+
+def _knock(listen: str) -> None:
+    """Fail at once, and in plain words, where nobody listens: gRPC tells of its attempts."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+        probe.settimeout(TIMEOUT_S)
+        try:
+            probe.connect(listen)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise NoDaemon(
+                f"no daemon answers on {listen}: {error.strerror}; start it (systemctl start podwright), "
+                "or name its configuration (--config)"
+            ) from error
+        except PermissionError as error:
+            raise NoDaemon(f"no daemon answers on {listen}: {error.strerror}; ask as root") from error
+        except OSError as error:
+            raise NoDaemon(f"no daemon answers on {listen}: {error.strerror or error}") from error

@@ -3,10 +3,18 @@
 Names, errors and subjects come from images, registries and pods: what would act on the terminal is escaped.
 """
 
+import json
 import sys
+from collections.abc import Iterable
 from typing import TextIO
 
 from api.text import printable
+
+
+def reason(error: OSError) -> str:
+    """What failed, and why, without the number."""
+    why = error.strerror or str(error)
+    return f"{error.filename}: {why}" if error.filename else why
 
 
 def say(line: str, file: TextIO | None = None) -> None:
@@ -17,6 +25,19 @@ def say(line: str, file: TextIO | None = None) -> None:
 def say_lines(text: str) -> None:
     """Text whose line feeds are its own, on standard output; it ends as it ends."""
     print("\n".join(printable(line) for line in text.split("\n")), end="")
+
+
+def show(form: str, document: object, lines: Iterable[str]) -> None:
+    """``document`` (of JSON's types) as "json" or "yaml", or ``lines`` for people."""
+    if form == "json":
+        say_lines(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    elif form == "yaml":
+        import yaml  # costs the other forms time
+
+        say_lines(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    else:
+        for line in lines:
+            say(line)
 
 
 def warn(line: str) -> None:

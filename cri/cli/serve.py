@@ -5,21 +5,16 @@ import asyncio
 import logging
 import os
 
-from api.errors import PermissionDenied
 from cri.cli.arguments import load_configuration
+from cri.cli.privilege import require_root
 from cri.logs import set_up
 from cri.version import VERSION
 from host.spawn import keep_to_itself
 
 
-class NotRoot(PermissionDenied):
-    """The daemon makes namespaces, mounts and cgroups, which is root's."""
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Read the configuration, log its warnings and serve; returns the exit code."""
-    if os.geteuid() != 0:
-        raise NotRoot("podwright serve must run as root: start it by its unit, or with sudo")
+    require_root("serve", "start it by its unit, or with sudo")
     loaded = load_configuration(arguments)
     set_up(loaded.config.runtime.log_level, loaded.config.runtime.log_format)
     read = ", ".join(map(str, loaded.files)) or "no configuration file"

@@ -29,6 +29,7 @@ from cri.sandboxes.record import Sandbox
 from cri.subject import of_container
 from cri.together import together
 from oci.monitor.types import CreateContainer
+from oci.runtime import RuntimeFailed
 from storage.catalogue import Image
 
 logger = logging.getLogger(__name__)
@@ -114,6 +115,8 @@ async def _create(
             lifecycle.move(node, container, Phase.CREATED)
         except BaseException as error:
             await _undo(node, operation, container, error)
+            if isinstance(error, RuntimeFailed):
+                sandbox.require_ready(NEED)  # a stop has ended the process under the runtime's hands
             raise
     told = fields(**of_container(node, container), image_id=image.id, ms=operation.milliseconds())
     logger.info("container created", extra=told)

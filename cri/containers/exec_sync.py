@@ -4,7 +4,8 @@ from api.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers import stdio
 from cri.containers.bundle import process_of
-from cri.containers.record import Container, Phase
+from cri.containers.ending import told_by_its_end
+from cri.containers.record import Container
 from cri.containers.status import get_finished
 from cri.node import Node
 from oci.generate.process import exec_process
@@ -17,25 +18,11 @@ _LONGEST_S = 365 * 24 * 3600
 
 
 class NotRunning(FailedPrecondition):
-    """Commands run only in a running container."""
+    """Commands run, and streams are joined, only where a process of the container is there."""
 
 
 class CommandTimedOut(DeadlineExceeded):
     """The command did not end in its time and was killed."""
-
-
-def running(node: Node, identifier: str) -> Container:
-    """The running container with this id.
-
-    Raises:
-        RecordNotFound: there is none. NotRunning: it does not run.
-    """
-    container = get_finished(node, identifier)
-    if container.phase is not Phase.RUNNING:
-        raise NotRunning(
-            f"container {container.id[:12]} is {container.phase}: commands run only in a running one"
-        )
-    return container
 
 
 def living(node: Node, identifier: str) -> Container:
@@ -45,28 +32,34 @@ def living(node: Node, identifier: str) -> Container:
         RecordNotFound: there is none. NotRunning: it has ended.
     """
     container = get_finished(node, identifier)
-    return container if container.alive else running(node, identifier)
+    if not container.alive:
+        raise NotRunning(
+            f"container {container.id[:12]} is {container.phase}: "
+            "commands run only in a created or running one"
+        )
+    return container
 
 
 async def exec_sync(node: Node, request: pb.ExecSyncRequest) -> pb.ExecSyncResponse:
     """Run the command to its end; ``timeout`` 0 waits as long as the client does, and kills it then.
 
     Raises:
-        RecordNotFound, NotRunning: see ``running``. CommandTimedOut: it was killed after ``timeout`` seconds.
-        BadContainer: no command. RuntimeFailed: the runtime could not start it.
+        RecordNotFound, NotRunning: see ``living``. CommandTimedOut: it was killed after ``timeout`` seconds.
+        BadContainer: no command. RuntimeFailed: the runtime could not start it. Ended: the container ended.
     """
     if request.timeout < 0:
         raise InvalidArgument(f"timeout {request.timeout} is negative: 0 waits as long as the client does")
     container = living(node, request.container_id)
-    output = await monitored.exec_sync(
-        node.monitor,
-        container.id,
-        node.handlers.get(container.handler),
-        exec_process(process_of(node, container), request.cmd, terminal=False),
-        timeout_s=float(min(request.timeout, _LONGEST_S)) or None,
-        output_limit=_output_limit(node.config.api.grpc_max_send_msg_size),
-        stdio_owner=stdio.owner_in(node, container),
-    )
+    async with told_by_its_end(node, container, "the command"):
+        output = await monitored.exec_sync(
+            node.monitor,
+            container.id,
+            node.handlers.get(container.handler),
+            exec_process(process_of(node, container), request.cmd, terminal=False),
+            timeout_s=float(min(request.timeout, _LONGEST_S)) or None,
+            output_limit=_output_limit(node.config.api.grpc_max_send_msg_size),
+            stdio_owner=stdio.owner_in(node, container),
+        )
     if output.timed_out:
         where = f"command {request.cmd[0]!r} in container {container.id[:12]}"
         raise CommandTimedOut(f"{where} timed out after {request.timeout} s: killed")

@@ -17,7 +17,7 @@ from cri.containers.mount_targets import HARMLESS, PROC, is_below
 from cri.containers.record import Container
 from cri.node import Node
 from host.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
-from host.mounts import MountTable
+from host.mounts import MountTable, mounts_of
 
 # Where hooks of graphics drivers mount, and nothing that a runtime uses lies.
 _OF_DRIVERS = f"{PROC}/driver"
@@ -48,7 +48,7 @@ def check(node: Node, container: Container, expected: Expected) -> None:
         return
     process = Path("/proc") / str(container.pid)
     try:
-        mounts = MountTable(os.fsdecode((process / "mountinfo").read_bytes()))
+        mounts = mounts_of(container.pid)
         if expected.is_proc_its_own:
             require_proc(mounts, expected.masked)
         require_masks(process / "root", mounts, expected.masked)

@@ -6,6 +6,7 @@ import time
 from api.errors import FailedPrecondition
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers import lifecycle
+from cri.containers.ending import told_by_its_end
 from cri.containers.record import Container, Phase
 from cri.containers.status import get_finished
 from cri.containers.stop import kill
@@ -33,6 +34,7 @@ async def start_container(node: Node, request: pb.StartContainerRequest) -> pb.S
     Raises:
         RecordNotFound: no such container. NotStartable: it is not CREATED, or its sandbox is not ready.
         RuntimeFailed: the runtime's own words; the container is EXITED with StartError then.
+        Ended: its process had ended, or was being ended.
     """
     container = get_finished(node, request.container_id)
     await node.operations.run(
@@ -60,7 +62,8 @@ async def _start_alone(node: Node, operation: Operation, container: Container) -
         with operation.step("runtime start"):
             runtime = node.handlers.get(container.handler)
             timeout_s = node.config.runtime.runtime_command_timeout_s
-            await node.monitor.start(container.id, runtime, timeout_s)
+            async with told_by_its_end(node, container, "its program"):
+                await node.monitor.start(container.id, runtime, timeout_s)
     except Exception as error:
         try:
             # On record before the kill: a daemon that dies in between ends what runs.

@@ -1,5 +1,6 @@
 """ContainerStatus."""
 
+import contextlib
 import json
 
 from api.runtime.v1 import api_pb2 as pb
@@ -67,6 +68,6 @@ def _info(node: Node, container: Container) -> dict[str, str]:
         "privileged": container.config.linux.security_context.privileged,
         "cgroupPath": container.cgroup_path,
     }
-    if spec.exists():
+    with contextlib.suppress(FileNotFoundError):  # it may be removed at any moment
         details["runtimeSpec"] = json.loads(spec.read_bytes())
     return {"info": json.dumps(details)}

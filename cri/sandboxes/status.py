@@ -1,5 +1,6 @@
 """PodSandboxStatus."""
 
+import contextlib
 import json
 
 from api.runtime.v1 import api_pb2 as pb
@@ -49,6 +50,6 @@ def _info(node: Node, sandbox: Sandbox) -> dict[str, str]:
         "directory": str(node.paths.sandbox(sandbox.id)),
     }
     spec = node.paths.sandbox(sandbox.id) / "pause" / "config.json"
-    if spec.exists():
+    with contextlib.suppress(FileNotFoundError):  # it may be removed at any moment
         details["runtimeSpec"] = json.loads(spec.read_bytes())
     return {"info": json.dumps(details)}

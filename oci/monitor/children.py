@@ -59,9 +59,10 @@ class Children:
                 pass
         except BlockingIOError:
             pass
-        self._reap()
+        self.reap()
 
-    def _reap(self) -> None:
+    def reap(self) -> None:
+        """Collect all that have ended; also what ended before there was a handler."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

@@ -16,17 +16,17 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from api.ids import ContainerId
 from host.fds import close_all, give_pipes
 from host.processes import exited
-from host.spawn import become_subreaper
+from host.spawn import become_subreaper, tells_exit_codes
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection, Reply
-from oci.monitor.errands import Errand, end_strays
+from oci.monitor.errands import IN_VAIN_S, Errand, end_strays, end_unknown_execs
 from oci.monitor.exec_table import Exec, Execs
 from oci.monitor.handles import Attachment, ExecHandle
 from oci.monitor.handover import Handover
@@ -51,7 +51,6 @@ from oci.states import Event, State, after
 log = logging.getLogger(__name__)
 
 _PARTING_S = 5.0
-_IN_VAIN_S = 1.0  # for a command whose work is of no use any more: one that ends by itself leaves less
 _STARTS = 3
 
 
@@ -102,21 +101,54 @@ class Monitor:
             monitor._scratch.mount()
         await monitor._link.connect(start=start)
         try:
+            live = [record for record in await monitor.list() if record.state != State.EXITED]
             if monitor._link.is_first:
-                await monitor._end_strays()
-            for record in await monitor.list():
-                if record.state != State.EXITED:
-                    await monitor._hold(record)
+                await monitor._end_strays(live)
+            for record in live:
+                await monitor._hold(record)
+            if monitor._link.is_dated:
+                await monitor._succeed_dated()
         except BaseException:
             await monitor.close()
             raise
         return monitor
 
-    async def _end_strays(self) -> None:
+    async def _end_strays(self, live: Sequence[Record]) -> None:
         """Commands whose daemon and monitor both died work in vain. Only before there is anything of our own:
-        a container that is created looks like one of them."""
-        if strays := await end_strays(self.directory / "scratch", _IN_VAIN_S):
+        a container that is created looks like one of them, and so do those that a keeper has saved."""
+        spared = {record.pid for record in live}
+        if strays := await end_strays(self.directory / "scratch", IN_VAIN_S, spared):
             log.warning("runtime commands of a monitor that died have been ended commands=%d", strays)
+        if execs := await end_unknown_execs(self.directory / "scratch", spared):
+            log.warning("processes of execs that nobody knew of have been ended processes=%d", execs)
+
+    async def upgrade(self) -> None:
+        """Have the monitor execute this release of itself in place, with everything kept; attachments end.
+
+        Raises:
+            MonitorFailed: there was no quiet moment for it, or it is too old.
+        """
+        await self._link.upgrade()
+
+    async def _succeed_dated(self) -> None:
+        """A monitor of before there were upgrades: all that it has is held here, so it may be ended, when the
+        commands that it runs are over, and its successor gets that. Where the kernel does not tell exit codes
+        by pidfd it goes on until no container lives: it has to be their parent."""
+        if not tells_exit_codes():
+            log.warning("monitor of an older release goes on: its containers' exit codes need it")
+            return
+        with contextlib.suppress(MonitorUnavailable):
+            await self._link.request(protocol.Settle())
+        pidfd = open_pidfd(self._link.pid)
+        if pidfd is None:
+            return
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            await exited(pidfd, self._link.timeout_s)
+        finally:
+            os.close(pidfd)
+        await self._link.replaced()
+        log.info("monitor of an older release replaced containers=%d", len(self._holdings))
 
     async def close(self) -> None:
         """Let go of the monitor, which lives on with its containers. Idempotent."""
@@ -195,10 +227,11 @@ class Monitor:
                 stdio_uid=spec.stdio_owner[0],
                 stdio_gid=spec.stdio_owner[1],
             )
-            reply = await self._create(request)
-        _raise_failure(reply.result, spec.runtime, "create", spec.id, spec.timeout_s)
-        record = protocol.parse_record(reply.result["record"])
-        self._holdings.keep(record, reply.result["streams"], reply.descriptors)
+            with self._holdings.expecting(spec.id):
+                reply = await self._create(request)
+                _raise_failure(reply.result, spec.runtime, "create", spec.id, spec.timeout_s)
+                record = protocol.parse_record(reply.result["record"])
+                self._holdings.keep(record, reply.result["streams"], reply.descriptors)
         return Created(record.pid, record.start_time)
 
     async def _create(self, request: protocol.Create) -> Reply:
@@ -208,7 +241,7 @@ class Monitor:
             try:
                 return await self._link.request_once(request, timeout_s=timeout_s, on_begun=errand.begun)
             except MonitorUnavailable:
-                await errand.end(_IN_VAIN_S)
+                await errand.end(IN_VAIN_S)
                 raise
 
     async def start(self, container_id: ContainerId, runtime: Runtime, timeout_s: float = 60.0) -> None:
@@ -253,7 +286,10 @@ class Monitor:
         self, errand: Errand, container_id: ContainerId, runtime: Runtime
     ) -> Json | None:
         """The result of a start whose monitor died; None: the container waits to be started."""
-        code = await errand.end()
+        with self._process_of(container_id) as process:
+            code = await errand.end_for(process)
+        if errand.was_in_vain:
+            raise NotLive(f"container {container_id[:13]} has ended")
         if code is None and not errand.timed_out:
             state = await runtime.state(container_id)
             if state is None and not errand.has_begun:
@@ -264,6 +300,17 @@ class Monitor:
             code = 0
         return {"status": code, "timed_out": errand.timed_out, "log": errand.words(), "stderr": ""}
 
+    @contextlib.contextmanager
+    def _process_of(self, container_id: ContainerId) -> Iterator[int | None]:
+        """A pidfd of its first process, for the time of the block; None: it has ended."""
+        held = self._holdings.find(container_id)
+        pidfd = None if held is None else os.dup(held.streams["pidfd"].number)
+        try:
+            yield pidfd
+        finally:
+            if pidfd is not None:
+                os.close(pidfd)
+
     async def _tell_started(self, container_id: ContainerId) -> None:
         """The new monitor has it as created, or will have; one that has ended needs no more."""
         held = self._holdings.find(container_id)
@@ -272,6 +319,10 @@ class Monitor:
             held.record = held.record._replace(state=state, started_at_ns=time.time_ns())
         with contextlib.suppress(NotLive, UnknownContainer, MonitorFailed, MonitorUnavailable):
             await self._link.request(protocol.Started(container_id))
+
+    async def started(self, container_id: ContainerId) -> None:
+        """Daemon and monitor died in its start, which has succeeded: its runtime says that it runs."""
+        await self._tell_started(container_id)
 
     async def signal(self, container_id: ContainerId, signo: int) -> None:
         """Send a signal to the container's first process, safe against pid reuse.
@@ -411,7 +462,7 @@ class Monitor:
         Raises:
             MonitorUnavailable: it has no process, or none of use.
         """
-        code = await errand.end(_IN_VAIN_S if request.console_socket else None)
+        code = await errand.end(IN_VAIN_S if request.console_socket else None)
         pid = _pid_in(request.pid_file)
         pidfd = None if pid is None else open_pidfd(pid)
         if pid is not None and pidfd is not None:
@@ -544,6 +595,7 @@ class Monitor:
             MonitorFailed: it is live.
         """
         await self._request(protocol.Forget(container_id))
+        self._holdings.release(container_id)  # nor does the next monitor hear of it
 
     async def exits(self) -> AsyncIterator[Exited]:
         """Exits as they happen, each once; those before :meth:`connect` are in :meth:`list` only.
@@ -582,7 +634,8 @@ class Monitor:
 
     async def _hold(self, record: Record) -> None:
         """Fetch duplicates of a live container's descriptors; it may end meanwhile."""
-        with contextlib.suppress(NotLive, UnknownContainer):
+        expecting = self._holdings.expecting(ContainerId(record.id))
+        with contextlib.suppress(NotLive, UnknownContainer), expecting:
             reply = await self._request(protocol.Handles(record.id))
             self._holdings.keep(record, reply.result["streams"], reply.descriptors)
 

@@ -7,8 +7,10 @@ from typing import NamedTuple
 from host.keyrings import leave_session_keyring
 from host.spawn import CommandNotStarted, exit_code_of, kill_group, oom_score_adj, spawn
 from oci.monitor.children import Children
-from oci.monitor.reactor import Reactor
+from oci.monitor.reactor import READ, Reactor
 
+_AT_ONCE_BYTES = 65536
+_LAST_READS = 16  # a pipe holds as much, and more
 _WORDS_BYTES = 8192  # of the end of a log or of standard error: room for the message, and for a reply
 
 
@@ -36,6 +38,11 @@ class Commands:
         self._running = 0
         self._when_idle: list[Callable[[], None]] = []
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether none runs."""
+        return self._running == 0
+
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Call back once no command runs, at once if that is so now."""
         self._when_idle.append(callback)
@@ -61,8 +68,9 @@ class Commands:
 
         The command starts with ``oom_adj``, not with our own: runtimes pass on what they are not told to set.
         So with keys: crun gives what it executes in a container the session keyring that it was started with.
-        ``errors`` is the reading end of its stderr, if that is ours to read. ``on_end`` gets the result and
-        the time before the start, while pids that the command made may still be claimed from Children.
+        ``errors`` is the reading end of its stderr, if that is ours to read while it runs: who prints more
+        than a pipe holds must not wait for us. ``on_end`` gets the result and the time before the start,
+        while pids that the command made may still be claimed from Children.
         ``on_begun`` gets the command's pid before anything else happens.
 
         Raises:
@@ -80,13 +88,13 @@ class Commands:
             on_begun(pid)
         self._running += 1
         command = Command(pid, self._children)
+        words = _Words(self._reactor, errors)
 
         def ended(status: int) -> None:
             timer.cancel()
             log = _tail_of_file(runtime_log)
-            words = "" if errors is None else _tail_of_pipe(errors)
             try:
-                on_end(Result(exit_code_of(status), command.timed_out, log, words), since)
+                on_end(Result(exit_code_of(status), command.timed_out, log, words.end()), since)
             finally:
                 self._children.settled()
                 self._running -= 1
@@ -138,12 +146,36 @@ def _tail_of_file(path: str) -> str:
         os.close(descriptor)
 
 
-def _tail_of_pipe(descriptor: int) -> str:
-    """What is in a non-blocking pipe now, its end only."""
-    words = b""
-    try:
-        while data := os.read(descriptor, 65536):
-            words = (words + data)[-_WORDS_BYTES:]
-    except BlockingIOError:
-        pass
-    return words.decode(errors="replace")
+class _Words:
+    """The end of what a command writes into a non-blocking pipe, read as it comes."""
+
+    __slots__ = ("_descriptor", "_reactor", "_tail")
+
+    def __init__(self, reactor: Reactor, descriptor: int | None) -> None:
+        """None: there is no pipe."""
+        self._reactor = reactor
+        self._descriptor = descriptor
+        self._tail = b""
+        if descriptor is not None:
+            reactor.watch(descriptor, READ, self._read)
+
+    def _read(self) -> bool:
+        """Take what is there, of a flood a part; whether there was anything."""
+        assert self._descriptor is not None
+        try:
+            data = os.read(self._descriptor, _AT_ONCE_BYTES)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._reactor.unwatch(self._descriptor)
+        self._tail = (self._tail + data)[-_WORDS_BYTES:]
+        return bool(data)
+
+    def end(self) -> str:
+        """What there is of it; the pipe is the caller's alone from now on."""
+        if self._descriptor is not None:
+            for _ in range(_LAST_READS):  # what it left behind may go on writing
+                if not self._read():
+                    break
+            self._reactor.unwatch(self._descriptor)
+        return self._tail.decode(errors="replace")

@@ -3,6 +3,8 @@
 created ──start──▶ running ──init process ends──▶ draining ──log complete, or its time is up──▶ exited
    └──────────────────────────────────────────────▲
 
+What the next monitor must know of it, should this one and the daemon die, is what :meth:`kept` gives.
+
 Its output is read by a log writer. If that does not complete the log in time, since a file system is full or
 hangs, the exit is told all the same; the writer keeps the rest, and writes it when it can.
 """
@@ -12,10 +14,11 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from host.pty import set_window_size
 from host.spawn import exit_code_of, pidfd_exit_code
+from oci.monitor.kept import UNKNOWN_PAST, KeptContainer, Past, encode
 from oci.monitor.oom import Counters as OomCounters
 from oci.monitor.protocol import Record
 from oci.monitor.reactor import READ, Reactor, Timer, complain
@@ -47,23 +50,27 @@ class Container:
         oom_counters: OomCounters,
         descriptors: Mapping[str, int],
         on_exited: Callable[["Container"], None],
+        on_changed: Callable[["Container"], None],
+        past: Past = UNKNOWN_PAST,
     ) -> None:
-        """``on_exited`` is called once, with the record complete."""
+        """``on_exited`` is called once, with the record complete; ``on_changed`` when :meth:`kept` gives
+        something else than before. ``past`` is of one that an earlier monitor had."""
         self.record = record
         self._reactor = reactor
         self._writer = writer
         self._output = output
         self._on_exited = on_exited
+        self._on_changed = on_changed
         self._pidfd = descriptors["pidfd"]
         self._stdin = descriptors.get("stdin")
         self._exited = False
         self._exit_code: int | None = None
-        self._starting_at_ns = 0
+        self._starting_at_ns = past.starting_at_ns
         self._ended_at_ns = 0
         self._drain_timer: Timer | None = None
         self._attachments: set[int] = set()
         self._numbers = itertools.count(1)
-        self._oom_kills = oom_counters.of(record.pid)
+        self._oom_kills = oom_counters.of(record.pid, past.oom_file)
         self._oom_killed = False
 
     @property
@@ -89,15 +96,34 @@ class Container:
             held["stdin"] = self._stdin
         return {"pidfd": self._pidfd, **held, "journal": self._writer.journal}
 
+    def kept(self) -> tuple[bytes, Sequence[int]]:
+        """What the keeper holds of it; the descriptors stay ours."""
+        held = self.descriptors()
+        past = Past(
+            self._starting_at_ns,
+            self._oom_kills.path,
+            self._ended_at_ns,
+            self._exit_code,
+            self._oom_killed,
+        )
+        return encode(KeptContainer(self.record, list(held), past)), list(held.values())
+
     def starting(self) -> None:
-        """The runtime's start begins; the process may run, and end, before that command does."""
+        """The runtime's start is about to begin; the process may run, and end, before that command does."""
         self._starting_at_ns = time.time_ns()
+        self._on_changed(self)
+
+    def not_starting(self) -> None:
+        """It could not even begin."""
+        self._starting_at_ns = 0
+        self._on_changed(self)
 
     def started(self) -> None:
         """The runtime's start has succeeded."""
         if self.record.state == State.CREATED:
             state = after(State.CREATED, Event.STARTED)
             self.record = self.record._replace(state=state, started_at_ns=time.time_ns())
+            self._on_changed(self)
 
     def signal(self, number: int) -> None:
         """Signal the first process.
@@ -156,14 +182,23 @@ class Container:
     def close_stdin(self) -> None:
         """Close stdin; the container reads its end once the daemon has closed its duplicates too."""
         if self._stdin is not None:
-            os.close(self._stdin)
-            self._stdin = None
+            stdin, self._stdin = self._stdin, None
+            if not self._exited:
+                self._on_changed(self)
+            os.close(stdin)
 
     # --- adopted from another monitor -------------------------------------------------------------
 
-    def watch_pidfd(self) -> None:
-        """Learn of the end from the pidfd, for a process that is not our child."""
-        self._reactor.watch(self._pidfd, READ, self._adopted_ended)
+    def go_on(self, past: Past) -> None:
+        """Learn of the end from the pidfd, for no child of ours, or from the monitor before."""
+        if self.record.state == State.CREATED and past.starting_at_ns:
+            # How that start went, nobody knows; the runtime does.
+            self.record = self.record._replace(started_at_ns=past.starting_at_ns)
+        if past.ended_at_ns:
+            self._oom_killed = past.oom_killed
+            self._drain(past.exit_code, past.ended_at_ns)
+        else:
+            self._reactor.watch(self._pidfd, READ, self._adopted_ended)
 
     def _adopted_ended(self) -> None:
         self._reactor.unwatch(self._pidfd)
@@ -190,8 +225,12 @@ class Container:
         if self.ended:
             return
         self._oom_killed = self._oom_kills.at_end(killed=exit_code == SIGKILLED)
+        self._drain(exit_code, time.time_ns())
+        self._on_changed(self)
+
+    def _drain(self, exit_code: int | None, ended_at_ns: int) -> None:
         self._exit_code = exit_code
-        self._ended_at_ns = time.time_ns()
+        self._ended_at_ns = ended_at_ns
         self._reactor.unwatch(self._pidfd)
         self._drain_timer = self._reactor.later(self._drain_time_s(), self._drain_time_is_up)
         self._writer.drain(self._output, self._complete)

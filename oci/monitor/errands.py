@@ -8,13 +8,16 @@ has started one; dead before that, the command is found by its command line, whi
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from host.fds import Descriptor
+from host.fds import Descriptor, close_all
 from host.processes import exited
-from host.spawn import has_ended, kill_group, pidfd_exit_code
+from host.spawn import has_ended, kill_group, kill_group_of, pidfd_exit_code, start_time
 
+_CLOCK_TICK_S = 0.02  # of start times, and of those of files
+IN_VAIN_S = 1.0  # for a command whose work is of no use any more: one that ends by itself leaves less
 _KILLED_S = 5.0  # for a killed process to be gone
 _REAPED_S = 0.5  # for who was its parent to reap it, before its exit code is given up
 _POLL_S = 0.02
@@ -28,6 +31,7 @@ class Errand:
         """The time runs from now."""
         self.argv = tuple(argv)
         self.timed_out = False
+        self.was_in_vain = False
         self._log = runtime_log
         self._deadline = asyncio.get_running_loop().time() + timeout_s
         self._pid = 0
@@ -57,6 +61,24 @@ class Errand:
             await _kill(self._pid, pidfd)
         return await _exit_code(pidfd)
 
+    async def end_for(self, container: int | None) -> int | None:
+        """As ``end``, of a command on a container: once the process behind this pidfd has ended (None: it
+        has), it works in vain, and is killed after a moment. crun's start then waits for ever.
+        """
+        ending = asyncio.ensure_future(self.end())
+        gone = asyncio.ensure_future(_gone(container))
+        try:
+            await asyncio.wait({ending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done():
+                await asyncio.wait({ending}, timeout=IN_VAIN_S)
+            if self._pidfd is not None and not has_ended(self._pidfd.number):
+                self.was_in_vain = True
+                kill_group(self._pid)
+            return await ending
+        finally:
+            gone.cancel()
+            ending.cancel()
+
     async def _search(self) -> None:
         """Its monitor may have died before it could tell of it. A script has its interpreter before it."""
         words = _joined(self.argv[1:])
@@ -77,12 +99,14 @@ class Errand:
             self._pidfd.close()
 
 
-async def end_strays(scratch: Path, patience_s: float) -> int:
+async def end_strays(scratch: Path, patience_s: float, spared: Collection[int] = ()) -> int:
     """Wait for runtime commands of a daemon and a monitor that both died, kill them with their groups after
-    ``patience_s``, and give their number. Their command lines name files in ``scratch``."""
+    ``patience_s``, and give their number. Their command lines name files in ``scratch``; so do those of
+    containers that have been created and not started, which are ``spared``, by pid."""
     mark = b"\0--log=" + os.fsencode(scratch) + b"/"
     leaders = await asyncio.to_thread(_find, lambda command: mark in command)
-    found = [(pid, Descriptor(pidfd)) for pid, pidfd in leaders]
+    close_all(pidfd for pid, pidfd in leaders if pid in spared)
+    found = [(pid, Descriptor(pidfd)) for pid, pidfd in leaders if pid not in spared]
     try:
         await asyncio.gather(*(_end_stray(pid, pidfd.number, patience_s) for pid, pidfd in found))
     finally:
@@ -91,10 +115,34 @@ async def end_strays(scratch: Path, patience_s: float) -> int:
     return len(found)
 
 
+async def end_unknown_execs(scratch: Path, known: Collection[int]) -> int:
+    """Kill what an exec's command had made when daemon and monitor died before they had heard of it, and give
+    its number: processes in pid files of ``scratch`` that are not ``known``."""
+    return await asyncio.to_thread(lambda: sum(_end_unknown(path, known) for path in scratch.glob("*.pid")))
+
+
+def _end_unknown(path: Path, known: Collection[int]) -> bool:
+    try:
+        pid, written_s = int(path.read_text()), path.stat().st_mtime
+        age_s = time.time() - written_s
+        lives_s = time.clock_gettime(time.CLOCK_BOOTTIME) - start_time(pid) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return False
+    if pid in known or lives_s < age_s - _CLOCK_TICK_S:
+        return False  # or another process has the number by now: it is younger than the file
+    kill_group_of(pid)
+    return True
+
+
 async def _end_stray(pid: int, pidfd: int, patience_s: float) -> None:
     if not await exited(pidfd, patience_s):
         await _kill(pid, pidfd)
     pidfd_exit_code(pidfd)  # which reaps it if it is ours
+
+
+async def _gone(container: int | None) -> None:
+    if container is not None:
+        await exited(container, None)
 
 
 async def _kill(pid: int, pidfd: int) -> None:

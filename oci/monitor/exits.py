@@ -29,6 +29,15 @@ class ExitFiles:
             complain(f"exit record of {record.id} not written yet: {error.strerror}")
             self._waiting[record.id] = record
 
+    @property
+    def all_written(self) -> bool:
+        """Whether every record is on disk."""
+        return not self._waiting
+
+    def is_waiting(self, container_id: str) -> bool:
+        """Whether its record is not on disk yet."""
+        return container_id in self._waiting
+
     def write_waiting(self) -> bool:
         """Write those that could not be written before; whether all are now."""
         try:

@@ -1,7 +1,7 @@
 """Processes that the monitor forks to do what may hang: with its code in memory already, they cost little.
 
 Such a process keeps nothing of the monitor's but the socket pair between them and what it is given, cannot
-return into the monitor's code, and ends with the monitor.
+return into the monitor's code, and ends with the monitor, unless it is made to outlive it.
 """
 
 import gc
@@ -16,12 +16,17 @@ from host.spawn import PR_SET_PDEATHSIG, prctl
 from oci.monitor.reactor import complain
 
 NAME = "podwright-logs"
+KEEPER = "podwright-keeper"
 
 
-def fork(what: str, main: Callable[[socket.socket], NoReturn], *kept: int) -> tuple[int, socket.socket]:
-    """Run ``main`` with its end of a socket pair (SOCK_SEQPACKET) in a new process, ``what`` for ps(1).
+def fork(
+    what: str, main: Callable[[socket.socket], NoReturn], *kept: int, name: str = NAME, outlives: bool = False
+) -> tuple[int, socket.socket]:
+    """Run ``main`` with its end of a socket pair (SOCK_SEQPACKET) in a new process, ``name`` and ``what`` for
+    ps(1).
 
-    The process has the descriptors ``kept``, too. Gives its pid and our end, which does not block.
+    The process has the descriptors ``kept``, too. One that ``outlives`` us has a session of its own. Gives
+    its pid and our end, which does not block.
     """
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
@@ -32,13 +37,18 @@ def fork(what: str, main: Callable[[socket.socket], NoReturn], *kept: int) -> tu
         its.close()
         raise
     if pid == 0:
-        _become(what, main, its, kept)
+        _become(f"{name}: {what}", main, its, kept, outlives=outlives)
     its.close()
     return pid, ours
 
 
 def _become(
-    what: str, main: Callable[[socket.socket], NoReturn], sock: socket.socket, kept: tuple[int, ...]
+    title: str,
+    main: Callable[[socket.socket], NoReturn],
+    sock: socket.socket,
+    kept: tuple[int, ...],
+    *,
+    outlives: bool,
 ) -> NoReturn:
     try:
         gc.freeze()  # objects of the monitor must not close descriptors that are ours by now
@@ -46,12 +56,15 @@ def _become(
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if outlives:
+            os.setsid()
+        else:
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         _close_all_but(0, 1, 2, sock.fileno(), *kept)
-        set_name(NAME, f"{NAME}: {what}")
+        set_name(title.partition(":")[0], title)
         main(sock)
     except BaseException:
-        complain(f"{NAME}: {what} ends", trace=True)
+        complain(f"{title} ends", trace=True)
     finally:
         os._exit(1)
 

@@ -55,13 +55,13 @@ class Handover:
         """
         self.stop()
         self._holdings.monitor_lost()  # one that died over an earlier attempt had some of them
+        for one in self._execs.all():  # first: the keeper's are ended if nobody comes for them
+            await self._adopt_exec(link, connection, one)
         for held in self._holdings.waiting(Stage.WAITING):
             if held.failures < _SUSPECT:
                 await self._adopt(link, connection, held)
             else:
                 self._refused(held)
-        for one in self._execs.all():
-            await self._adopt_exec(link, connection, one)
         if self._holdings.waiting(Stage.REFUSED):
             self._again = asyncio.get_running_loop().create_task(self._try_again(link, connection))
 

@@ -12,12 +12,13 @@ Descriptors belong to :class:`host.fds.Descriptor`: the number of one that was c
 """
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 
 from api.ids import ContainerId
-from host.fds import Descriptor
+from host.fds import Descriptor, close_all
 from host.spawn import pidfd_exit_code
 from oci.monitor.protocol import Record
 
@@ -55,6 +56,7 @@ class Holdings:
         """None yet."""
         self._held: dict[ContainerId, Held] = {}
         self._journals: dict[int, Descriptor] = {}  # by file system; see oci/monitor/journal.py
+        self._expected: dict[ContainerId, bool] = {}  # whether it has ended meanwhile
 
     def __contains__(self, container_id: str) -> bool:
         return container_id in self._held
@@ -70,13 +72,29 @@ class Holdings:
         """Whether it has not ended."""
         return self._held.get(ContainerId(held.record.id)) is held
 
+    @contextlib.contextmanager
+    def expecting(self, container_id: ContainerId) -> Iterator[None]:
+        """For who asks for a container's descriptors and then calls ``keep``.
+
+        The word of its end may come with the answer, and is heard before whoever asked goes on.
+        """
+        self._expected[container_id] = False
+        try:
+            yield
+        finally:
+            del self._expected[container_id]
+
     def keep(self, record: Record, names: object, descriptors: Sequence[int]) -> None:
-        """Hold a container's descriptors, which are taken over, under the names that came with them.
+        """Hold a container's descriptors, which are taken over, under the names that came with them; not
+        those of one that has ended since it was expected.
 
         The journal among them is held once for all containers of a file system.
         """
         assert isinstance(names, list)
-        self.release(ContainerId(record.id))
+        if self._expected.get(ContainerId(record.id)):
+            close_all(descriptors)
+            return
+        self._drop(ContainerId(record.id))
         owned = [Descriptor(number) for number in descriptors]
         streams = dict(zip(names, owned, strict=True))
         if "journal" in streams:
@@ -141,6 +159,11 @@ class Holdings:
 
     def release(self, container_id: ContainerId) -> None:
         """The container has ended: close what is held of it. Idempotent."""
+        if container_id in self._expected:
+            self._expected[container_id] = True
+        self._drop(container_id)
+
+    def _drop(self, container_id: ContainerId) -> None:
         held = self._held.pop(container_id, None)
         if held is None:
             return

@@ -1,7 +1,8 @@
 """What is on its way from pipes to logs, in shared memory, so that a killed writer loses no byte of it.
 
 Monitor and daemon hold the same memfd. It has slots, for one chunk each: one is on its way at a time, for a
-writer has one thread; others wait for room on a disk.
+writer has one thread; others wait for room on a disk. And one for each stream whose last line in the log has
+no end yet: it says so to a successor, and the line's end goes through it like a chunk, of no bytes.
 
     begin   header says: container, stream, number of bytes (all in the pipe already, so that the read gives
             exactly these or has not happened), the log's identity and size; a nonce fills the data's start
@@ -28,7 +29,7 @@ _HEADER = struct.Struct("=IIQQQQ8s128s")  # state, length, size, device, inode, 
 _DATA = mmap.PAGESIZE
 _NONCE_BYTES = 16
 _SLOT_BYTES = _DATA + CHUNK_BYTES
-_IDLE, _UNDER_WAY, _STALLED = 0, 1, 2
+_IDLE, _UNDER_WAY, _STALLED, _UNFINISHED = 0, 1, 2, 3
 _STATE = struct.Struct("=I")
 _LOG_SIZE = struct.Struct("=Q")
 _LOG_SIZE_AT = 8
@@ -36,7 +37,10 @@ _SPARE = 1  # free slots whose memory is kept
 
 
 class Chunk(NamedTuple):
-    """A chunk that a dead writer had read; its log had ``log_size`` bytes before."""
+    """A chunk that a dead writer had read; its log had ``log_size`` bytes before.
+
+    Without data it is the end of a line whose newline never came.
+    """
 
     container_id: str
     stream: str
@@ -44,6 +48,13 @@ class Chunk(NamedTuple):
     log_size: int
     log_identity: tuple[int, int]  # device, inode
     data: bytes
+
+
+class Unfinished(NamedTuple):
+    """A stream whose last line in the log has no end yet."""
+
+    container_id: str
+    stream: str
 
 
 class Waiting(NamedTuple):
@@ -88,25 +99,39 @@ class Slot:
         """
         self._view[_DATA - _NONCE_BYTES : _DATA] = self._nonce
         self._view[_DATA : _DATA + _NONCE_BYTES] = self._nonce
-        _HEADER.pack_into(
-            self._map,
-            0,
-            _IDLE,
-            length,
-            log[0],
-            log[1],
-            log[2],
-            time_ns,
-            stream.encode(),
-            container_id.encode(),
-        )
-        _STATE.pack_into(self._map, 0, _UNDER_WAY)
+        self._begin(_UNDER_WAY, length, container_id, stream, time_ns, log)
         try:
             count = os.readv(descriptor, [self._view[_DATA : _DATA + length]])
         except OSError:
             self.done()
             raise
         return bytes(self._view[_DATA : _DATA + count])
+
+    def unfinished(self, container_id: str, stream: str) -> None:
+        """Tell a successor that the last line of this stream has no end yet."""
+        self._begin(_UNFINISHED, 0, container_id, stream, 0, (0, 0, 0))
+
+    def finished(self) -> None:
+        """It has one now."""
+        _STATE.pack_into(self._map, 0, _IDLE)
+
+    def end_line(self, container_id: str, stream: str, time_ns: int, log: tuple[int, int, int]) -> None:
+        """The end of this unfinished line is about to be written to ``log`` (size, device and inode)."""
+        self._begin(_UNDER_WAY, 0, container_id, stream, time_ns, log, before=_UNFINISHED)
+
+    def _begin(
+        self,
+        state: int,
+        length: int,
+        container_id: str,
+        stream: str,
+        time_ns: int,
+        log: tuple[int, int, int],
+        before: int = _IDLE,
+    ) -> None:
+        """The state comes last: until then a successor finds what was ``before``."""
+        _HEADER.pack_into(self._map, 0, before, length, *log, time_ns, stream.encode(), container_id.encode())
+        _STATE.pack_into(self._map, 0, state)
 
     def log_is_cut(self) -> None:
         """The log is about to be begun anew: a successor writes the chunk to its start."""
@@ -142,15 +167,19 @@ class Journal:
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
         self._free: list[Slot] = []
         self._slots: list[Slot] = []
-        self.left: list[tuple[Slot, Chunk]] = []  # by the writer before
+        # By the writer before.
+        self.left: list[tuple[Slot, Chunk]] = []
+        self.unfinished: list[tuple[Slot, Unfinished]] = []
         for number in range(os.fstat(self.descriptor).st_size // _SLOT_BYTES):
             slot = Slot(self, number)
             self._slots.append(slot)
-            chunk = _chunk(os.pread(self.descriptor, _SLOT_BYTES, number * _SLOT_BYTES))
-            if chunk is None:
-                slot.done()
-            else:
-                self.left.append((slot, chunk))
+            match _content(os.pread(self.descriptor, _SLOT_BYTES, number * _SLOT_BYTES)):
+                case Chunk() as chunk:
+                    self.left.append((slot, chunk))
+                case Unfinished() as line:
+                    self.unfinished.append((slot, line))
+                case None:
+                    slot.done()
 
     def take(self) -> Slot:
         """A free slot."""
@@ -182,23 +211,19 @@ def waiting(descriptor: int, age_s: float) -> list[Waiting]:
     for number in range(os.fstat(descriptor).st_size // _SLOT_BYTES):
         header = os.pread(descriptor, _HEADER.size, number * _SLOT_BYTES)
         state, _, _, _, _, time_ns, _, container_id = _HEADER.unpack(header)
-        if state != _IDLE and time_ns < oldest_ns:
+        if state in (_UNDER_WAY, _STALLED) and time_ns < oldest_ns:
             found.append(Waiting(container_id.rstrip(b"\0").decode(), time_ns, state == _STALLED))
     return found
 
 
-def _chunk(content: bytes) -> Chunk | None:
-    """The chunk that the owner of this slot had read and not finished when it died; None if none."""
+def _content(content: bytes) -> Chunk | Unfinished | None:
+    """What the owner of this slot had read and not finished when it died; None if nothing."""
     state, length, size, device, inode, time_ns, stream, container_id = _HEADER.unpack_from(content)
     data = content[_DATA : _DATA + length]
     nonce = content[_DATA - _NONCE_BYTES : _DATA]
-    if state == _IDLE or data[:_NONCE_BYTES] == nonce[:length]:
+    its = container_id.rstrip(b"\0").decode(), stream.rstrip(b"\0").decode()
+    if state == _UNFINISHED:
+        return Unfinished(*its)
+    if state == _IDLE or (length and data[:_NONCE_BYTES] == nonce[:length]):
         return None
-    return Chunk(
-        container_id.rstrip(b"\0").decode(),
-        stream.rstrip(b"\0").decode(),
-        time_ns,
-        size,
-        (device, inode),
-        data,
-    )
+    return Chunk(*its, time_ns, size, (device, inode), data)

@@ -7,6 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
+from host.local_sockets import dial
 from host.processes import start as start_program
 from host.spawn import CommandNotStarted, kill_group
 from oci.monitor.types import MonitorUnavailable
@@ -26,48 +27,40 @@ async def connect(
         MonitorUnavailable: none runs and none could be started.
     """
     try:
-        return _dial(directory), None
+        return dial(f"{directory}/monitor.sock"), None
     except OSError as error:
         if not start or error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
             raise MonitorUnavailable(
                 f"no monitor answers on {directory}/monitor.sock: {error.strerror}"
             ) from error
-    pid = await _start(directory, timeout_s)
+    pid, pidfd = await _start(directory, timeout_s)
     try:
-        return _dial(directory), pid
+        return dial(f"{directory}/monitor.sock"), pid
     except OSError as error:
-        kill_group(pid)
-        os.waitpid(pid, 0)  # noqa: ASYNC222 - see below
+        _end(pid, pidfd)
         raise MonitorUnavailable(
             f"the monitor does not answer on {directory}/monitor.sock: {error.strerror}; "
             f"see {directory}/monitor.log"
         ) from error
+    finally:
+        os.close(pidfd)
 
 
-def _dial(directory: Path) -> socket.socket:
-    """Connect by way of /proc/self/fd: a socket's path has 107 bytes at most (unix(7)), directories more."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        parent = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            sock.connect(f"/proc/self/fd/{parent}/monitor.sock")
-        finally:
-            os.close(parent)
-    except OSError:
-        sock.close()
-        raise
-    return sock
+def command(directory: Path) -> list[str]:
+    """What executes this version's monitor for ``directory``."""
+    return [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_ROOT), str(directory)]
 
 
-async def _start(directory: Path, timeout_s: float) -> int:
-    """Start a monitor in a session of its own and wait until it listens; give its pid."""
+async def _start(directory: Path, timeout_s: float) -> tuple[int, int]:
+    """Start a monitor in a session of its own and wait until it listens; give its pid and pidfd."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_ROOT), str(directory)]
+    argv = command(directory)
     ready, writing = os.pipe2(os.O_CLOEXEC)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     errors = os.open(directory / "monitor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         pid = start_program(argv, [null, writing, errors], new_session=True)
+        pidfd = os.pidfd_open(pid)
     except CommandNotStarted as error:
         os.close(ready)
         raise MonitorUnavailable(str(error)) from error
@@ -76,13 +69,21 @@ async def _start(directory: Path, timeout_s: float) -> int:
             os.close(descriptor)
     try:
         await _readable(ready, timeout_s)
-    except TimeoutError as error:
-        kill_group(pid)
-        os.waitpid(pid, 0)  # noqa: ASYNC222 - after SIGKILL a matter of microseconds
-        raise MonitorUnavailable(f"the monitor did not start within {timeout_s:g} s") from error
+    except BaseException as error:
+        _end(pid, pidfd)
+        os.close(pidfd)
+        if isinstance(error, TimeoutError):
+            raise MonitorUnavailable(f"the monitor did not start within {timeout_s:g} s") from error
+        raise
     finally:
         os.close(ready)
-    return pid
+    return pid, pidfd
+
+
+def _end(pid: int, pidfd: int) -> None:
+    """Kill a monitor that we have started, and reap it: a matter of microseconds."""
+    kill_group(pid)
+    os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
 
 
 async def _readable(descriptor: int, timeout_s: float) -> None:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from host.processes import exited
-from oci.monitor import launch, protocol
+from oci.monitor import launch, protocol, release
 from oci.monitor.connection import Connection, OnBegun, Reply
 from oci.monitor.protocol import Json, ProtocolError, Record
-from oci.monitor.types import MonitorUnavailable
+from oci.monitor.types import MonitorFailed, MonitorUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ T = TypeVar("T")
 House = Callable[[int], Awaitable[None]]
 STABLE_S = 5.0
 _RESTART_DELAY_S = (0.0, 0.05, 0.2, 1.0, 2.0)
+_UPGRADE = "upgrade"
+_QUIET_S = 10.0  # for a moment in which a monitor can be replaced
+_ENDED_POLL_S = 0.005
 _ENDING_S = 1.0  # between the loss of a monitor's connection and the end of its process
 
 
@@ -46,8 +49,10 @@ class Link:
     ) -> None:
         """Prepare for ``directory``; ``house`` gets the pid of each monitor that is met."""
         self.pid = 0
+        self.is_dated = False  # the monitor is of before there were upgrades
         self.timeout_s = timeout_s
         self._directory = directory
+        self._release = release.identity()
         self._house = house
         self._on_event = on_event
         self._on_lost = lost
@@ -131,6 +136,13 @@ class Link:
                 f"the monitor has not answered {type(request).__name__} within {limit_s:g} s"
             ) from None
 
+    async def replaced(self) -> None:
+        """Wait for the successor of a monitor that has been ended."""
+        before = self._connection
+        while self._connection is before and before is not None and before.is_open:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(_ENDED_POLL_S)  # its last words are read first
+        await self.in_time(protocol.List(""), self._available())
+
     async def _available(self) -> Connection:
         """The connection, once there is one."""
         await self._connected.wait()
@@ -197,6 +209,8 @@ class Link:
                     f"the running monitor speaks version {reply.result.get('version')}, this daemon "
                     f"{protocol.VERSION}; drain the node, then send {reply.result.get('pid')} a SIGTERM"
                 )
+            reply = await self._upgraded(connection, reply)
+            self.is_dated = _UPGRADE not in _abilities(reply)
             found = reply.result["pid"]
             assert isinstance(found, int)
             self.pid = found
@@ -205,6 +219,31 @@ class Link:
             connection.close()
             raise
         return connection
+
+    async def _upgraded(self, connection: Connection, hello: Reply) -> Reply:
+        """What greets us when the monitor is of this release; one that cannot be replaced goes on."""
+        if _UPGRADE not in _abilities(hello) or hello.result.get("release") == self._release:
+            return hello
+        try:
+            return await self._upgrade(connection)
+        except MonitorFailed as error:
+            log.warning("monitor of another release goes on error=%s", error)
+            return hello
+
+    async def _upgrade(self, connection: Connection) -> Reply:
+        upgrade = protocol.Upgrade(launch.command(self._directory), _QUIET_S)
+        reply = await self.in_time(upgrade, connection.request(upgrade), _QUIET_S)
+        log.info("monitor upgraded in place pid=%s", reply.result.get("pid"))
+        return reply
+
+    async def upgrade(self) -> None:
+        """Have the monitor execute this release in place.
+
+        Raises:
+            MonitorFailed: it was not the moment, or it cannot.
+            MonitorUnavailable: it died of that; another takes over.
+        """
+        await self._upgrade(await self._available())
 
     def _begin(self, connection: Connection) -> None:
         """Serve requests by this one from here on.
@@ -256,6 +295,7 @@ class Link:
         pid = self._started_pid
         pidfd = None if pid is None else open_pidfd(pid)
         if pid is None or pidfd is None:
+            self._started_pid = None  # host/children.py has reaped it
             return
         try:
             if await exited(pidfd, _ENDING_S):
@@ -269,6 +309,11 @@ class Link:
         if pid is not None:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+
+
+def _abilities(hello: Reply) -> list[object]:
+    found = hello.result.get("abilities")
+    return found if isinstance(found, list) else []
 
 
 def open_pidfd(pid: int) -> int | None:

@@ -27,6 +27,7 @@ from host.spawn import become_subreaper, keep_to_itself
 from oci.monitor.complaints import Complaints
 from oci.monitor.node import Node
 from oci.monitor.reactor import Reactor, complain
+from oci.monitor.upgrade import resumed
 
 _OOM_SCORE = b"-999"
 
@@ -36,13 +37,14 @@ def main() -> None:
     directory = sys.argv[-1]
     if len(sys.argv) < 2 or not os.path.isabs(directory):
         sys.exit("usage: podwright-monitor DIRECTORY (absolute; the daemon starts it by itself)")
-    lock = _lock(f"{directory}/monitor.lock")
+    before = resumed(sys.argv[-2])
+    lock = _lock(f"{directory}/monitor.lock") if before is None else before.lock
     if lock is None:
         sys.exit(f"a monitor for {directory} is running")
     sys.stderr = Complaints(sys.stderr.fileno())
     _settle_down()
     reactor = Reactor()
-    node = Node(reactor, directory, of_helpers(os.environ))
+    node = Node(reactor, directory, of_helpers(os.environ), lock, before)
     _mind_signals(reactor, node)
     os.write(1, b"\n")
     _detach_output()

@@ -10,6 +10,7 @@ import os
 import select
 from weakref import WeakValueDictionary
 
+from host.lines import lines
 from oci.monitor.reactor import Reactor
 
 _ROOT = "/sys/fs/cgroup"
@@ -58,6 +59,7 @@ class Kills:
 
     def __init__(self, reactor: Reactor, path: str | None, above: Above | None = None) -> None:
         """Begin to look at ``path``, the file of memory_file(); without one, none are counted."""
+        self.path = path
         self._reactor = reactor
         self._above = above
         self._seen = 0
@@ -112,9 +114,9 @@ class Counters:
         self._reactor = reactor
         self._above: WeakValueDictionary[str, Above] = WeakValueDictionary()
 
-    def of(self, pid: int) -> Kills:
-        """That of ``pid``'s cgroup."""
-        path = memory_file(pid)
+    def of(self, pid: int, path: str | None = None) -> Kills:
+        """That of ``pid``'s cgroup, whose file ``path`` is if it is known."""
+        path = path or memory_file(pid)
         return Kills(self._reactor, path, self._over(path))
 
     def _over(self, path: str | None) -> Above | None:
@@ -138,7 +140,7 @@ def memory_file(pid: int) -> str | None:
 
 def counter_path(cgroups: str, *, unified: bool) -> str | None:
     """The same from the text of /proc/PID/cgroup (cgroups(7)); ``unified`` if only v2 is mounted."""
-    for line in cgroups.splitlines():
+    for line in lines(cgroups):
         hierarchy, controllers, path = line.split(":", 2)
         if path in ("", "/"):
             continue  # the root's counters are not the container's

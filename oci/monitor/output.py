@@ -114,6 +114,8 @@ class Stream:
         self._stamps = Stamps()
         self._unlogged = b""
         self._slot: Slot | None = None  # of the chunk that is not in the log yet
+        self._line: Slot | None = None  # says in the journal whether the last line has no end yet
+        self._line_is_noted = False  # that it has none
         self._left: Chunk | None = None  # by a writer before, to be logged first
         self._retry_s = _LOG_RETRY_S
         self._is_over_rate = False
@@ -155,12 +157,17 @@ class Stream:
 
     def recover(self, chunk: Chunk, slot: Slot) -> None:
         """Log the chunk that a writer had read when it died, before anything else."""
-        if self._log is None or not chunk.data:
+        if self._log is None:
             slot.done()
             return
-        self._within_line = not chunk.data.endswith(b"\n")
+        self._within_line = bool(chunk.data) and not chunk.data.endswith(b"\n")
         self._left, self._slot = chunk, slot
         self._log_what_is_left()
+
+    def is_within_line(self, slot: Slot) -> None:
+        """The writer before has logged the beginning of a line."""
+        self._within_line = self._line_is_noted = True
+        self._line = slot
 
     def resume(self) -> None:
         """Read on if nothing holds the stream."""
@@ -182,6 +189,8 @@ class Stream:
         self._end_line()
         if self.stalled:
             return
+        if self._line is not None:
+            self._line.done()
         self._reactor.unwatch(self.descriptor)
         os.close(self.descriptor)
         self.descriptor = -1
@@ -211,7 +220,7 @@ class Stream:
         self._pace.note(len(data))
         if self._log is not None:
             self._within_line = not data.endswith(b"\n")
-            self._write_log(log_lines(self._stamps.render(now), self._log_name.encode(), data))
+            self._write_log(self._lines(now, data))
         for sink in list(self.sinks):
             sink.write(data)
         wait_s = self._allowance.spend(len(data))
@@ -240,9 +249,19 @@ class Stream:
         return data
 
     def _end_line(self) -> None:
-        if self._log is not None and self._within_line and not self.stalled:
-            self._within_line = False
-            self._write_log(end_of_line(self._stamps.render(time.time_ns()), self._log_name.encode()))
+        if self._log is None or not self._within_line or self.stalled:
+            return
+        now = time.time_ns()
+        assert self._line is not None  # since what began the line is in the log
+        self._slot, self._line = self._line, None
+        self._slot.end_line(self._container_id, self.name, now, self._log.place())
+        self._within_line = self._line_is_noted = False
+        self._write_log(self._lines(now, b""))
+
+    def _lines(self, time_ns: int, data: bytes) -> bytes:
+        """What is written to the log for one read; for none, the end of the last line."""
+        stamp, name = self._stamps.render(time_ns), self._log_name.encode()
+        return log_lines(stamp, name, data) if data else end_of_line(stamp, name)
 
     def _write_log(self, lines: bytes) -> None:
         assert self._log is not None
@@ -258,7 +277,7 @@ class Stream:
         assert self._log is not None
         assert self._left is not None
         chunk = self._left
-        lines = log_lines(self._stamps.render(chunk.time_ns), self._log_name.encode(), chunk.data)
+        lines = self._lines(chunk.time_ns, chunk.data)
         try:
             unlogged = self._log.recover(chunk, lines)
         except OSError:
@@ -274,9 +293,23 @@ class Stream:
             self._stall(len(unlogged))
             return
         self._retry_s = _LOG_RETRY_S
+        self._note_line()  # before the chunk is forgotten that began or ended it
         if self._slot is not None:
             self._slot.done()
             self._slot = None
+
+    def _note_line(self) -> None:
+        """Let the journal say what a successor must know of the last line that is in the log."""
+        if self._within_line == self._line_is_noted:
+            return
+        if self._line is None:
+            self._line = self._journal.take()
+            self._line.forget_data()
+        if self._within_line:
+            self._line.unfinished(self._container_id, self.name)
+        else:
+            self._line.finished()
+        self._line_is_noted = self._within_line
 
     def _stall(self, length: int) -> None:
         assert self._log is not None

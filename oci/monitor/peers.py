@@ -3,11 +3,11 @@
 import contextlib
 import os
 import socket
-import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from host.fds import MessageTruncated, close_all, receive_message, send_message
+from host.local_sockets import listen, peer_of
 from oci.monitor.protocol import (
     MESSAGE_LIMIT,
     Json,
@@ -22,7 +22,6 @@ from oci.monitor.protocol import (
 )
 from oci.monitor.reactor import READ, WRITE, Reactor, complain
 
-_PEER_CREDENTIALS = struct.Struct("3i")
 _BACKLOG_LIMIT = 20_000  # messages; a daemon that reads none of so many is as good as dead
 
 
@@ -32,18 +31,18 @@ class Answer:
     One that is dropped unanswered answers with a failure by itself.
     """
 
-    __slots__ = ("_given", "_rid", "peer")
+    __slots__ = ("_given", "peer", "rid")
 
     def __init__(self, peer: "Peer", rid: int) -> None:
         """Answers go to ``peer`` under ``rid``."""
         self.peer = peer
-        self._rid = rid
+        self.rid = rid
         self._given = False
 
     def done(self, result: Json, descriptors: Sequence[int] = ()) -> None:
         """Success, or failure when it is too long; the descriptors are duplicated and stay the caller's."""
         try:
-            data = encode_reply(self._rid, result)
+            data = encode_reply(self.rid, result)
         except ProtocolError as error:
             complain(f"an answer could not be sent: {error}")
             self.failed("failed", str(error))
@@ -66,7 +65,7 @@ class Answer:
         with contextlib.suppress(OSError):  # it is known by its command line, too
             pidfd = os.pidfd_open(pid)
             try:
-                self.peer.send(encode_event("begun", {"rid": self._rid, "pid": pid}), [pidfd])
+                self.peer.send(encode_event("begun", {"rid": self.rid, "pid": pid}), [pidfd])
             finally:
                 os.close(pidfd)
 
@@ -78,7 +77,7 @@ class Answer:
     def failed(self, kind: str, message: str) -> None:
         """Failure of a kind: not_found, not_live, log_refused, log_hung or failed."""
         self._given = True
-        self.peer.send(encode_error(self._rid, kind, message))
+        self.peer.send(encode_error(self.rid, kind, message))
 
 
 Handler = Callable[[Answer, Request, list[int]], None]
@@ -98,8 +97,31 @@ class Peer:
         self._on_gone = on_gone
         self._outgoing: deque[tuple[bytes, list[int]]] = deque()
         self._open = True
+        self._paused = False
         sock.setblocking(False)
         reactor.watch(sock.fileno(), READ, self._readable)
+
+    @property
+    def descriptor(self) -> int:
+        """The socket, which stays its own."""
+        return self._sock.fileno()
+
+    @property
+    def has_all(self) -> bool:
+        """Whether everything that was sent is on its way."""
+        return not self._outgoing
+
+    def pause(self, *, yes: bool = True) -> None:
+        """Leave requests in the socket; or serve them again."""
+        self._paused = yes
+        if self._open and not self._outgoing:
+            self._listen()
+
+    def _listen(self) -> None:
+        if self._paused:
+            self._reactor.unwatch(self._sock.fileno())
+        else:
+            self._reactor.watch(self._sock.fileno(), READ, self._readable)
 
     @property
     def is_open(self) -> bool:
@@ -141,11 +163,11 @@ class Peer:
                 return
             self._outgoing.popleft()
             close_all(descriptors)
-        self._reactor.watch(self._sock.fileno(), READ, self._readable)
+        self._listen()
 
     def _ready(self) -> None:
         self._flush()
-        if self._open:
+        if self._open and not self._paused:
             self._readable()
 
     def _readable(self) -> None:
@@ -188,25 +210,49 @@ class Peer:
 class Listener:
     """The listening socket ``<directory>/monitor.sock``, mode 0600; only root may speak."""
 
-    def __init__(self, reactor: Reactor, path: str, handle: Handler, on_gone: Callable[[Peer], None]) -> None:
-        """Replace a dead monitor's socket and listen; the caller holds the directory's lock."""
+    def __init__(
+        self,
+        reactor: Reactor,
+        path: str,
+        handle: Handler,
+        on_gone: Callable[[Peer], None],
+        descriptor: int | None = None,
+    ) -> None:
+        """Replace a dead monitor's socket and listen, or go on with the socket ``descriptor``; the caller
+        holds the directory's lock."""
         self._reactor = reactor
         self._handle = handle
         self._peer_gone = on_gone
         self.peers: list[Peer] = []
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            pass
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        mask = os.umask(0o177)
-        try:
-            _bind(self._sock, path)
-        finally:
-            os.umask(mask)
-        self._sock.listen(16)
+        self._sock = listen(path) if descriptor is None else socket.socket(fileno=descriptor)
         self._sock.setblocking(False)
         reactor.watch(self._sock.fileno(), READ, self._accept)
+
+    @property
+    def descriptor(self) -> int:
+        """The socket, which stays its own."""
+        return self._sock.fileno()
+
+    @property
+    def has_all(self) -> bool:
+        """Whether everything that was sent is on its way."""
+        return all(peer.has_all for peer in self.peers)
+
+    def pause(self, *, yes: bool = True) -> None:
+        """Leave connections and requests where they are; or serve them again."""
+        if yes:
+            self._reactor.unwatch(self._sock.fileno())
+        else:
+            self._reactor.watch(self._sock.fileno(), READ, self._accept)
+        for peer in self.peers:
+            peer.pause(yes=yes)
+
+    def adopt(self, descriptor: int, wants_events: bool) -> Peer:
+        """Go on with a connection."""
+        peer = Peer(self._reactor, socket.socket(fileno=descriptor), self._handle, self._gone)
+        peer.wants_events = wants_events
+        self.peers.append(peer)
+        return peer
 
     def broadcast(self, event: str, fields: Json) -> None:
         """Send an event to every peer that wants them."""
@@ -220,8 +266,7 @@ class Listener:
             sock, _ = self._sock.accept()
         except OSError:
             return
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
-        _, uid, _ = _PEER_CREDENTIALS.unpack(credentials)
+        _, uid = peer_of(sock)
         if uid != os.geteuid():
             complain(f"user {uid} may not speak to the monitor")
             sock.close()
@@ -231,12 +276,3 @@ class Listener:
     def _gone(self, peer: Peer) -> None:
         self.peers.remove(peer)
         self._peer_gone(peer)
-
-
-def _bind(sock: socket.socket, path: str) -> None:
-    """Bind by way of /proc/self/fd: a socket's path has 107 bytes at most, directories more."""
-    parent = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sock.bind(f"/proc/self/fd/{parent}/{os.path.basename(path)}")
-    finally:
-        os.close(parent)

@@ -263,6 +263,13 @@ class Places:
             self._reactor.unwatch(helper.sock.fileno())
             helper.sock.close()
 
+    @property
+    def are_asked(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return bool(self._waiting) or any(
+            one.call is not None and one.call.done is not None for one in self._busy.values()
+        )
+
     def close(self) -> None:
         """End the helpers that do not hang."""
         for helper in (*self._idle, *self._busy.values()):

@@ -7,8 +7,9 @@
                                                        works on request 7 and may outlive the monitor
 
 A request is one of the NamedTuples below. What a reply's or a request's descriptors are stands in its
-docstring. Both sides come from one release, but a monitor outlives the daemon that started it: VERSION
-is raised whenever an older peer would misread a message.
+docstring. A monitor outlives the daemon that started it, so that releases meet: what one can do beyond
+VERSION it says in its abilities, and a daemon has an older one replaced in place (oci/monitor/upgrade.py).
+VERSION is raised only if an older peer would misread a message.
 """
 
 import json
@@ -28,7 +29,8 @@ class ProtocolError(ValueError):
 
 
 class Hello(NamedTuple):
-    """Opens a connection; the reply names version and pid."""
+    """Opens a connection; the reply names version and pid, and what monitors of protocol 2 did not say at
+    first: ``abilities`` beyond that version, and the ``release`` that runs (oci/monitor/release.py)."""
 
     version: int
     events: bool
@@ -198,6 +200,14 @@ class StuckLogs(NamedTuple):
     age_s: float
 
 
+class Upgrade(NamedTuple):
+    """Execute ``argv``, another version of the monitor, in place, with everything kept; answered by that one
+    as Hello is, or refused if there is no quiet moment within ``timeout_s``. For one with that ability."""
+
+    argv: list[str]
+    timeout_s: float
+
+
 class Settle(NamedTuple):
     """Answered once no runtime command runs: those that a lost daemon began have come to their end."""
 
@@ -228,6 +238,7 @@ Request = (
     | LogPlace
     | StuckLogs
     | Settle
+    | Upgrade
     | Shutdown
 )
 _REQUESTS: dict[str, type[Request]] = {
@@ -252,6 +263,7 @@ _REQUESTS: dict[str, type[Request]] = {
     "log_place": LogPlace,
     "stuck_logs": StuckLogs,
     "settle": Settle,
+    "upgrade": Upgrade,
     "shutdown": Shutdown,
 }
 _OPS = {kind: op for op, kind in _REQUESTS.items()}
@@ -273,7 +285,7 @@ class Record(NamedTuple):
     terminal: bool
     stdin_once: bool
     created_at_ns: int
-    started_at_ns: int  # 0: never
+    started_at_ns: int  # 0: never; of one that is created: an earlier monitor died while it was started
     finished_at_ns: int  # 0: not yet
     exit_code: int | None  # 128 + n after signal n; None: not ended, or ended where nobody could see it
     oom_killed: bool

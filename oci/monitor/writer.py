@@ -154,6 +154,10 @@ class LogWriter:
                 output.log,
                 lambda: self._tell_if_drained(order.id, output),
             )
+        for slot, line in list(self._journal.unfinished):
+            if line.container_id == order.id and line.stream in output.streams:
+                self._journal.unfinished.remove((slot, line))
+                output.streams[line.stream].is_within_line(slot)
         for slot, chunk in list(self._journal.left):
             if chunk.container_id == order.id and chunk.stream in output.streams:
                 self._journal.left.remove((slot, chunk))

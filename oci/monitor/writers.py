@@ -145,6 +145,11 @@ class Writer:
         self._tell(Drop(output.id))
         self._forget(output)
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return any(asked.timer is not None for asked in self._asked.values())
+
     def stuck(self, age_s: float) -> list[Stuck]:
         """What the file system has kept us waiting for, for longer than ``age_s``."""
         oldest_ns = time.time_ns() - int(age_s * 1e9)
@@ -336,6 +341,11 @@ class Writers:
         elif journal_descriptor is not None:
             os.close(journal_descriptor)
         return found
+
+    @property
+    def are_asked(self) -> bool:
+        """Whether somebody waits for an answer of one."""
+        return any(each.is_asked for each in self._by_device.values())
 
     def stuck(self, age_s: float) -> list[Stuck]:
         """Of all file systems, the oldest first."""

@@ -21,6 +21,7 @@ from yarl import URL
 
 from storage.reference import DOCKER_HUB
 from storage.registry.auth import Credentials
+from storage.registry.certificates import has_certificates, tls_context
 from storage.registry.challenge import Challenge, parse_challenges
 from storage.registry.errors import (
     Answer,
@@ -34,12 +35,10 @@ from storage.registry.errors import (
 )
 from storage.registry.http import (
     error_message,
-    has_certificates,
     in_words,
     json_object,
     proxy_for,
     read_bounded,
-    tls_context,
 )
 from storage.registry.options import ClientOptions
 from storage.registry.origins import BadUrl, ForbiddenTarget, Origin, Trust, parse_url

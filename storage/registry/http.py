@@ -1,10 +1,9 @@
-"""Small parts of HTTP that the registry client needs: bounded bodies, error bodies, proxies, TLS."""
+"""Small parts of HTTP that the registry client needs: bounded bodies, error bodies, proxies."""
 
 import os
-import re
+import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -15,7 +14,6 @@ from storage.registry.proxies import Proxies
 
 HTTPS_PORT = 443
 _VALUES = 10_000
-_HOST = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9._:\[\]-]*")
 # Of OpenSSL (verify(1)): the issuer is missing, or the chain ends with one that nobody vouches for.
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 
@@ -37,6 +35,8 @@ def in_words(error: Exception) -> str:
     cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
     if cause is None:
         return str(error) or type(error).__name__
+    if isinstance(cause, socket.gaierror):  # its numbers are below zero
+        return f"cannot connect: its name cannot be looked up: {cause.strerror}"
     plain = isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0
     return f"cannot connect: {os.strerror(cause.errno) if plain else cause}"
 
@@ -76,35 +76,3 @@ def proxy_for(target: URL) -> URL | None:
         BadProxy: the one that is named cannot be used.
     """
     return Proxies.read(os.environ).proxy_for(target)
-
-
-def tls_context(
-    host: str, certs_dirs: Iterable[Path], *, verify: bool, trusted_for: str = ""
-) -> ssl.SSLContext:
-    """System roots plus what certs.d/<host> has (containers-certs.d(5)); blocking.
-
-    The authorities of ``trusted_for``, the registry that names ``host``, count as well; its client
-    certificates do not, since they are credentials.
-    """
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    for directory in certs_dirs:
-        for place in _places(directory, trusted_for, host):
-            for authority in sorted(place.glob("*.crt")):
-                context.load_verify_locations(authority)
-        for place in _places(directory, host):
-            for certificate in sorted(place.glob("*.cert")):
-                context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-    return context
-
-
-def has_certificates(host: str, certs_dirs: Iterable[Path]) -> bool:
-    """True when certs.d has a directory for ``host``; blocking."""
-    return any(place.is_dir() for directory in certs_dirs for place in _places(directory, host))
-
-
-def _places(directory: Path, *hosts: str) -> list[Path]:
-    """Directories of hosts; a stranger's "host" that would be another path has none."""
-    return [directory / host for host in dict.fromkeys(hosts) if _HOST.fullmatch(host)]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+CERTS_DIRS = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
+
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
@@ -14,4 +16,4 @@ class ClientOptions:
     attempts: int = 5  # without progress between them
     backoff_s: float = 0.25  # of the first retry; doubled each time, and randomised
     backoff_limit_s: float = 10.0
-    certs_dirs: tuple[Path, ...] = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
+    certs_dirs: tuple[Path, ...] = CERTS_DIRS

@@ -1,38 +1,36 @@
-"""A daemon that kills itself at a chosen point: ``python -m tests.crash.daemon PLAN serve …``.
+"""A daemon and a monitor that kill themselves by a plan: ``python -m tests.crash.daemon PLAN serve …``."""
 
-PLAN is a file. While it is there, points are counted from its appearance on; its content is the number of the
-one to die at, and the name of that point is written behind it.
-"""
-
-import os
-import signal
 import sys
 from pathlib import Path
 
-from cri.cli import main
-from tests.crash.points import put
+from oci.monitor import launch
+from tests.crash.planned import DAEMON, MONITOR, Planned
+from tests.crash.points import put, steps
+
+# As launch has it, but for the end.
+_MONITOR = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from tests.crash.daemon import monitor; monitor({!r})"
+)
 
 
-class Planned:
-    """See the module's docstring."""
+def monitor(plan: str) -> None:
+    """Be the monitor, in the process that the daemon has started for it."""
+    put(Planned(Path(plan), MONITOR))
+    from oci.monitor.main import main
 
-    def __init__(self, plan: Path) -> None:
-        self._plan = plan
-        self._passed = 0
+    main()
 
-    def __call__(self, name: str) -> None:
-        try:
-            at = int(self._plan.read_text())
-        except FileNotFoundError:
-            self._passed = 0
-            return
-        self._passed += 1
-        if self._passed == at:
-            self._plan.write_text(f"{at} {name}")
-            os.kill(os.getpid(), signal.SIGKILL)
-            signal.pause()
+
+def main(plan: Path) -> int:
+    """Be the daemon, or another of its command's verbs."""
+    launch._PROGRAM = _MONITOR.format(str(plan))
+    planned = Planned(plan, DAEMON)
+    put(planned)
+    steps(planned)
+    from cri.cli import main as podwright
+
+    return podwright(sys.argv[2:])
 
 
 if __name__ == "__main__":
-    put(Planned(Path(sys.argv[1])))
-    sys.exit(main(sys.argv[2:]))
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,321 +1,292 @@
-"""The crash matrix over the real thing: a daemon with its monitor, runtime, network and mounts gets SIGKILL
-at a point of a verb or of its start; the next one is looked at, asked again, and relieved of everything.
+"""The crash matrix over the real thing: daemon, monitor, keeper, a log writer, or several at once get
+SIGKILL at a step of a verb; what follows is looked at, asked again, and relieved of everything.
 
-``python -m tests.crash.real [VERB…] [--every N]`` tries every Nth point, in the namespaces of
-tests.harness.private, and prints one JSON object a verb: points, tried, failures.
+Steps are lines of the product that do something to the world, before and after they do it; they are found by
+letting the verb run once (tests/crash/points.py). ``python -m tests.crash.real [VERB…] [--victim VICTIM]
+[--most N] [--successors N]`` tries each, or N of them, in the namespaces of tests.harness.private, and prints
+one JSON object a verb and victim: steps, tried, failures.
 """
 
 import argparse
-import contextlib
+import asyncio
 import json
-import re
-import secrets
-import sqlite3
-import subprocess
+import logging
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from enum import StrEnum
 
 import grpc
 
 from api.runtime.v1 import api_pb2 as pb
-from host.cgroups import Hierarchy
-from tests.harness.client import Client, container_config, pod_config
-from tests.harness.counts import Counts
-from tests.harness.daemon import Daemon, DaemonFailed, Settings
-from tests.harness.patience import patient
-from tools.demo import busybox_image
+from tests.crash.planned import DAEMON, KEEPER, MONITOR, WRITER
+from tests.crash.rig import EXIT_CODE, UNSEEN_EXIT_CODE, Rig
+from tests.harness.daemon import DaemonFailed
+from tests.integration.streaming.pods.remote import WEBSOCKET, exec_url, join
 
-IMAGE = "localhost/test/busybox:1"
-START = "start"
-_EXPECTED = re.compile(
-    r"^process: .*( serve --config|oci\.monitor\.main|podwright-logs|cri\.streaming\.process\.main)"
-    r"|^file: .*(sqlite|\.db)-(wal|shm)$"
-)
+logger = logging.getLogger(__name__)
+READY, NOTREADY = pb.SANDBOX_READY, pb.SANDBOX_NOTREADY
+CREATED, RUNNING, EXITED = pb.CONTAINER_CREATED, pb.CONTAINER_RUNNING, pb.CONTAINER_EXITED
+
+
+class Victim(StrEnum):
+    """Who dies, and at whose steps."""
+
+    DAEMON = DAEMON
+    MONITOR = MONITOR
+    WRITER = WRITER
+    KEEPER = KEEPER
+    BOTH_AT_DAEMON = "daemon+monitor"
+    BOTH_AT_MONITOR = "monitor+daemon"
+    ALL_AT_DAEMON = "daemon+monitor+keeper"
+    ALL_AT_MONITOR = "monitor+daemon+keeper"
+
+    @property
+    def who(self) -> str:
+        return self.split("+")[0]
+
+    @property
+    def also(self) -> list[str]:
+        return self.split("+")[1:]
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nobody is left who holds a container's descriptors."""
+        return KEEPER in self.also
 
 
 @dataclass
 class Result:
-    """What was tried of one verb; ``points`` there are, ``tried`` of them, and what went wrong."""
+    """Of one verb and victim: the ``steps`` there are, ``tried`` of them, and what went wrong."""
 
     verb: str
-    points: int = 0
+    victim: str
+    steps: int = 0
     tried: int = 0
     failures: list[str] = field(default_factory=list)
 
 
-class Rig:
-    """A daemon that dies by a plan, and one pod with one container, found by their names."""
+def exec_streamed(rig: Rig) -> None:
+    """As kubectl exec."""
 
-    def __init__(self) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="crash-", dir="/var/tmp"))
-        self.plan = self._directory / "plan"
-        program = [sys.executable, "-m", "tests.crash.daemon", str(self.plan)]
-        self.daemon = Daemon(Settings(bridge="pw-crash0", subnet="10.93.0.0/16"), program=program)
-        self.cgroup = f"/podwright-crash-{secrets.token_hex(4)}"
-        self.shared_pid = False
-        self.number = 0
-        self.before = Counts({})
+    async def command() -> None:
+        url = exec_url(rig.client, rig.container_id(), "echo", "something")
+        remote = None
+        try:
+            remote = await join(url, WEBSOCKET)
+            assert await remote.exit_code() == 0
+            assert remote.got("stdout") == b"something\n"
+        except (json.JSONDecodeError, OSError, EOFError) as error:
+            raise AssertionError(f"the stream was cut: {error}") from error
+        finally:
+            if remote is not None:
+                await remote.leave()
 
-    def open(self) -> None:
-        archive = self._directory / "busybox.tar"
-        busybox_image().write_docker_archive(archive, IMAGE)
-        command = self.daemon.command("image import", str(archive))
-        subprocess.run(command, check=True, timeout=patient(60), capture_output=True)
-        archive.unlink()
-        Hierarchy.detect().create(self.cgroup)
-        self.daemon.start()
-        self.run_pod()  # what the first pod makes stays: the bridge, the firewall's table
-        self.remove_pod()
-
-    def close(self) -> list[str]:
-        """What had to be forced."""
-        self.plan.unlink(missing_ok=True)
-        forced = self.daemon.teardown()
-        Hierarchy.detect().remove(self.cgroup)
-        self._directory.rmdir()
-        return forced
-
-    @property
-    def client(self) -> Client:
-        return self.daemon.client
-
-    def counts(self) -> Counts:
-        state = self.daemon.state
-        return Counts.take(
-            [self.daemon.runroot, state / "root", state / "ipam"], cgroups=re.compile(self.cgroup)
-        )
-
-    def config(self) -> pb.PodSandboxConfig:
-        config = pod_config(
-            f"crash-{self.number}", log_directory=self.daemon.state / "log/pod", cgroup_parent=self.cgroup
-        )
-        if self.shared_pid:
-            config.linux.security_context.namespace_options.pid = pb.POD
-        config.port_mappings.add(host_port=18080, container_port=80)
-        return config
-
-    def pod(self) -> pb.PodSandbox | None:
-        uid = self.config().metadata.uid
-        return next((one for one in self.client.pods() if one.metadata.uid == uid), None)
-
-    def container(self) -> pb.Container | None:
-        there = self.pod()
-        all_of_it = [one for one in self.client.containers() if there and one.pod_sandbox_id == there.id]
-        return next(iter(all_of_it), None)
-
-    def run_pod(self) -> None:
-        self.client.run_pod(self.config())
-
-    def create_container(self) -> None:
-        wanted = container_config("main", IMAGE, ["sleep", "1000000"])
-        if self.shared_pid:
-            wanted.linux.security_context.namespace_options.pid = pb.POD
-        self.client.create_container(self._pod_id(), wanted, self.config())
-
-    def start_container(self) -> None:
-        """As who asks again does: not if it runs, which its status says."""
-        found = self.container()
-        if found is None or found.state != pb.CONTAINER_RUNNING:
-            self.client.start_container(self._container_id())
-
-    def update_container(self) -> None:
-        resources = pb.LinuxContainerResources(cpu_shares=77)
-        request = pb.UpdateContainerResourcesRequest(container_id=self._container_id(), linux=resources)
-        self.client.runtime.UpdateContainerResources(request, timeout=patient(60))
-
-    def stop_container(self) -> None:
-        self.client.stop_container(self._container_id())
-
-    def remove_container(self) -> None:
-        self.client.remove_container(self._container_id())
-
-    def stop_pod(self) -> None:
-        self.client.stop_pod(self._pod_id())
-
-    def remove_pod(self) -> None:
-        self.client.remove_pod(self._pod_id())
-
-    def _pod_id(self) -> str:
-        found = self.pod()
-        return "0" * 64 if found is None else found.id
-
-    def _container_id(self) -> str:
-        found = self.container()
-        return "0" * 64 if found is None else found.id
+    asyncio.run(command())
 
 
 Step = Callable[[Rig], None]
-RUNNING: tuple[Step, ...] = (Rig.run_pod, Rig.create_container, Rig.start_container)
+LIVES: tuple[Step, ...] = (Rig.run_pod, Rig.create_container, Rig.start_container)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """``verb`` is killed after the steps ``before``; it and its repeat leave these states, None for none."""
+    """``verb`` is cut short after ``before``; it and its repeat leave these states, None for none."""
 
     verb: Step
     before: tuple[Step, ...]
     pod: int | None
     container: int | None
     shared_pid: bool = False
+    image: bool = False
 
 
-READY, NOTREADY = pb.SANDBOX_READY, pb.SANDBOX_NOTREADY
 SCENARIOS = {
     "RunPodSandbox": Scenario(Rig.run_pod, (), READY, None),
     "RunPodSandbox/pause": Scenario(Rig.run_pod, (), READY, None, shared_pid=True),
-    "CreateContainer": Scenario(Rig.create_container, RUNNING[:1], READY, pb.CONTAINER_CREATED),
-    "StartContainer": Scenario(Rig.start_container, RUNNING[:2], READY, pb.CONTAINER_RUNNING),
-    "UpdateContainerResources": Scenario(Rig.update_container, RUNNING, READY, pb.CONTAINER_RUNNING),
-    "StopContainer": Scenario(Rig.stop_container, RUNNING, READY, pb.CONTAINER_EXITED),
-    "RemoveContainer": Scenario(Rig.remove_container, RUNNING, READY, None),
-    "StopPodSandbox": Scenario(Rig.stop_pod, RUNNING, NOTREADY, pb.CONTAINER_EXITED),
-    "StopPodSandbox/pause": Scenario(Rig.stop_pod, RUNNING, NOTREADY, pb.CONTAINER_EXITED, shared_pid=True),
-    "RemovePodSandbox": Scenario(Rig.remove_pod, RUNNING, None, None),
-    "RemovePodSandbox/pause": Scenario(Rig.remove_pod, RUNNING, None, None, shared_pid=True),
+    "CreateContainer": Scenario(Rig.create_container, LIVES[:1], READY, CREATED),
+    "StartContainer": Scenario(Rig.start_container, LIVES[:2], READY, RUNNING),
+    "UpdateContainerResources": Scenario(Rig.update_container, LIVES, READY, RUNNING),
+    "UpdatePodSandboxResources": Scenario(Rig.update_pod, LIVES, READY, RUNNING),
+    "ExecSync": Scenario(Rig.exec_sync, LIVES, READY, RUNNING),
+    "Exec": Scenario(exec_streamed, LIVES, READY, RUNNING),
+    "ReopenContainerLog": Scenario(Rig.reopen_log, LIVES, READY, RUNNING),
+    "exit": Scenario(Rig.end_by_itself, LIVES, READY, EXITED),
+    "StopContainer": Scenario(Rig.stop_container, LIVES, READY, EXITED),
+    "RemoveContainer": Scenario(Rig.remove_container, LIVES, READY, None),
+    "StopPodSandbox": Scenario(Rig.stop_pod, LIVES, NOTREADY, EXITED),
+    "StopPodSandbox/pause": Scenario(Rig.stop_pod, LIVES, NOTREADY, EXITED, shared_pid=True),
+    "RemovePodSandbox": Scenario(Rig.remove_pod, LIVES, None, None),
+    "RemovePodSandbox/pause": Scenario(Rig.remove_pod, LIVES, None, None, shared_pid=True),
+    "PullImage": Scenario(Rig.pull_image, (), None, None, image=True),
+    "RemoveImage": Scenario(Rig.remove_image, (Rig.pull_image,), None, None),
+    "restart": Scenario(Rig.restart_daemon, LIVES, READY, RUNNING),
+    "hand-over": Scenario(Rig.replace_monitor, LIVES, READY, RUNNING),
 }
+VICTIMS = tuple(Victim)
 
 
-def attempt(rig: Rig, verb: str, every: int, offset: int = 0) -> Result:
-    """Kill at every so-many-th point, the first of them 1 + ``offset``."""
-    if verb == START:
-        return _attempt_start(rig, every, offset)
-    result, scenario = Result(verb), SCENARIOS[verb]
-    rig.shared_pid = scenario.shared_pid
-    at = 1 + offset % every
-    while (where := _killed(rig, scenario, at)) is not None:
-        result.points, result.tried = at, result.tried + 1
-        found = list(_findings(rig, scenario))
-        result.failures += [f"killed {where}: {text}" for text in found]
-        at += every
-    return result
+class Matrix:
+    """What can be tried with one rig."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self._passed: dict[str, list[str]] = {}
+
+    def attempt(self, verb: str, victim: Victim, most: int = 0, offset: int = 0) -> Result:
+        """Kill at each step, or at ``most`` that are spread over the verb, others with another ``offset``."""
+        result, scenario = Result(verb, victim), SCENARIOS[verb]
+        self.rig.shared_pid = scenario.shared_pid
+        passed = self._survey(result)
+        of_victim = [line.partition(" ")[2] for line in passed if line.startswith(f"{victim.who} ")]
+        steps = {name: at for at, name in reversed(list(enumerate(of_victim, 1)))}
+        result.steps = len(steps)
+        for at in _some(sorted(steps.values()), most, offset):
+            self._kill(result, scenario, at, of_victim[at - 1])
+        return result
+
+    def _survey(self, result: Result) -> list[str]:
+        """The points of a verb that is left alone, and what is wrong even then."""
+        if result.verb not in self._passed:
+            rig, scenario = self.rig, SCENARIOS[result.verb]
+            _prepare(rig, scenario)
+            self._passed[result.verb] = rig.points(scenario.verb)
+            found = [*rig.broken(), *_outcome(rig, scenario)]
+            rig.end_cell()
+            found += [f"left: {text}" for text in rig.left()]
+            result.failures += [f"left alone: {text}" for text in found]
+        return self._passed[result.verb]
+
+    def _kill(self, result: Result, scenario: Scenario, at: int, name: str) -> None:
+        rig, victim, begun = self.rig, Victim(result.victim), time.monotonic()
+        _prepare(rig, scenario)
+        where = rig.under(scenario.verb, victim.who, at, victim.also)
+        result.tried += where is not None
+        found = list(_findings(rig, scenario, victim))
+        result.failures += [f"killed {where or f'nowhere near {name}'}: {text}" for text in found]
+        told = (result.verb, victim, where, time.monotonic() - begun, found)
+        logger.info("%s: %s killed %s, %.1f s, %s", *told)
+
+    def kill_successors(self, tries: int) -> Result:
+        """The monitor dies, and each that follows one step later than the one before, ``tries`` of them.
+
+        The daemon answers all the while, and the container goes on under the last one as if nothing had been.
+        """
+        rig, result = self.rig, Result("hand-over", "each successor", steps=tries)
+        scenario = SCENARIOS[result.verb]
+        rig.shared_pid = scenario.shared_pid
+        _prepare(rig, scenario)
+        for left in rig.kill_successors(tries):
+            result.tried = tries - left
+            if [one.state for one in rig.client.containers()] != [RUNNING]:
+                result.failures.append(f"the container is {rig.client.containers()} after {result.tried}")
+        result.failures += _findings(rig, scenario, Victim.MONITOR)
+        return result
 
 
-def _attempt_start(rig: Rig, every: int, offset: int) -> Result:
-    """Kill the daemon that is started after a kill in the midst of a removal, at points of its start."""
-    result, scenario = Result(START), SCENARIOS["RemovePodSandbox"]
-    rig.shared_pid = False
-    at = 1 + offset % every
-    while True:
-        where = _killed(rig, scenario, 3 + at % 9)
-        again = _killed_start(rig, at) if where is not None else None
-        if again is not None:
-            result.points, result.tried = at, result.tried + 1
-            where = f"{where}; started again, {again}"
-        found = list(_findings(rig, scenario))
-        result.failures += [f"killed {where}: {text}" for text in found]
-        if again is None:
-            return result
-        at += every
+def _some(steps: Sequence[int], most: int, offset: int) -> list[int]:
+    if not most or len(steps) <= most:
+        return list(steps)
+    stride = len(steps) / most
+    return [steps[int(number * stride + offset % max(1, int(stride)))] for number in range(most)]
 
 
-def _killed(rig: Rig, scenario: Scenario, at: int) -> str | None:
-    """The name of the point at which the verb was killed; None if it has fewer, and is over."""
-    rig.number += 1
-    rig.before = rig.counts()
+def _prepare(rig: Rig, scenario: Scenario) -> None:
+    rig.begin_cell()
     for step in scenario.before:
         step(rig)
-    rig.plan.write_text(str(at))
+
+
+def _findings(rig: Rig, scenario: Scenario, victim: Victim) -> Iterator[str]:
     try:
-        scenario.verb(rig)
-    except grpc.RpcError:
-        if (where := _named(rig)) is None:
-            raise  # it lives, and has refused
-        return where
-    where = _named(rig)  # it may have died of what it did after the answer
-    if where is None:
-        rig.remove_pod()
-    return where
-
-
-def _killed_start(rig: Rig, at: int) -> str | None:
-    rig.plan.write_text(str(at))
-    with contextlib.suppress(DaemonFailed):
-        rig.daemon.start()
-    return _named(rig)
-
-
-def _named(rig: Rig) -> str | None:
-    """What the plan says after a death; the plan is over then."""
-    died = " " in rig.plan.read_text()
-    if died:
-        rig.daemon.stop()  # collects it
-    number, _, name = rig.plan.read_text().partition(" ")
-    rig.plan.unlink()
-    if not died and not rig.daemon.running:
-        raise DaemonFailed(f"died before the point {number}\n{rig.daemon.log_tail()}")
-    return name if died else None
-
-
-def _findings(rig: Rig, scenario: Scenario) -> Iterator[str]:
-    if not rig.daemon.running:
-        rig.daemon.start()
-    try:
-        yield from (f"after the start: {text}" for text in broken(rig))
-        scenario.verb(rig)
-        yield from (f"after the repeat: {text}" for text in [*broken(rig), *_outcome(rig, scenario)])
-        rig.remove_pod()
-    except grpc.RpcError as error:
-        yield f"{error.code()}: {error.details()}"
+        if not rig.daemon.running:
+            rig.daemon.start()
+        yield from (f"after the kill: {text}" for text in rig.broken())
+        if victim.is_all:
+            yield from _lost(rig, scenario)
+        else:
+            scenario.verb(rig)
+            found = [*rig.broken(), *_outcome(rig, scenario), *_log(rig)]
+            yield from (f"after the repeat: {text}" for text in found)
+        rig.end_cell()
+    except (grpc.RpcError, DaemonFailed, AssertionError, TimeoutError) as error:
+        text = f"{error.code()}: {error.details()}" if isinstance(error, grpc.RpcError) else str(error)
+        yield f"{type(error).__name__} {text}"
+        if not rig.daemon.running:
+            rig.daemon.start()
         rig.client.remove_all()
-    yield from (f"left: {text}" for text in _left(rig))
+        rig.end_cell()
+    yield from (f"left: {text}" for text in rig.left())
 
 
 def _outcome(rig: Rig, scenario: Scenario) -> list[str]:
     there, inside = rig.pod(), rig.container()
     got = (None if there is None else there.state, None if inside is None else inside.state)
     wanted = (scenario.pod, scenario.container)
-    return [] if got == wanted else [f"pod and container are {got}, not {wanted}"]
+    found = [] if got == wanted else [f"pod and container are {got}, not {wanted}"]
+    if rig.has_image() is not scenario.image:
+        found.append(f"that the image is there is {rig.has_image()}")
+    if scenario.verb is Rig.end_by_itself and inside is not None:
+        code = rig.client.container(inside.id).exit_code
+        found += [f"the exit code is {code}"] if code != EXIT_CODE else []
+    return found
 
 
-def broken(rig: Rig) -> Iterator[str]:
-    """Contradictions between lists, records and the machine."""
-    pods, containers = rig.client.pods(), rig.client.containers()
-    listed = {one.id for one in pods} | {one.id for one in containers}
-    with contextlib.closing(sqlite3.connect(rig.daemon.runroot / "records.sqlite")) as records:
-        stored = {row[0] for row in records.execute("SELECT id FROM records")}
-    if listed != stored:
-        yield f"listed and not stored, or the other way round: {sorted(listed ^ stored)}"
-    mounts = Path("/proc/self/mountinfo").read_text()
-    leases = " ".join(path.read_text() for path in (rig.daemon.state / "ipam").glob("*/*.*.*.*"))
-    for pod in pods:
-        if pod.state == READY and (f"{pod.id}/ns/net" not in mounts or pod.id not in leases):
-            yield "a ready pod has no network"
-    for container in containers:
-        alive = container.state in (pb.CONTAINER_CREATED, pb.CONTAINER_RUNNING)
-        processes = Hierarchy.detect().pids(f"{rig.cgroup}/podwright-{container.id}")
-        if bool(processes) is not alive:
-            yield f"a container is {pb.ContainerState.Name(container.state)}, its processes are {processes}"
-        if alive and f"{container.id}/merged" not in mounts:
-            yield "a live container has no root file system"
+def _log(rig: Rig) -> list[str]:
+    lines = rig.lines()
+    return [] if lines == list(range(len(lines))) else [f"the log has the lines {lines}"]
 
 
-def _left(rig: Rig) -> list[str]:
-    """What is there and was not before the cell, but for daemon and monitor, which are others now."""
-    end = time.monotonic() + patient(10)
-    while True:
-        left = [line for line in rig.before.left_over(rig.counts()) if not _EXPECTED.search(line)]
-        if not left or time.monotonic() > end:
-            return left
-        time.sleep(0.1)
+def _lost(rig: Rig, scenario: Scenario) -> list[str]:
+    """What may be lost with all three: containers have ended, with a code that nobody has seen, and so have
+    pause processes, whose pods are not ready then. What is made anew works."""
+    found = _log(rig)
+    inside, there = rig.container(), rig.pod()
+    if inside is not None:
+        status = rig.client.container(inside.id)
+        if status.state != EXITED or status.exit_code not in (UNSEEN_EXIT_CODE, EXIT_CODE, 137):
+            state = pb.ContainerState.Name(status.state)
+            found.append(f"after all died the container is {state}, its exit code {status.exit_code}")
+    lives = (NOTREADY,) if scenario.shared_pid else (READY,) if scenario.pod == READY else (READY, NOTREADY)
+    if there is not None and there.state not in lives:
+        found.append(f"after all died the pod is {pb.PodSandboxState.Name(there.state)}")
+    rig.end_cell()
+    rig.number += 1
+    for step in scenario.before:
+        step(rig)
+    scenario.verb(rig)
+    return [*found, *rig.broken(), *_outcome(rig, scenario)]
+
+
+def _results(matrix: Matrix, arguments: argparse.Namespace) -> Iterator[Result]:
+    for verb in arguments.verbs:
+        for victim in arguments.victim or VICTIMS:
+            yield matrix.attempt(verb, victim, arguments.most, arguments.offset)
+    if arguments.successors:
+        yield matrix.kill_successors(arguments.successors)
 
 
 def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("verbs", nargs="*", default=[*SCENARIOS, START])
-    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("verbs", nargs="*", default=list(SCENARIOS))
+    parser.add_argument("--victim", type=Victim, action="append", choices=VICTIMS)
+    parser.add_argument("--most", type=int, default=0)
+    parser.add_argument("--offset", type=int, default=0)
+    parser.add_argument("--successors", type=int, default=0, help="monitors that die one after the other")
+    parser.add_argument("--tell", action="store_true", help="of each kill, on standard error")
     arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO if arguments.tell else logging.WARNING)
     rig, failed = Rig(), False
-    rig.open()
     try:
-        for verb in arguments.verbs:
-            result = attempt(rig, verb, arguments.every)
+        rig.open()
+        for result in _results(Matrix(rig), arguments):
             failed = failed or bool(result.failures)
             print(json.dumps(asdict(result)), flush=True)
+    except BaseException:
+        print(rig.daemon.log_tail(), file=sys.stderr)
+        raise
     finally:
         forced = rig.close()
     sys.exit(f"had to be forced: {forced}" if forced else failed)

@@ -1,21 +1,28 @@
 """The verbs that are cut short: what is there before each, and what it and its repeat must leave."""
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from api.ids import ContainerId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers import create, remove, start, stop, update
+from cri.containers import create, exec_sync, remove, start, stop, update
 from cri.containers.record import Container
 from cri.containers.record import Phase as ContainerPhase
+from cri.images import verbs as images
 from cri.names import container_name, sandbox_name
 from cri.node import Node
 from cri.sandboxes import remove as sandbox_remove
 from cri.sandboxes import run
 from cri.sandboxes import stop as sandbox_stop
+from cri.sandboxes import update as sandbox_update
 from cri.sandboxes.record import Phase, Sandbox
+from cri.stream_backend import StreamBackend
+from cri.streaming.backend import ExecRequest, Streams
+from tests.fakes.node import OTHER
 
 SHARES = 77
+WORDS = ("say", "something")
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,38 @@ class Client:
         request = pb.RemovePodSandboxRequest(pod_sandbox_id=self._pod_id())
         await sandbox_remove.remove_pod_sandbox(self.node, request)
 
+    async def update_pod(self) -> None:
+        resources = pb.LinuxContainerResources(cpu_shares=SHARES)
+        request = pb.UpdatePodSandboxResourcesRequest(pod_sandbox_id=self._pod_id(), resources=resources)
+        await sandbox_update.update_pod_sandbox_resources(self.node, request)
+
+    async def exec_sync(self) -> None:
+        request = pb.ExecSyncRequest(container_id=self._container_id(), cmd=WORDS, timeout=30)
+        answer = await exec_sync.exec_sync(self.node, request)
+        assert (answer.exit_code, answer.stdout) == (0, b"say something\n")
+
+    async def exec(self) -> None:
+        """As the streaming server does for a client."""
+        backend = StreamBackend(lambda: self.node)
+        request = ExecRequest(self._container_id(), WORDS, Streams(stdout=True))
+        session = await backend.exec(request)
+        assert await session.wait() == 0
+        assert session.stdio.stdout is not None
+        with os.fdopen(session.stdio.stdout, "rb") as output:
+            assert output.read() == b"say something\n"
+        await session.close(kill=False)
+
+    async def pull_image(self) -> None:
+        image = pb.ImageSpec(image=OTHER.repo_tags[0])
+        await images.pull_image(self.node, pb.PullImageRequest(image=image))
+
+    async def remove_image(self) -> None:
+        image = pb.ImageSpec(image=OTHER.repo_tags[0])
+        await images.remove_image(self.node, pb.RemoveImageRequest(image=image))
+
+    def has_image(self) -> bool:
+        return self.node.images.find(OTHER.id) is not None
+
     def _pod_id(self) -> SandboxId:
         found = self.pod()
         return SandboxId("0" * 64) if found is None else found.id
@@ -104,6 +143,7 @@ class Scenario:
     pod: Phase | None
     container: ContainerPhase | None
     shared_pid: bool = False
+    image: bool = False  # whether the one that it pulls is there in the end
 
     def client(self, node: Node) -> Client:
         return Client(node, self.shared_pid)
@@ -121,10 +161,19 @@ def _scenarios(shared_pid: bool) -> dict[str, Scenario]:
         "RemoveContainer": Scenario(Client.remove_container, RUNNING, ready, None, shared_pid),
         "StopPodSandbox": Scenario(Client.stop_pod, RUNNING, Phase.STOPPED, exited, shared_pid),
         "RemovePodSandbox": Scenario(Client.remove_pod, RUNNING, None, None, shared_pid),
+        "UpdatePodSandboxResources": Scenario(Client.update_pod, RUNNING, ready, running, shared_pid),
+        "ExecSync": Scenario(Client.exec_sync, RUNNING, ready, running, shared_pid),
+        "Exec": Scenario(Client.exec, RUNNING, ready, running, shared_pid),
     }
 
 
 _SHARED = ("RunPodSandbox", "StopPodSandbox", "RemovePodSandbox")
-SCENARIOS = _scenarios(shared_pid=False) | {
-    f"{name}/pause": scenario for name, scenario in _scenarios(shared_pid=True).items() if name in _SHARED
+_IMAGES = {
+    "PullImage": Scenario(Client.pull_image, (), None, None, image=True),
+    "RemoveImage": Scenario(Client.remove_image, (Client.pull_image,), None, None),
 }
+SCENARIOS = (
+    _scenarios(shared_pid=False)
+    | {f"{name}/pause": scenario for name, scenario in _scenarios(shared_pid=True).items() if name in _SHARED}
+    | _IMAGES
+)

@@ -1,5 +1,6 @@
-"""Images that are simply there."""
+"""Images whose layers and rows are files of the World."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,34 +10,49 @@ from storage.images import FilesystemUsage, Options
 from storage.overlay import ImageNotFound
 from storage.registry.auth import Credentials
 from storage.registry.registries_conf import Registries
+from tests.fakes.world import World
 
 
 class FakeImages:
-    """See cri.parts.Images; a pull brings one of ``elsewhere``."""
+    """See cri.parts.Images; a pull brings one of ``known``, which all registries together have.
 
-    def __init__(self, here: Sequence[Image], elsewhere: Sequence[Image] = ()) -> None:
+    In the real order: layers before the row that lists them, the row away before its layers; opened anew,
+    layers that no row lists are swept.
+    """
+
+    def __init__(self, world: World, known: Sequence[Image]) -> None:
         self.leftovers: dict[Path, OSError] = {}
         self.registries_problem: Exception | None = None
-        self._here = list(here)
-        self._elsewhere = list(elsewhere)
+        self._world = world
+        self._known = list(known)
+        for name in set(world.names("layers")) - set(world.names("images")):
+            world.take("layers", name)
 
     def list(self) -> Sequence[Image]:
-        return list(self._here)
+        here = self._world.names("images")
+        return [image for image in self._known if image.id in here]
 
     def find(self, text: str) -> Image | None:
-        return next((image for image in self._here if text in _names(image)), None)
+        return next((image for image in self.list() if text in _names(image)), None)
 
     async def pull(self, reference: str, credentials: Credentials | None = None) -> Image:
-        found = self.find(reference)
+        await asyncio.sleep(0)
+        if (found := self.find(reference)) is not None:
+            return found
+        found = next((image for image in self._known if reference in _names(image)), None)
         if found is None:
-            found = next((image for image in self._elsewhere if reference in _names(image)), None)
-            if found is None:
-                raise ImageNotFound(f"no registry has {reference}")
-            self._here.append(found)
+            raise ImageNotFound(f"no registry has {reference}")
+        self._world.make("layers", found.id)
+        await asyncio.sleep(0)
+        self._world.make("images", found.id)
         return found
 
     async def remove(self, text: str) -> None:
-        self._here = [image for image in self._here if text not in _names(image)]
+        await asyncio.sleep(0)
+        if (found := self.find(text)) is not None:
+            self._world.take("images", found.id)
+            await asyncio.sleep(0)
+            self._world.take("layers", found.id)
 
     def fs_info(self) -> FilesystemUsage:
         return FilesystemUsage(Path("/"), 0, 0, time.time_ns())

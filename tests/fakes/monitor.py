@@ -1,11 +1,14 @@
 """A monitor without a process: containers are files of the World, and any signal ends one."""
 
 import asyncio
+import contextlib
 import json
+import os
+import secrets
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from api.ids import ContainerId
@@ -14,6 +17,7 @@ from oci.monitor.protocol import Json, Record, parse_record
 from oci.monitor.types import (
     CreateContainer,
     Created,
+    ExecFinished,
     Exited,
     MonitorFailed,
     NotLive,
@@ -32,6 +36,8 @@ class FakeMonitor:
         self._world = world
         self._exits: asyncio.Queue[Exited] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
+        for name in world.names("execs"):
+            world.take("execs", name)  # nobody waits for it: the daemon that asked has gone
 
     async def create(self, spec: CreateContainer) -> Created:
         await asyncio.sleep(0)
@@ -57,6 +63,9 @@ class FakeMonitor:
             raise RuntimeFailed(runtime.name, "start", container_id, "the container is not running")
         with self._world.change("runtime start"):
             self._write(record._replace(state="running", started_at_ns=time.time_ns()))
+
+    async def started(self, container_id: ContainerId) -> None:
+        """Starts of this one are over before anybody can die."""
 
     async def signal(self, container_id: ContainerId, signo: int) -> None:
         await asyncio.sleep(0)
@@ -91,7 +100,9 @@ class FakeMonitor:
         return [parse_record(json.loads(path.read_text())) for path in found]
 
     async def settle(self) -> None:
-        """A command of before has ended: the fake's never last."""
+        """A command of before has ended: the fake's never last. What it left is swept."""
+        for name in self._world.names("scratch"):
+            self._world.take("scratch", name)
 
     async def forget(self, container_id: ContainerId) -> None:
         await asyncio.sleep(0)
@@ -119,7 +130,34 @@ class FakeMonitor:
         run_timeout_s: float | None = None,
         stdio_owner: tuple[int, int] = (0, 0),
     ) -> ExecHandle:
-        raise RuntimeFailed(runtime.name, "exec", container_id, "this monitor runs no commands")
+        """The command writes its words to its output and ends."""
+        self._live(container_id)
+        name = secrets.token_hex(8)
+        with self._scratch(name):
+            await asyncio.sleep(0)
+            self._world.make("execs", name, container_id)
+        finished = asyncio.get_running_loop().create_future()
+        output = None if stdout is None else os.dup(stdout)
+        asyncio.get_running_loop().call_soon(self._run, name, process, output, finished)
+        return ExecHandle(pid=PID, console=None, finished=finished, kill=lambda: None)
+
+    @contextlib.contextmanager
+    def _scratch(self, name: str) -> Iterator[None]:
+        self._world.make("scratch", name)
+        try:
+            yield
+        finally:
+            self._world.take("scratch", name)
+
+    def _run(
+        self, name: str, process: Json, output: int | None, finished: asyncio.Future[ExecFinished]
+    ) -> None:
+        args = process["args"]
+        if output is not None and isinstance(args, list):
+            os.write(output, f"{' '.join(map(str, args))}\n".encode())
+            os.close(output)
+        self._world.take("execs", name)
+        finished.set_result(ExecFinished(0))
 
     async def attach(
         self,

@@ -14,6 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from api.ids import ImageId
 from conf.schema import Config
 from cri import exits
 from cri import restore as restoring
@@ -47,6 +48,13 @@ from tests.fakes.runtime import handlers
 from tests.fakes.world import World
 from tests.unit.cri.made import IMAGE
 
+OTHER = replace(
+    IMAGE,
+    id=ImageId("sha256:" + "3" * 64),
+    repo_tags=("registry.example/other:1",),
+    repo_digests=("registry.example/other@sha256:" + "4" * 64,),
+)
+
 
 @asynccontextmanager
 async def started(directory: Path, point: Callable[[str], None] = lambda _: None) -> AsyncIterator[Node]:
@@ -68,7 +76,7 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         "events": Events(),
         "quarantine": Quarantine(),
         "accounts": Accounts(),
-        "images": FakeImages([IMAGE]),
+        "images": images(world),
         "rootfs": FakeRootfs(world),
         "network": network,
         "handlers": handlers(world, monitor, paths.runtimes),
@@ -103,6 +111,14 @@ async def _watch_exits(node: Node) -> None:
 def _config(directory: Path) -> Config:
     config = Config()
     return replace(config, log_dir=directory / "log", runtime=replace(config.runtime, cdi_spec_dirs=()))
+
+
+def images(world: World) -> FakeImages:
+    """IMAGE is here when the world is new; OTHER is to be had."""
+    if not world.names("images"):
+        for kind in ("layers", "images"):
+            world.file(kind, IMAGE.id).touch()
+    return FakeImages(world, [IMAGE, OTHER])
 
 
 @cache

@@ -6,19 +6,22 @@
     cgroups/<name>      a cgroup, "/" written as "!"
     rootfs/<id>         the row of a root file system; mounts/<id> its mount
     leases/<id>, links/<id>, attachments/<id>   of the pod network
+    execs/<id>          a command that runs in a container; scratch/<id> its files
+    images/<id>, layers/<id>   of the store; they stay
 
 Nothing is kept in memory, so a node that is built anew over the same directory finds what a crash has left.
 Every change is announced before and after, by name: there a test may kill the process.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 KINDS = (
     *("processes", "watched", "runtime", "cgroups", "rootfs", "mounts"),
-    *("leases", "links", "attachments"),
+    *("leases", "links", "attachments", "execs", "scratch"),
 )
+STAYING = ("images", "layers")
 
 
 def _nowhere(_: str) -> None:
@@ -31,7 +34,7 @@ class World:
     def __init__(self, directory: Path, point: Callable[[str], None] = _nowhere) -> None:
         self.directory = directory
         self.point = point
-        for kind in KINDS:
+        for kind in (*KINDS, *STAYING):
             (directory / kind).mkdir(parents=True, exist_ok=True)
 
     def file(self, kind: str, name: str) -> Path:
@@ -44,7 +47,10 @@ class World:
     def change(self, what: str) -> Iterator[None]:
         """Announce before and after."""
         self.point(f"before {what}")
-        yield
+        with getattr(
+            self.point, "silent", nullcontext
+        )():  # another process does it, whatever becomes of this one
+            yield
         self.point(f"after {what}")
 
     def make(self, kind: str, name: str, text: str = "") -> None:
@@ -58,6 +64,6 @@ class World:
                 self.file(kind, name).unlink(missing_ok=True)
 
     def left(self) -> list[str]:
-        """All that is there, but for cgroups above those of processes, which nobody removes."""
-        found = [f"{kind} {name}" for kind in KINDS if kind != "cgroups" for name in self.names(kind)]
-        return found + [f"cgroup {name}" for name in self.names("cgroups")]
+        """All that is there and belongs to a pod or a container, or to no image."""
+        found = [f"{kind} {name}" for kind in KINDS for name in self.names(kind)]
+        return found + [f"layers {name}" for name in set(self.names("layers")) - set(self.names("images"))]

@@ -4,6 +4,7 @@ Processes are those of the own process namespace, mounts and links those of the 
 namespace, so that the counts are exact inside tests.harness.private and merely indicative outside of it.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.harness import processes
 from tests.harness.patience import patient
 
 COMMAND_TIMEOUT_S = patient(30)
@@ -39,7 +41,7 @@ class Counts:
                 "network namespace": Counter(_network_namespaces()),
                 "link": Counter(_links()),
                 "cgroup": Counter(_cgroups(cgroups)),
-                "file": Counter(str(path) for root in files_below for path in root.rglob("*")),
+                "file": Counter(path for root in files_below for path in _files(root)),
                 "nft": Counter(_nft()),
             }
         )
@@ -59,28 +61,17 @@ class Counts:
 
 def _processes() -> Iterator[str]:
     """``pid command line`` of all but kernel threads, and what systemd runs in services other than ours."""
-    own = _service(Path("/proc/self"))
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-            service = _service(directory)
-        except OSError:
-            continue
-        if service in ("", own) and (line or _is_zombie(directory)):
-            yield f"{directory.name} {line or '(zombie)'}"
+    own = _service("self")
+    for pid in processes.everyone():
+        service, line = _service(pid), processes.command_line(pid)
+        if service in ("", own) and (line or processes.state(pid) == processes.ZOMBIE):
+            yield f"{pid} {line or '(zombie)'}"
 
 
-def _service(process: Path) -> str:
+def _service(pid: processes.Pid) -> str:
     """The systemd service that a process belongs to; empty for none."""
-    found = re.search(r"/([^/\n]+\.service)(?:/|$)", (process / "cgroup").read_text(), re.MULTILINE)
+    found = re.search(r"/([^/\n]+\.service)(?:/|$)", processes.cgroup(pid), re.MULTILINE)
     return found[1] if found else ""
-
-
-def _is_zombie(directory: Path) -> bool:
-    try:
-        return ") Z " in (directory / "stat").read_text()
-    except OSError:
-        return False
 
 
 def _mounts() -> Iterator[str]:
@@ -91,12 +82,10 @@ def _mounts() -> Iterator[str]:
 def _network_namespaces() -> Iterator[str]:
     """Those that a process lives in; pinned ones show as mounts."""
     seen: set[str] = set()
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            seen.add(str((directory / "ns/net").readlink()))
-        except OSError:
-            continue
-    yield from seen
+    for pid in processes.everyone():
+        with contextlib.suppress(PermissionError):  # of others, where we are not root
+            seen.add(processes.link(pid, "ns/net"))
+    yield from seen - {""}
 
 
 def _links() -> Iterator[str]:
@@ -121,6 +110,12 @@ def cgroup_roots() -> list[Path]:
         if kind.split()[0] in ("cgroup", "cgroup2"):
             roots.append(Path(place.split()[4]))
     return roots
+
+
+def _files(root: Path) -> Iterator[str]:
+    """All below it; directories may be removed meanwhile, which os.walk, unlike rglob, takes as empty."""
+    for directory, names, files in os.walk(root):
+        yield from (f"{directory}/{name}" for name in (*names, *files))
 
 
 def _nft() -> Iterator[str]:

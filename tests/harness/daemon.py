@@ -23,9 +23,10 @@ from typing import Self
 import grpc
 
 from conf.schema import RuntimeTable
-from tests.harness.client import Client
+from tests.harness.client import Client, eventually
 from tests.harness.counts import cgroup_roots
 from tests.harness.patience import patient
+from tests.harness.processes import cgroup, command_line, everyone
 from tests.harness.runs import scratch
 
 READY_TIMEOUT_S = patient(30)
@@ -245,7 +246,8 @@ class Daemon:
     def log(self) -> str:
         """All that it has written to standard output and error.
 
-        A thread of the daemon writes what it has said: this waits until that is done for a while.
+        A thread of the daemon writes what it has said: this waits until that is done for a while. Who wants
+        certain lines asks `told` for them.
         """
         path = self.state / "daemon.log"
         text, before = path.read_text(errors="replace") if path.exists() else "", None
@@ -253,6 +255,16 @@ class Daemon:
             time.sleep(LOG_SETTLES_S)
             text, before = path.read_text(errors="replace") if path.exists() else "", text
         return text
+
+    def told(self, *texts: str, number: int = 1, since: int = 0) -> list[str]:
+        """Wait for ``number`` lines with all of ``texts`` after the first ``since`` characters: those."""
+
+        def look() -> list[str]:
+            path = self.state / "daemon.log"
+            log = path.read_text(errors="replace")[since:] if path.exists() else ""
+            return [line for line in log.splitlines() if all(text in line for text in texts)]
+
+        return eventually(look, lambda lines: len(lines) >= number, f"the log has {number} times {texts}")
 
     def log_tail(self) -> str:
         return f"the end of its log:\n{self.log()[-LOG_TAIL:] or '(empty)'}"
@@ -307,17 +319,12 @@ def _quietly(*argv: str) -> bool:
 
 
 def _end_processes(marks: re.Pattern[str]) -> Iterator[str]:
-    """SIGKILL what belongs to the daemon and outlived it: by design the monitor, by mistake anything else."""
-    for directory in Path("/proc").glob("[0-9]*"):
-        pid = int(directory.name)
-        try:
-            line = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            groups = (directory / "cgroup").read_text()
-        except OSError:
-            continue
-        if pid != os.getpid() and line and (marks.search(line) or marks.search(groups)):
-            if "podwright-monitor" not in line and "oci.monitor" not in line:
-                yield f"{pid} {line.strip()}"
+    """SIGKILL what is the daemon's and outlived it: by design monitor and keeper, the rest by mistake."""
+    for pid in everyone():
+        line = command_line(pid)
+        if pid != os.getpid() and line and (marks.search(line) or marks.search(cgroup(pid))):
+            if not any(name in line for name in ("podwright-monitor", "oci.monitor", "podwright-keeper")):
+                yield f"{pid} {line}"
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

@@ -4,9 +4,9 @@
 
 Inside, ``lo`` is the only link and it is up; /run is an empty tmpfs, and so is /var/lib/cni where that
 exists. Mounts made inside stay inside. The cgroup hierarchies are the host's (`ip netns exec` would remount
-/sys and lose them), on a /sys/fs/cgroup of our own where they are of version 1: a hierarchy that is missing
-there is mounted, and a directory made beside the mounts does not stay on the host. Of version 1 hierarchies
-the run sees a part of its own as the root (a cgroup namespace).
+/sys and lose them), of which the run sees a part of its own as the root (a cgroup namespace). Where they are
+of version 1, they lie on a /sys/fs/cgroup of our own: a hierarchy that is missing there is mounted, and a
+directory made beside the mounts does not stay on the host.
 
 Four processes: the guard, which sees to it that nothing of the run stays (tests.harness.runs), unshare(1),
 pid 1 of the new namespaces, which reaps every orphan at once, and the command. When that ends, whatever
@@ -16,6 +16,7 @@ On a machine that is there for tests alone, PODWRIGHT_PRIVATE=1 lets them have t
 makes scopes only of processes that it sees under the same number.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,8 +26,10 @@ from pathlib import Path
 
 from host.cgroups import Hierarchy, Tree
 from host.spawn import prctl
+from tests.harness import runs
 from tests.harness.patience import patient
-from tests.harness.runs import SCRATCH, Run, cgroups_of
+from tests.harness.processes import children
+from tests.harness.runs import SCRATCH, Run
 
 INSIDE = "PODWRIGHT_PRIVATE"
 CGROUP = Path("/sys/fs/cgroup")
@@ -63,20 +66,17 @@ def guard(argv: Sequence[str]) -> int:
 
 def _forward(unshare: int, number: int) -> None:
     """Signal pid 1 of the run's namespaces; unshare(1) itself ignores signals meanwhile."""
-    children = Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()
-    for pid in map(int, children or [str(unshare)]):
-        os.kill(pid, number)
+    for pid in children(unshare) or [unshare]:
+        with contextlib.suppress(ProcessLookupError):  # it ends already
+            os.kill(pid, number)
 
 
 def enter(name: str, argv: Sequence[str]) -> None:
     """Put ourselves into the run's cgroups and become unshare(1), which ends with the guard."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    cgroups = cgroups_of(Hierarchy.detect(), name)
-    for directory in cgroups:
-        (directory / "cgroup.procs").write_text(str(os.getpid()))
+    runs.enter(Hierarchy.detect(), name)
     unshare = ["unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
-    own_root = ["--cgroup"] if cgroups else []
-    line = [*unshare, *own_root, "--mount-proc", *_step("--inside"), *argv]
+    line = [*unshare, "--mount-proc", *_step("--inside"), *argv]
     os.execvp(line[0], line)
 
 
@@ -87,9 +87,8 @@ def prepare() -> None:
         if directory.is_dir():
             _run("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(directory))
     Path("/run/lock").mkdir()
-    if (hierarchy := Hierarchy.detect()).version == 1:
-        for tree in hierarchy.trees:
-            _mount_again(tree)
+    for tree in Hierarchy.detect().trees:
+        _mount_again(tree)
 
 
 def _mount_again(tree: Tree) -> None:

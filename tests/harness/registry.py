@@ -3,7 +3,6 @@
 import http.client
 import json
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ from typing import Self
 from tests.harness.debian import find, unpacked
 from tests.harness.images import MANIFEST_TYPE, Image, Layer, digest_of
 from tests.harness.patience import patient
+from tests.harness.ports import listening
 
 START_TIMEOUT_S = patient(20)
 STOP_TIMEOUT_S = patient(10)
@@ -35,14 +35,6 @@ def registry_program() -> Path:
     return find(tree, "docker-registry")
 
 
-def free_port() -> int:
-    """A loopback port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Registry:
     """``with Registry(directory) as registry``: serves what is in ``directory``; ``readonly`` refuses pushes.
 
@@ -51,7 +43,7 @@ class Registry:
 
     def __init__(self, directory: Path, *, readonly: bool = False, port: int | None = None) -> None:
         self.directory = directory
-        self.port = port or free_port()
+        self.port = port or 0  # until it serves; the same again when it is started again
         self._readonly = readonly
         self._process: subprocess.Popen[bytes] | None = None
         self._private: Path | None = None
@@ -84,7 +76,7 @@ class Registry:
                 [program, "serve", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         end = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
+        while not self._answers(self._process.pid):
             if self._process.poll() is not None or time.monotonic() > end:
                 said = (self._private / "log").read_text(errors="replace")[-1000:]
                 self.stop()
@@ -117,9 +109,10 @@ class Registry:
             f"http: {{addr: '{self.address}', secret: podwright}}\n"
         )
 
-    def _answers(self) -> bool:
+    def _answers(self, pid: int) -> bool:
+        self.port = self.port or min(listening(pid), default=0)
         try:
-            return self.request("GET", "/v2/")[0] == 200
+            return self.port != 0 and self.request("GET", "/v2/")[0] == 200
         except OSError:
             return False
 

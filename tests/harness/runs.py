@@ -1,12 +1,14 @@
 """What a run of the harness may leave on the machine, kept together so that it can be taken away.
 
-    /var/tmp/podwright-run-<random>/            files of its daemons; locked (flock) while the run lives
-    <version 1 hierarchy>/podwright-run-<random>/   all cgroups made in the run, which sees it as the root
+    /var/tmp/podwright-run-<random>/        files of its daemons; locked (flock) while the run lives
+    <hierarchy>/podwright-run-<random>/     all cgroups made in the run, which sees it as the root; locked
+        harness/                            of version 2: its processes, since one that has limits to give
+                                            may have none itself
 
 Processes, mounts and links of a run end with its namespaces. These two outlive it: whoever guards the run
 takes them away at its end, and the next run does when the guard was killed too. Nothing is taken by its name
-alone: a directory goes when its lock is free, a cgroup when besides no process is in it. Where version 2 is
-mounted alone, cgroups are made beside those of others: only the real root may have both processes and limits.
+alone: a directory goes when its lock is free, a cgroup when besides no process is in it or below. They have
+locks of their own, since a chroot may have another /var/tmp, and has the same hierarchies.
 """
 
 import contextlib
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Self
 
 from host.cgroups import Hierarchy
+from host.namespaces import Kind, unshare
 from tests.harness.patience import patient
 
 PREFIX = "podwright-run-"
@@ -28,6 +31,7 @@ PLACE = Path("/var/tmp")
 SCRATCH = "PODWRIGHT_SCRATCH"
 REMOVE_TIMEOUT_S = patient(5)
 POLL_S = 0.02
+PROCESSES = "harness"
 
 
 def scratch() -> Path:
@@ -41,7 +45,7 @@ class Run:
 
     name: str
     hierarchy: Hierarchy
-    lock: int
+    locks: list[int]
     place: Path = PLACE
 
     @classmethod
@@ -54,11 +58,11 @@ class Run:
         lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)
         made.rename(place / name)
-        run = cls(name, hierarchy, lock, place)
+        run = cls(name, hierarchy, [lock], place)
         sweep(hierarchy, place)
         for directory in run.cgroups():
-            directory.mkdir()
-            _inherit_cpuset(directory)
+            run.locks.append(make_locked(directory))
+        hierarchy.create(f"/{name}")
         return run
 
     @property
@@ -66,33 +70,58 @@ class Run:
         return self.place / self.name
 
     def cgroups(self) -> list[Path]:
-        """The run's root in every hierarchy; none where only version 2 is mounted."""
-        return cgroups_of(self.hierarchy, self.name)
+        """The run's root in every hierarchy."""
+        return self.hierarchy.directories(f"/{self.name}")
 
     def close(self) -> None:
         """Take all of it away; its processes must have ended."""
         for directory in self.cgroups():
             _remove(directory)
         shutil.rmtree(self.directory, ignore_errors=True)
-        os.close(self.lock)
+        for lock in self.locks:
+            os.close(lock)
 
 
-def cgroups_of(hierarchy: Hierarchy, name: str) -> list[Path]:
-    """Where a run of that name has its cgroups."""
-    return [] if hierarchy.version == 2 else hierarchy.directories(f"/{name}")
+def make_locked(cgroup: Path) -> int:
+    """Make a cgroup and lock it; who sweeps may have found it before it was locked, and taken it away."""
+    while True:
+        cgroup.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if cgroup.is_dir() and os.path.samestat(os.fstat(lock), cgroup.stat()):
+                return lock
+            os.close(lock)
+
+
+def enter(hierarchy: Hierarchy, name: str) -> None:
+    """Put this process into a run, whose cgroups it sees as the roots from now on."""
+    for directory in hierarchy.directories(f"/{name}"):
+        (directory / "cgroup.procs").write_text(str(os.getpid()))
+    unshare([Kind.CGROUP])
+    for tree in hierarchy.trees:
+        if tree.v2:
+            place = tree.root / name / PROCESSES
+            place.mkdir()
+            (place / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def sweep(hierarchy: Hierarchy, place: Path = PLACE) -> None:
     """Take away the directories and cgroups of runs that nobody guards any more."""
     names = {path.name for path in place.glob(f"{PREFIX}*")}
-    if hierarchy.version != 2:
-        names |= {path.name for tree in hierarchy.trees for path in tree.root.glob(f"{PREFIX}*")}
+    names |= {path.name for tree in hierarchy.trees for path in tree.root.glob(f"{PREFIX}*")}
     for name in sorted(names):
         with _if_free(place / name) as free:
-            if free and not any(_has_processes(path) for path in cgroups_of(hierarchy, name)):
-                for directory in cgroups_of(hierarchy, name):
-                    _remove(directory)
+            if free and not hierarchy.pids(f"/{name}"):
+                for directory in hierarchy.directories(f"/{name}"):
+                    _sweep_cgroup(directory)
                 shutil.rmtree(place / name, ignore_errors=True)
+
+
+def _sweep_cgroup(directory: Path) -> None:
+    with _if_free(directory) as free:
+        if free:
+            _remove(directory)
 
 
 @contextlib.contextmanager
@@ -110,20 +139,6 @@ def _if_free(directory: Path) -> Iterator[bool]:
         yield False
     finally:
         os.close(lock)
-
-
-def _has_processes(cgroup: Path) -> bool:
-    try:
-        return bool((cgroup / "cgroup.procs").read_text())
-    except FileNotFoundError:
-        return False
-
-
-def _inherit_cpuset(directory: Path) -> None:
-    """A new cpuset of version 1 is empty and can hold no process."""
-    for name in ("cpuset.cpus", "cpuset.mems"):
-        if (directory / name).exists():
-            (directory / name).write_text((directory.parent / name).read_text())
 
 
 def _remove(cgroup: Path) -> None:

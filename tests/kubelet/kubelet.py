@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from tests.harness.patience import patient
-from tests.harness.registry import free_port
+from tests.harness.ports import free_port
 from tests.kubelet.cgroups import Cgroups
 from tests.kubelet.manifests import Json
 from tests.kubelet.views import PodView

@@ -89,7 +89,7 @@ def test_a_hook_after_the_start_that_fails_ends_the_container(node: Node) -> Non
     main = container("main", lifecycle={"postStart": run_command("exit 3")})
     name = node.kubelet.apply(pod("unstarted", main))
     node.until(name, lambda view: view["main"].restarts >= 1, "it is ended and started again")
-    assert "FailedPostStartHook" in node.kubelet.log()
+    eventually(node.kubelet.log, lambda text: "FailedPostStartHook" in text, "the kubelet says why")
 
 
 def test_the_signal_is_the_image_s(node: Node, tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
 """The guest itself: what it is, and that one that breaks down is told from one whose job failed."""
 
-import contextlib
-from pathlib import Path
-
 import pytest
 
+from tests.harness.processes import command_line, everyone
 from tests.node.conftest import Guest
 from tests.node.machine import GuestFailed
 
@@ -45,8 +43,4 @@ def test_a_job_that_hangs_is_ended_and_nothing_stays(guest: Guest) -> None:
 
 def _command_lines() -> str:
     """Of every process."""
-    seen = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            seen.append(path.read_text())
-    return "\n".join(seen)
+    return "\n".join(map(command_line, everyone()))

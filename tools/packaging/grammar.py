@@ -43,7 +43,8 @@ def commands(
     for action in subparsers:
         texts = {choice.dest: choice.help or "" for choice in action._choices_actions}
         for name, subparser in action.choices.items():
-            yield from commands(subparser, (*words, name), texts.get(name, ""))
+            if name in texts:  # others are aliases
+                yield from commands(subparser, (*words, name), texts[name])
     if words and not subparsers:
         groups = {group.title: group._group_actions for group in parser._action_groups}
         common = groups.pop(_COMMON_GROUP, [])

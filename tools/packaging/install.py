@@ -155,7 +155,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in lines:
         print(line)
     if arguments.remove:
-        print(f"state stays: to remove images, records and logs, run {layout.environment}/purge beforehand")
+        print("state stays, where a daemon has run: /run/podwright, /var/lib/podwright, /var/log/podwright")
+        print(
+            f"  {layout.environment}/purge of an installation ends its pods and removes that: run it before"
+        )
     elif destdir == Path("/"):
         print("next, on a node: systemctl daemon-reload && systemctl enable --now podwright")
     return 0

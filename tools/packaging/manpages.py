@@ -123,6 +123,10 @@ def _monitor(day: date) -> Page:
         "It lives on when the daemon ends or is upgraded under containers, and hands everything to the next "
         "one; without containers it ends with the daemon. When it is killed itself, the daemon starts "
         "another and gives it what it holds: no line of a log and no exit code is lost.",
+        "With the first container it forks podwright-keeper, a process that holds the same descriptors and "
+        "does nothing else: when daemon and monitor are killed at once, the next monitor gets them there.",
+        "A daemon of another version has it replaced in place, by execve(2) with everything kept; so does "
+        "podwright monitor upgrade. Only attachments end.",
         "DIRECTORY is the absolute path of the daemon's runroot.",
     )
     page.heading("SIGNALS")
@@ -130,6 +134,7 @@ def _monitor(day: date) -> Page:
     page.item("SIGHUP, SIGINT, SIGQUIT", "", "Nothing.")
     page.heading("FILES")
     page.item("DIRECTORY/monitor.sock", "", "Where the daemon reaches it.")
+    page.item("DIRECTORY/keeper.sock", "", "Where the next monitor reaches the keeper.")
     page.item("DIRECTORY/monitor.log", "", "Its complaints.")
     page.item("DIRECTORY/exits/", "", "How containers ended, until the daemon has read it.")
     page.heading("SEE ALSO").text("podwright(8)")

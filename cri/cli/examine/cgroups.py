@@ -7,6 +7,7 @@ from api.errors import PodwrightError
 from cri.cgroups.choose import SYSTEMD_RUNS, NoSystemdDriver, is_systemd
 from cri.cli.examine.findings import Finding, fails, ok, warning
 from host.cgroups import Hierarchy, Tree
+from host.lines import lines
 
 NEEDED = ("cpu", "memory")
 WANTED = ("cpuset", "pids")
@@ -71,7 +72,7 @@ def _controllers(hierarchy: Hierarchy, version_2: bool) -> Iterator[Finding]:
 
 def _unmounted(hierarchy: Hierarchy, membership: str) -> Iterator[Finding]:
     """A controller that somebody has bound to version 1 is in no other hierarchy, whoever looks."""
-    for line in membership.splitlines():
+    for line in lines(membership):
         number, names, _ = line.split(":", 2)
         if number == "0" or names.startswith("name=") or set(names.split(",")) <= hierarchy.controllers:
             continue

@@ -1,6 +1,6 @@
 """The files that pulls and devices are decided by: each is parsed as it will be when it is needed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from api.errors import PodwrightError
@@ -9,7 +9,9 @@ from cri.cli.examine.findings import Finding, fails, ok, warning
 from oci.cdi.registry import broken_files
 from storage.policy import Policy
 from storage.reference import Reference
+from storage.registry import certificates as certs
 from storage.registry.auth import default_paths, examine
+from storage.registry.options import CERTS_DIRS
 from storage.registry.registries_conf import Registries
 
 POLICY_FILE = Path("/etc/containers/policy.json")
@@ -42,6 +44,15 @@ def auth_files(config: Config, paths: Callable[[], Sequence[Path]] = default_pat
         yield from (warning("auth", trouble, "mend it, or log in anew") for trouble in troubles)
         if not troubles:
             yield ok("auth", str(path))
+
+
+def certificates(places: Sequence[Path] = CERTS_DIRS) -> Iterator[Finding]:
+    """Authorities and client certificates of registries."""
+    hosts, troubles = certs.examine(places)
+    for trouble in troubles:
+        yield warning("certs.d", trouble, "mend it: pulls from that registry fail, or are made without it")
+    if hosts and not troubles:
+        yield ok("certs.d", ", ".join(map(str, hosts)))
 
 
 def policy(path: Path = POLICY_FILE) -> Iterator[Finding]:
@@ -95,12 +106,15 @@ def collectors(config: Config) -> Iterator[Finding]:
         yield warning("metrics_collectors", f"there is no metric {name}", "remove it")
 
 
-def files(config: Config) -> Iterator[Finding]:
-    """All of them."""
-    yield from registries_conf(config)
-    yield from auth_files(config)
-    yield from policy()
-    yield from image_names(config)
-    yield from cdi_files(config)
-    yield from devices(config)
-    yield from collectors(config)
+def files(config: Config) -> Mapping[str, Iterator[Finding]]:
+    """All of them, by what they are for."""
+    return {
+        "registries_conf": registries_conf(config),
+        "auth": auth_files(config),
+        "certs.d": certificates(),
+        "policy": policy(),
+        "image names": image_names(config),
+        "cdi_spec_dirs": cdi_files(config),
+        "additional_devices": devices(config),
+        "metrics_collectors": collectors(config),
+    }

@@ -1,8 +1,11 @@
 """A finding: how bad, about what, in plain words, and the way out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+
+from api.errors import PodwrightError
+from cri.cli.output import reason
 
 
 class Level(StrEnum):
@@ -26,6 +29,10 @@ class Finding:
         way_out = f" -> {self.way_out}" if self.way_out else ""
         return f"{self.level:<8} {self.subject}: {self.text}{way_out}"
 
+    def fields(self) -> dict[str, str]:
+        """For programs."""
+        return {"level": str(self.level), "subject": self.subject, "text": self.text, "way_out": self.way_out}
+
 
 def ok(subject: str, text: str) -> Finding:
     """All is well."""
@@ -40,6 +47,16 @@ def warning(subject: str, text: str, way_out: str = "") -> Finding:
 def fails(subject: str, text: str, way_out: str = "") -> Finding:
     """Pods cannot run."""
     return Finding(Level.FAILS, subject, text, way_out)
+
+
+def guarded(subject: str, examined: Iterable[Finding]) -> Iterator[Finding]:
+    """What an examination finds; one that fails is a finding itself, and the others go on."""
+    try:
+        yield from examined
+    except OSError as error:
+        yield warning(subject, f"could not be examined: {reason(error)}")
+    except PodwrightError as error:
+        yield warning(subject, f"could not be examined: {error}")
 
 
 def verdict(findings: Iterable[Finding]) -> str:

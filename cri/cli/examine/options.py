@@ -1,7 +1,7 @@
 """Options that name something of this host: files that must load, a group, a timezone."""
 
 import grp
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from api.errors import PodwrightError
@@ -17,13 +17,15 @@ from oci.generate.inputs import BadContainer
 from oci.generate.seccomp import convert
 
 
-def options(config: Config, machine: str) -> Iterator[Finding]:
-    """Whether what they name can be used; ``machine`` as in uname(2)."""
-    yield from seccomp_profiles(config.runtime, machine)
-    yield from streaming_tls(config)
-    yield from metrics_tls(config)
-    yield from socket_group(config.api.socket_group)
-    yield from timezone(config.runtime.timezone)
+def options(config: Config, machine: str) -> Mapping[str, Iterator[Finding]]:
+    """Whether what they name can be used, by the option; ``machine`` as in uname(2)."""
+    return {
+        "seccomp_profile": seccomp_profiles(config.runtime, machine),
+        "stream_tls_cert": streaming_tls(config),
+        "metrics_cert": metrics_tls(config),
+        "socket_group": socket_group(config.api.socket_group),
+        "timezone": timezone(config.runtime.timezone),
+    }
 
 
 def seccomp_profiles(table: RuntimeTable, machine: str) -> Iterator[Finding]:

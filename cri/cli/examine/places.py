@@ -30,6 +30,10 @@ def directories(config: Config) -> Iterator[Finding]:
         "log_dir": config.log_dir,
         "listen": config.api.listen.parent,
     }
+    if config.runtime.namespaces_dir is not None:
+        places["namespaces_dir"] = config.runtime.namespaces_dir
+    if config.metrics.enable_metrics and config.metrics.metrics_socket is not None:
+        places["metrics_socket"] = config.metrics.metrics_socket.parent
     for name, path in places.items():
         existing = nearest_existing(path)
         if not existing.is_dir():

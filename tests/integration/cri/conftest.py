@@ -69,8 +69,8 @@ def take_counts(daemon: Daemon) -> Counts:
     return Counts.take(directories, cgroups=re.compile(CGROUP))
 
 
-# The daemon, its streaming process, the monitor: a restart brings a new one in the place of each.
-SINGLE = (" serve --config", "cri.streaming.process.main", "oci.monitor.main")
+# The daemon, its streaming process, monitor, keeper: a restart brings a new one in the place of each.
+SINGLE = (" serve --config", "cri.streaming.process.main", "oci.monitor.main", "podwright-keeper")
 # One for each file system of logs, as long as the monitor lives.
 LOG_WRITER = "podwright-logs"
 

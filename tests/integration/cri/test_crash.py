@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
+from cri.paths import Paths
 from host.mounts import umount
 from tests.harness.client import Client, container_config, eventually
 from tests.harness.daemon import Daemon
@@ -62,7 +64,9 @@ def test_twenty_pods_outlive_a_killed_daemon(
         assert client.container(container).state == pb.CONTAINER_RUNNING
         assert _pid(client, container) == pids[container]
         assert client.exec(container, "echo", "alive").stdout == b"alive\n"
-    ended = client.container(ending)
+    ended = eventually(
+        lambda: client.container(ending), lambda seen: seen.state == pb.CONTAINER_EXITED, "it saw its sign"
+    )
     assert (ended.state, ended.exit_code, ended.reason) == (pb.CONTAINER_EXITED, 7, "Error")
     assert ended.finished_at > ended.started_at
 
@@ -126,11 +130,11 @@ def test_a_pod_whose_namespaces_are_gone_is_not_ready_after_a_restart(
     before = take_counts(daemon)
     gone, whole = (client.run_pod(pod_config(name, log_directory=logs)) for name in ("gone", "whole"))
     daemon.kill()
-    (pinned,) = (path for path in daemon.runroot.rglob("net") if gone in str(path))
+    pinned = Paths(daemon.runroot).namespaces(SandboxId(gone)) / "net"
     umount(pinned)
     daemon.start()
     states = {pod.id: pod.state for pod in client.pods()}
     assert states == {gone: pb.SANDBOX_NOTREADY, whole: pb.SANDBOX_READY}
-    assert "pod is not ready, its namespaces are gone: net" in daemon.log()
+    assert daemon.told("pod is not ready, its namespaces are gone: net")
     client.remove_all()
     assert left_over(before, daemon) == [], daemon.log_tail()

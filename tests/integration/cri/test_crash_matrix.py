@@ -1,6 +1,8 @@
-"""A real daemon is killed at points of its verbs, and of its start: nothing is lost, nothing is left.
+"""Daemon, monitor, keeper, a log writer, or several at once are killed at steps of each verb: nothing
+that is not documented is lost, nothing is left.
 
-Every fourth point, from another beginning each day; ``make crash-test`` tries all of them.
+One step of each verb for each of them, another one each day, and for some every other verb;
+``make crash-test`` tries all of them.
 """
 
 import datetime
@@ -8,23 +10,47 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.real import SCENARIOS, START, Rig, attempt
+from tests.crash.real import SCENARIOS, VICTIMS, Matrix, Victim
+from tests.crash.rig import Rig
 
 pytestmark = pytest.mark.root
 
-EVERY = 4
+# Each of them does something in these; fewer steps would say that they are not found any more.
+BUSY = {
+    Victim.DAEMON: ("RunPodSandbox", "CreateContainer", "RemovePodSandbox", "PullImage"),
+    Victim.MONITOR: ("CreateContainer", "StartContainer", "ExecSync", "Exec", "StopContainer", "hand-over"),
+    Victim.WRITER: ("StartContainer", "ReopenContainerLog"),
+}
+EVERY_DAY = (Victim.DAEMON, Victim.MONITOR, Victim.BOTH_AT_DAEMON)
+TODAY = datetime.date.today().toordinal()
+CASES = [
+    (verb, victim)
+    for number, verb in enumerate(SCENARIOS)
+    for victim in VICTIMS
+    if victim in EVERY_DAY or (number + VICTIMS.index(victim) + TODAY) % 2 == 0
+]
+TRIES = 12
 
 
 @pytest.fixture(scope="module")
-def rig() -> Iterator[Rig]:
-    made = Rig()
-    made.open()
-    yield made
-    assert made.close() == []
+def matrix() -> Iterator[Matrix]:
+    rig = Rig()
+    try:
+        rig.open()
+        yield Matrix(rig)
+    finally:
+        forced = rig.close()
+    assert forced == []
 
 
-@pytest.mark.parametrize("verb", [*SCENARIOS, START])
-def test_a_kill_at_this_point_costs_nothing(rig: Rig, verb: str) -> None:
-    result = attempt(rig, verb, EVERY, datetime.date.today().toordinal() % EVERY)
-    assert result.failures == [], rig.daemon.log_tail()
-    assert result.tried >= 1
+@pytest.mark.parametrize(("verb", "victim"), CASES)
+def test_a_kill_at_this_step_costs_nothing(matrix: Matrix, verb: str, victim: Victim) -> None:
+    result = matrix.attempt(verb, victim, most=1, offset=TODAY)
+    assert result.failures == [], matrix.rig.daemon.log_tail()
+    assert result.steps >= 5 * (verb in BUSY.get(victim, ()))
+
+
+def test_monitors_that_die_one_after_the_other_while_they_take_over_cost_nothing(matrix: Matrix) -> None:
+    result = matrix.kill_successors(TRIES)
+    assert result.failures == [], matrix.rig.daemon.log_tail()
+    assert result.tried == TRIES

@@ -14,6 +14,7 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client, container_config, eventually
 from tests.harness.daemon import Daemon
+from tests.harness.processes import has_ended
 from tests.integration.cri.conftest import IMAGE, left_over, pod_config, take_counts
 
 pytestmark = pytest.mark.root
@@ -103,12 +104,5 @@ def test_daemon_and_monitor_killed_together(daemon: Daemon, client: Client, logs
 def _kill(pid: int) -> None:
     descriptor = os.pidfd_open(pid)
     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-    eventually(lambda: _alive(pid), lambda alive: not alive, f"process {pid} ends")
+    eventually(lambda: has_ended(pid), bool, f"process {pid} ends")
     os.close(descriptor)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False

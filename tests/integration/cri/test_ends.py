@@ -1,6 +1,5 @@
 """A daemon that ends leaves its monitor to containers only: so does one that cannot start."""
 
-import contextlib
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,17 +11,14 @@ from host.cgroups import Hierarchy
 from host.mounts import is_mountpoint
 from tests.harness.client import pod_config
 from tests.harness.daemon import Daemon, DaemonFailed, Settings, Value
+from tests.harness.processes import command_line, everyone
 
 pytestmark = pytest.mark.root
 
 
 def _command_lines() -> str:
     """Of every process."""
-    seen = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            seen.append(path.read_text(errors="replace"))
-    return "\n".join(seen)
+    return "\n".join(map(command_line, everyone()))
 
 
 @pytest.mark.skipif(

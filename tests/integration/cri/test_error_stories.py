@@ -194,7 +194,9 @@ def no_image(config: pb.ContainerConfig) -> None:
 
 STORIES = {
     "no such host": Story(
-        lambda s: s.pull("no-such.invalid/a:1"), CODE.UNKNOWN, r"RegistryUnavailable: .*no-such"
+        lambda s: s.pull("no-such.invalid/a:1"),
+        CODE.UNKNOWN,
+        r"RegistryUnavailable: cannot connect: its name cannot be looked up: .*no-such",
     ),
     "nobody listens": Story(
         lambda s: s.pull("127.0.0.1:1/a:1"), CODE.UNKNOWN, "cannot connect: Connection refused"

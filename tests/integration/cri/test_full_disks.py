@@ -20,6 +20,7 @@ from host.mounts import mount_tmpfs
 from tests.harness.client import Client, container_config, eventually
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.patience import patient
+from tests.harness.processes import PROC
 from tests.integration.cri.conftest import (
     CGROUP,
     IMAGE,
@@ -186,7 +187,7 @@ def test_what_a_container_writes_to_its_pods_files_stays_in_its_pod(disks: Disks
         done = client.exec(containers[1], "sh", "-c", f"cat /dev/zero > {path}", timeout_s=60)
         assert b"No space left" in done.stderr, path
     pid = client.pid_of(containers[0])
-    write_all(Path(f"/proc/{pid}/root/etc/passwd"), 4096)
+    write_all(PROC / f"{pid}/root/etc/passwd", 4096)
     taken = (free - os.statvfs(runroot).f_bavail) * os.statvfs(runroot).f_frsize
     assert taken < 1 << 20, "of the daemon's own disk only what any pod takes"
     goes_on(disks, counter, sleeper, ending)

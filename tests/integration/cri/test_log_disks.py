@@ -138,7 +138,7 @@ def test_a_disk_in_trouble_is_trouble_for_its_own_logs_alone(
     all_others_go_on(node, good, others, 2)
     log = client.container(held).log_path
     eventually(lambda: stuck(client), lambda texts: any(log in text for text in texts), "it is told of")
-    [line] = [line for line in daemon.log().splitlines() if f"log {log}" in line and "is stuck" in line]
+    [line] = daemon.told(f"log {log}", "is stuck")
     assert "ERROR" in line.upper()
 
     daemon.kill()

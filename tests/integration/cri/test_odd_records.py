@@ -64,7 +64,7 @@ def test_one_containers_record_is_its_own_trouble(
         "pod statistics": {bad_pod, good_pod},
     }
     assert client.exec(good, "echo", "on").stdout == b"on\n"
-    assert f"container {bad[:12]} is left out" in daemon.log()
+    assert daemon.told(f"container {bad[:12]} is left out")
     check = subprocess.run(
         daemon.command("check"), capture_output=True, text=True, timeout=patient(60), check=False
     )

@@ -115,7 +115,7 @@ def test_a_missing_runtime_is_a_condition(unused: Daemon) -> None:
     found = started(unused, change=change)["RuntimeReady"]
     assert not found.status
     assert (found.reason, "'gone'" in found.message) == ("NoRuntime", True)
-    assert "/no/gone" in unused.log()
+    assert unused.told("/no/gone")
 
 
 def test_a_missing_network_configuration_is_a_condition_until_it_comes(unused: Daemon) -> None:

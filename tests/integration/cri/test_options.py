@@ -105,7 +105,7 @@ def test_a_handlers_table_decides_over_annotations_and_the_default_profile(other
 def test_metrics_are_served(other: Daemon, namespaces: Path, logs: Path) -> None:
     pod, _ = create(other, "measured", logs)
     other.client.remove_pod(pod)
-    (port,) = set(re.findall(r"serving metrics on 127\.0\.0\.1 port (\d+)", other.log())[-1:])
+    port = other.told("serving metrics on 127.0.0.1 port ")[-1].rpartition(" ")[2]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     assert re.search(
@@ -157,7 +157,7 @@ def test_a_hangup_applies_what_may_change_and_names_what_waits(other: Daemon) ->
 def test_a_reload_is_all_or_nothing(other: Daemon, tables: dict[str, str], reason: str) -> None:
     told = reload(other, crio_image=f'pinned_images = ["{IMAGE}"]', **tables)
     assert "reload refused" in told
-    assert reason in other.log()
+    assert other.told(reason)
     assert not pinned(other)
     assert "reloaded changed=nothing" in reload(other)
 

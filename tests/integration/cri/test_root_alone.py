@@ -15,9 +15,11 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from cri import reach
 from cri.paths import Paths
+from tests.harness import processes
 from tests.harness.client import container_config
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.images import Image
+from tests.harness.processes import mentioning
 from tests.harness.reach import NOBODY, Account, everything_below, reachable, readable_of_process
 from tests.harness.runs import scratch
 from tests.integration.cri.conftest import IMAGE, import_busybox, pod_config
@@ -163,19 +165,14 @@ def _children(path: Path) -> Iterator[Path]:
 def test_others_see_nothing_of_the_daemons_processes(daemon: Daemon) -> None:
     for pid in (daemon.pid, _monitor(daemon)):
         assert readable_of_process(pid, NOBODY) == []
-        assert Path(f"/proc/{pid}/status").read_text().splitlines()[0].startswith("Name:")
+        assert processes.status(pid)["Name"]
 
 
 def _monitor(daemon: Daemon) -> int:
-    """The pid of the monitor: its last argument is the directory that it serves."""
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (directory / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if any(b"oci.monitor" in word for word in words) and str(daemon.runroot).encode() in words:
-            return int(directory.name)
-    raise AssertionError("no monitor")
+    """The pid of the monitor, by the directory that it serves."""
+    found = mentioning("oci.monitor", str(daemon.runroot))
+    assert found, "no monitor"
+    return found[0]
 
 
 def test_root_of_a_container_with_the_nodes_processes_sees_nothing_of_them(daemon: Daemon) -> None:
@@ -287,7 +284,7 @@ def test_what_an_earlier_version_left_open_is_closed_at_start_and_told(daemon: D
         sandbox.chmod(0o711)
     told = len(daemon.log())
     daemon.start()
-    said = [line for line in daemon.log()[told:].splitlines() if "state of an earlier version" in line]
+    said = daemon.told("state of an earlier version", number=2, since=told)
     assert [line.partition(": ")[2].partition(": ")[2] for line in said] == [
         f"repaired {5 + len(sandboxes)} modes at and below {runroot}",
         f"repaired 4 modes at and below {root}",

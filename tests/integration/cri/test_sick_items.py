@@ -17,6 +17,7 @@ from host.cgroups import Hierarchy
 from tests.harness.client import container_config, eventually
 from tests.harness.daemon import Daemon
 from tests.harness.patience import patient
+from tests.harness.processes import PROC, has_ended
 from tests.integration.cri.conftest import CGROUP, IMAGE, import_busybox, pod_config
 
 pytestmark = pytest.mark.root
@@ -139,7 +140,7 @@ def test_records_that_cannot_be_read_are_left_alone_and_the_others_listed(daemon
     assert ill_pod not in [one.id for one in daemon.client.pods()]
     assert daemon.client.exec(well, "echo", "alive").stdout == b"alive\n"
     for identifier, pid in pids.items():
-        assert Path(f"/proc/{pid}").exists(), "nothing is done to what is not understood"
+        assert not has_ended(pid), "nothing is done to what is not understood"
         assert identifier in say(daemon, "check")
     info = daemon.client.runtime.Status(pb.StatusRequest(verbose=True), timeout=patient(10)).info
     subjects = [trouble["subject"] for trouble in json.loads(info["troubles"])]
@@ -187,7 +188,7 @@ def test_a_damaged_database_costs_no_running_container_its_files_and_no_image_it
     _, container = run(daemon, "well")
     images = listed(daemon)
     pid = daemon.client.pid_of(container)
-    root = Path(f"/proc/{pid}/root")
+    root = PROC / f"{pid}/root"
     daemon.stop()
     spoil(daemon.state / "root/catalogue.db", damage)
     for _ in range(2):

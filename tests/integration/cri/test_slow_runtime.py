@@ -1,6 +1,5 @@
 """A runtime whose commands do not come back: what it made is ended, and the daemon starts all the same."""
 
-import contextlib
 import shutil
 import signal
 from collections.abc import Iterator
@@ -11,9 +10,11 @@ import pytest
 
 from api.runtime.v1 import api_pb2 as pb
 from host.cgroups import Hierarchy
+from tests.harness import processes
 from tests.harness.client import container_config, eventually
 from tests.harness.daemon import Daemon, Settings, Value
 from tests.harness.patience import patient
+from tests.harness.processes import PROC, is_there, those
 from tests.integration.cri.conftest import CGROUP, IMAGE, import_busybox, left_over, pod_config, take_counts
 
 pytestmark = pytest.mark.root
@@ -58,26 +59,21 @@ def test_a_start_that_took_too_long_leaves_no_process(slow: tuple[Daemon, Path])
     before = take_counts(daemon)
     pod = client.run_pod(config, "slow")
     container = client.create_container(pod, container_config("main", IMAGE, ["sleep", "1000000"]), config)
-    process = Path(f"/proc/{client.pid_of(container)}")
+    pid = client.pid_of(container)
     command.write_text("start")
     with pytest.raises(grpc.RpcError) as caught:
         client.start_container(container)
     assert "start" in str(caught.value.details())
     status = client.container(container)
     assert (status.state, status.reason) == (pb.CONTAINER_EXITED, "StartError")
-    eventually(process.exists, lambda there: not there, "its process has ended")
+    eventually(lambda: is_there(pid), lambda there: not there, "its process is gone")
     client.remove_pod(pod)
     assert left_over(before, daemon) == [], daemon.log_tail()
 
 
-def _hanging() -> list[Path]:
+def _hanging() -> list[int]:
     """The commands of this runtime that do not come back."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (process / "cmdline").read_bytes() == b"sleep\0001000\0":
-                found.append(process)
-    return found
+    return those(lambda pid: processes.words(pid) == ["sleep", "1000"])
 
 
 def test_a_daemon_starts_although_an_exec_of_before_hangs_and_that_ends(slow: tuple[Daemon, Path]) -> None:
@@ -89,7 +85,7 @@ def test_a_daemon_starts_although_an_exec_of_before_hangs_and_that_ends(slow: tu
     command.write_text("exec")
     request = pb.ExecSyncRequest(container_id=container, cmd=["touch", "/tmp/done"])
     executing = client.runtime.ExecSync.future(request)
-    there = Path(f"/proc/{client.pid_of(container)}/root/tmp/done")
+    there = PROC / f"{client.pid_of(container)}/root/tmp/done"
     eventually(there.exists, bool, "the command has run")
     eventually(_hanging, bool, "the runtime hangs")
     daemon.restart(signal.SIGKILL)

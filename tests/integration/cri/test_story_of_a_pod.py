@@ -65,7 +65,8 @@ def entries(log: str) -> list[dict[str, str]]:
 def test_every_event_of_a_pod_is_one_line(told: Daemon, tmp_path: Path) -> None:
     begin = len(told.log())
     pod, container = live(told, tmp_path)
-    lines = [entry for entry in entries(told.log()[begin:]) if entry.get("sandbox_id") == pod]
+    written = "\n".join(told.told(pod, number=len(EVENTS), since=begin))
+    lines = [entry for entry in entries(written) if entry.get("sandbox_id") == pod]
     assert sorted(entry["message"] for entry in lines) == sorted(EVENTS)
     for entry in lines:
         assert entry["level"] == "info"
@@ -79,5 +80,5 @@ def test_every_event_of_a_pod_is_one_line(told: Daemon, tmp_path: Path) -> None:
 
 
 def test_the_first_line_says_what_starts_and_what_it_has_read(told: Daemon) -> None:
-    first = entries(told.log().split("\n", 1)[0])[0]["message"]
+    first = entries(told.told("")[0])[0]["message"]
     assert re.match(rf"Podwright \S+ starts; it has read {re.escape(str(told.config))}", first)

@@ -11,6 +11,7 @@ import pytest
 
 from api.runtime.v1 import api_pb2 as pb
 from host.mounts import MNT_DETACH, make_shared, mount_tmpfs, mountpoints_below, umount
+from tests.harness import processes
 from tests.harness.client import Client, container_config
 from tests.harness.daemon import Daemon
 from tests.harness.images import Image
@@ -89,15 +90,8 @@ def test_ids_inside_are_others_outside(client: Client, run: Run, logs: Path) -> 
     assert shell("cat /proc/self/uid_map /proc/self/gid_map").split() == ["0", str(HOST_ID), str(LENGTH)] * 2
     assert shell("id -u") == "0"
     container = client.containers()[0].id
-    processes = [path for path in Path("/proc").glob("[0-9]*") if container in _cgroup(path)]
-    assert {path.stat().st_uid for path in processes} == {HOST_ID}
-
-
-def _cgroup(process: Path) -> str:
-    try:
-        return (process / "cgroup").read_text()
-    except OSError:
-        return ""
+    users = [processes.status(pid) for pid in processes.in_cgroup(container)]
+    assert {user["Uid"].split()[0] for user in users if user} == {str(HOST_ID)}
 
 
 def test_the_image_and_the_pods_files_belong_to_root_inside(run: Run, logs: Path) -> None:

@@ -13,6 +13,7 @@ from host.cgroup_limits import LimitRefused, Limits
 from host.cgroups import CgroupBusy, Hierarchy
 from host.features import probe
 from host.userns import UserNamespaceFailed, make_user_namespace
+from tests.harness.processes import cgroup, descriptor_count
 
 pytestmark = pytest.mark.root
 
@@ -42,10 +43,6 @@ def sleeper(hierarchy: Hierarchy) -> Iterator[subprocess.Popen[bytes]]:
     reaper.join()
 
 
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def enter(hierarchy: Hierarchy, pid: int) -> None:
     for directory in hierarchy.directories(POD):
         (directory / "cgroup.procs").write_text(str(pid))
@@ -57,7 +54,7 @@ def test_a_new_cgroup_takes_processes_in_every_hierarchy(
     assert hierarchy.pids(TOP) == {sleeper.pid}
     assert (hierarchy.process_count(TOP), hierarchy.process_count(f"{TOP}/absent")) == (1, 0)
     assert hierarchy.pids_current(POD) == 1
-    lines = Path(f"/proc/{sleeper.pid}/cgroup").read_text().splitlines()
+    lines = cgroup(sleeper.pid).splitlines()
     assert all(line.endswith(POD) for line in lines)
 
 
@@ -137,10 +134,10 @@ def test_an_oom_kill_is_counted(hierarchy: Hierarchy) -> None:
 
 
 def test_features_are_found_by_trying_and_leave_nothing(tmp_path: Path) -> None:
-    descriptors, mounts = open_descriptors(), Path("/proc/self/mountinfo").read_text()
+    descriptors, mounts = descriptor_count(), Path("/proc/self/mountinfo").read_text()
     found = probe(tmp_path)
     assert found.seccomp
-    assert open_descriptors() == descriptors
+    assert descriptor_count() == descriptors
     assert Path("/proc/self/mountinfo").read_text() == mounts
 
 
@@ -158,14 +155,14 @@ def test_a_user_namespace_has_its_maps() -> None:
 
 
 def test_a_bad_map_is_refused_and_leaves_nothing() -> None:
-    before = open_descriptors()
+    before = descriptor_count()
     with pytest.raises(UserNamespaceFailed, match="uid_map"):
         make_user_namespace([(0, 0, 10), (5, 100, 10)], [(0, 0, 10)])
-    assert open_descriptors() == before
+    assert descriptor_count() == before
 
 
 def test_readings_leave_no_descriptor_behind(hierarchy: Hierarchy) -> None:
-    before = open_descriptors()
+    before = descriptor_count()
     for _ in range(20):
         hierarchy.stats(POD)
-    assert open_descriptors() == before
+    assert descriptor_count() == before

@@ -43,6 +43,8 @@ from oci.generate.inputs import (
     Ulimit,
 )
 from oci.generate.process import exec_process
+from tests.harness.patience import patient
+from tests.harness.processes import has_ended
 
 pytestmark = pytest.mark.root
 
@@ -345,11 +347,9 @@ def test_privileged_is_unconfined_and_sees_devices(
 
 
 def wait_until_gone(pid: int) -> bool:
-    for _ in range(500):
-        try:
-            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
-                return True
-        except (FileNotFoundError, ProcessLookupError):  # the latter when it goes while it is read
+    end = time.monotonic() + patient(30)
+    while time.monotonic() < end:
+        if has_ended(pid):
             return True
         time.sleep(0.01)
     return False
@@ -391,7 +391,9 @@ def test_pause_runs_containers_share_its_pid_namespace_and_sigterm_ends_it(
         pid = int(pid_file.read_text())
         security = replace(make.security, namespaces=NamespaceOptions(network=NamespaceMode.NODE))
         container = replace(make, security=security, sandbox=replace(make.sandbox, pause_pid=pid))
-        script = "(sleep 0.05 &) ; cat /proc/1/cmdline; echo; sleep 0.3; ps -o stat,comm"
+        orphan = "pid=$(sleep 0.05 >/dev/null & echo $!)"
+        is_reaped = "n=0; while [ -e /proc/$pid ] && [ $n -lt 600 ]; do n=$((n+1)); sleep 0.1; done"
+        script = f"{orphan}; cat /proc/1/cmdline; echo; {is_reaped}; ps -o stat,comm"
         result = run(runtime, container, host, script, second)
         assert result.returncode == 0, result.stderr
         assert result.stdout.startswith("/pause\0\n")

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,9 @@ from host.spawn import become_subreaper
 from oci.cli import CliRuntime
 from oci.monitor.client import Monitor
 from oci.monitor.types import CreateContainer, Exited
+from tests.harness.processes import Pid, children, comm, command_line, descriptors, has_ended, lock_holder
 from tests.harness.runs import scratch
+from tests.harness.until import until, until_no_more
 
 # Of this run alone: what an interrupted one left must not fail the next.
 CGROUP_PARENT = f"/podwright-test-oci-{secrets.token_hex(4)}"
@@ -41,6 +45,8 @@ APPLETS = (
     "yes",
 )
 Json = dict[str, object]
+# As `holdings` has them.
+SOCKET, JOURNAL, PIDFD = "socket:[N]", "/memfd:podwright-journal (deleted)", "anon_inode:[pidfd]"
 
 
 @pytest.fixture(autouse=True)
@@ -240,59 +246,69 @@ def runtime(request: pytest.FixtureRequest) -> Iterator[CliRuntime]:
         assert list(Path(root).iterdir()) == []
 
 
-def descriptor_count(pid: int | str = "self") -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+async def monitor_pid(directory: Path) -> int:
+    """The process that holds the lock of this directory's monitor, once one does that has not ended."""
+    found: list[int] = []
 
+    def look() -> bool:
+        holder = lock_holder(directory / "monitor.lock")
+        found[:] = [] if holder is None or has_ended(holder) else [holder]
+        return bool(found)
 
-def monitor_pid(directory: Path) -> int:
-    """The process that holds the lock of this directory's monitor."""
-    inode = (directory / "monitor.lock").stat().st_ino
-    for line in Path("/proc/locks").read_text().splitlines():
-        words = line.split()
-        if words[5].endswith(f":{inode}") and words[1] == "FLOCK":
-            return int(words[4])
-    raise ProcessLookupError("no monitor")
-
-
-def children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def cmdline(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+    await until(look, f"a monitor serves {directory}")
+    return found[0]
 
 
 def log_writers(pid: int) -> list[int]:
     """The log writers of a monitor: they live as long as it does."""
-    return [one for one in children(pid) if Path(f"/proc/{one}/comm").read_text() == "podwright-logs\n"]
+    return [one for one in children(pid) if comm(one) == "podwright-logs"]
+
+
+def holdings(pid: Pid) -> Counter[str]:
+    """What the descriptors of a process are of, numbers taken off: ``anon_inode:[pidfd]``."""
+    return Counter(re.sub(r"\d+", "N", target) for target in descriptors(pid).values())
+
+
+def keepers(pid: int) -> list[int]:
+    """The keeper that a monitor has forked, or nothing."""
+    return [one for one in children(pid) if comm(one) == "podwright-keeper"[:15]]
+
+
+def beyond_writers(pid: int) -> Counter[str]:
+    """The same of a monitor, but for what it has of log writers and keeper, and its other children.
+
+    Of a writer it has a socket and a journal, of those who make directories the socket, and of the keeper
+    socket and pidfd.
+    """
+    writers, kept = log_writers(pid), keepers(pid)
+    helpers = sum("directories" in command_line(one) for one in writers)
+    others = Counter(f"child {command_line(one)}" for one in children(pid) if one not in (*writers, *kept))
+    own = Counter({SOCKET: len(writers) + len(kept), JOURNAL: len(writers) - helpers, PIDFD: len(kept)})
+    return others + holdings(pid) - own
 
 
 @pytest.fixture
 async def workshop(rootfs: Path, runtime: CliRuntime) -> AsyncIterator[Workshop]:
     with tempfile.TemporaryDirectory(dir="/run", prefix="pw-mon-") as name:
         directory = Path(name)
-        mine = descriptor_count()
+        mine = holdings("self")
         monitor = await Monitor.connect(directory)
         shop = Workshop(directory, rootfs, runtime, monitor, [])
-        pid = monitor_pid(directory)
-        its = descriptor_count(pid)
+        pid = await monitor_pid(directory)
+        its = beyond_writers(pid)
         try:
             yield shop
         finally:
             await shop.clean_up()
             complaints = (directory / "monitor.log").read_text()
-            if monitor_pid(directory) == pid:  # a test may have ended the first
-                writers = log_writers(pid)
-                assert children(pid) == writers
-                # A socket and a journal each; those who make directories have no journal.
-                helpers = sum(b"directories" in cmdline(one) for one in writers)
-                assert descriptor_count(pid) == its + 2 * len(writers) - helpers
+            if await monitor_pid(directory) == pid:  # a test may have ended the first
+                await until_no_more(lambda: beyond_writers(pid), its)
             await shop.monitor.shutdown()
             remove_cgroups()
         assert "Traceback" not in complaints, complaints
         assert list((directory / "scratch").iterdir()) == []
         assert list((directory / "exits").iterdir()) == []
-        assert descriptor_count() == mine
+        await until_no_more(lambda: holdings("self"), mine)
 
 
 def remove_cgroups() -> None:

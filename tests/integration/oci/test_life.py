@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +12,8 @@ from oci.monitor.client import Monitor
 from oci.monitor.exec_sync import exec_sync
 from oci.monitor.types import MonitorFailed, NotLive, UnknownContainer
 from oci.runtime import RuntimeFailed
+from tests.harness import processes
+from tests.harness.until import until
 from tests.integration.oci.conftest import Workshop, monitor_pid, process
 
 pytestmark = pytest.mark.root
@@ -103,9 +104,8 @@ async def test_a_console_that_is_closed_and_opened_again_goes_on(workshop: Works
     container_id = await workshop.run("/bin/sh", "-c", script, terminal=True)
     while b"one" not in workshop.log_path(container_id).read_bytes():
         await asyncio.sleep(0.01)
-    output = Path(f"/proc/{(await workshop.monitor.list())[0].pid}/fd/1")
-    while output.readlink() != Path("/dev/null"):
-        await asyncio.sleep(0.01)
+    [record] = await workshop.monitor.list()
+    await until(lambda: processes.link(record.pid, "fd/1") == "/dev/null")
     await workshop.monitor.resize(container_id, 100, 30)
     touch = process("/bin/sh", "-c", ": >/tmp/again")
     assert (await exec_sync(workshop.monitor, container_id, workshop.runtime, touch)).exit_code == 0
@@ -147,5 +147,5 @@ async def test_missing_log_directory_is_said_before_anything_is_made(workshop: W
 
 async def test_two_daemons_cannot_start_two_monitors(workshop: Workshop) -> None:
     other = await Monitor.connect(workshop.directory)
-    assert monitor_pid(workshop.directory) > 0
+    assert await monitor_pid(workshop.directory) > 0
     await other.close()

@@ -15,10 +15,11 @@ from oci.monitor.exec_sync import exec_sync
 from oci.monitor.types import LogHung, LogRefused, MonitorFailed
 from tests.harness.disks import Disk
 from tests.harness.disks import disk as a_disk
+from tests.harness.until import until_equal, until_no_more
 from tests.integration.oci.conftest import (
     Workshop,
-    descriptor_count,
     end,
+    holdings,
     joined,
     log_writers,
     monitor_pid,
@@ -107,7 +108,7 @@ async def test_a_writer_is_killed_while_containers_print(
         await asyncio.sleep(0.005)
     for _ in range(2):
         await asyncio.sleep(delay_ms / 1000)
-        monitor = monitor_pid(workshop.directory)
+        monitor = await monitor_pid(workshop.directory)
         for writer in log_writers(monitor):
             end(writer)
         if with_monitor:
@@ -126,7 +127,7 @@ async def test_a_writer_that_dies_ends_attachments_and_new_ones_work(workshop: W
     reading, writing = os.pipe()
     attachment = await workshop.monitor.attach(container_id, stdout=writing)
     os.close(writing)
-    for writer in log_writers(monitor_pid(workshop.directory)):
+    for writer in log_writers(await monitor_pid(workshop.directory)):
         end(writer)
     assert await asyncio.to_thread(os.read, reading, 100) == b""
     await attachment.close()
@@ -150,7 +151,8 @@ async def test_a_frozen_disk_holds_up_its_own_logs_alone(
     workshop.log_timeout_s = 0.5
     held = await workshop.run("/bin/sh", "-c", ON_DEMAND, stdin=True, place=disk.path)
     ending = await workshop.run("/bin/sh", "-c", ON_DEMAND, stdin=True, place=disk.path)
-    before = descriptor_count(monitor_pid(workshop.directory))
+    monitor = await monitor_pid(workshop.directory)
+    before = holdings(monitor)
     disk.freeze()
     await tell(workshop, held)
     await until_stuck(workshop, held)
@@ -161,7 +163,7 @@ async def test_a_frozen_disk_holds_up_its_own_logs_alone(
         await workshop.create("/bin/true", place=disk.path)
     with pytest.raises(LogHung, match=str(workshop.log_path(held))):
         await workshop.monitor.reopen_log(held)
-    assert descriptor_count(monitor_pid(workshop.directory)) == before
+    await until_no_more(lambda: holdings(monitor), before)
 
     for _ in range(2):
         await tell(workshop, ending)
@@ -189,7 +191,7 @@ async def test_killed_while_the_disk_is_frozen(
     disk.freeze()
     await tell(workshop, held)
     await until_stuck(workshop, held)
-    monitor = monitor_pid(workshop.directory)
+    monitor = await monitor_pid(workshop.directory)
     if killed != "monitor":
         for writer in log_writers(monitor):
             end(writer)
@@ -219,10 +221,11 @@ async def test_directories_on_a_frozen_disk_hold_up_those_who_want_them_there_al
     for _ in range(3):  # the first hangs until then; those after it are not let to
         with pytest.raises(LogHung, match=f"{disk.path}/pod has not answered"):
             await monitor.prepare_logs(disk.path / "pod", 0.2)
-    helpers = len(log_writers(monitor_pid(workshop.directory)))
+    serving = await monitor_pid(workshop.directory)
+    helpers = len(log_writers(serving))
     assert await monitor.prepare_logs(tmp_path / "pod/main", 60) == tmp_path.stat().st_dev
     assert await monitor.settle_logs(tmp_path / "pod", 60) == tmp_path / "pod"
-    assert len(log_writers(monitor_pid(workshop.directory))) == helpers + 1
+    await until_equal(lambda: len(log_writers(serving)), helpers + 1)
     disk.thaw()
     async with asyncio.timeout(60):
         while (device := await prepared(workshop, disk.path / "pod")) is None:
@@ -234,7 +237,7 @@ async def test_directories_on_a_frozen_disk_hold_up_those_who_want_them_there_al
         tmp_path.stat().st_dev
     ] * len(many)
     assert len(list((tmp_path / "pods").iterdir())) == len(many)
-    for helper in log_writers(monitor_pid(workshop.directory)):
+    for helper in log_writers(serving):
         end(helper)
     await monitor.remove_logs(tmp_path / "pod", 60)
     assert not (tmp_path / "pod").exists()
@@ -257,7 +260,7 @@ async def test_a_full_disk_holds_up_its_own_logs_alone(
     for container_id in (held, few):
         await tell(workshop, container_id)
         await until_stuck(workshop, container_id)
-    monitor = monitor_pid(workshop.directory)
+    monitor = await monitor_pid(workshop.directory)
     if killed == "writer":
         for writer in log_writers(monitor):
             end(writer)
@@ -303,7 +306,7 @@ async def test_reopening_and_recovery_write_nothing_behind_a_link(workshop: Work
     async with asyncio.timeout(60):
         while joined((before / f"{container_id}.log").read_bytes()) != b"go\n":
             await asyncio.sleep(0.02)
-    end(monitor_pid(workshop.directory))
+    end(await monitor_pid(workshop.directory))
     await tell(workshop, container_id)
     await until_stuck(workshop, container_id)
     assert list(outside.iterdir()) == []

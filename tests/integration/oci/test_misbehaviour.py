@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,38 @@ async def test_a_create_that_prints_its_error_is_quoted(workshop: Workshop, term
         await workshop.monitor.create(
             container(workshop, "echo no luck today >&2; exit 1", terminal=terminal)
         )
+
+
+FLOOD = "head -c 3000000 /dev/zero | tr '\\0' x >&2; "
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_a_create_that_prints_more_than_a_pipe_holds_is_not_held_up(
+    workshop: Workshop, terminal: bool
+) -> None:
+    with pytest.raises(RuntimeFailed, match="no luck after all"):
+        await workshop.monitor.create(
+            container(workshop, f"{FLOOD} echo no luck after all >&2; exit 1", 600, terminal)
+        )
+
+
+async def test_a_start_that_prints_more_than_a_pipe_holds_is_not_held_up(workshop: Workshop) -> None:
+    container_id = await workshop.create("/bin/sleep", "600")
+    failing = script(workshop, f"{FLOOD} echo no luck after all >&2; exit 1")
+    with pytest.raises(RuntimeFailed, match="no luck after all"):
+        await workshop.monitor.start(container_id, failing, timeout_s=600)
+
+
+async def test_what_a_runtime_prints_is_not_the_containers_output(workshop: Workshop) -> None:
+    """However much it is, and though it comes by the pipe that will be the container's."""
+    real = workshop.runtime
+    talkative = replace(real, path=script(workshop, f'{FLOOD} exec {real.path} "$@"').path)
+    workshop.runtime = talkative
+    container_id = await workshop.create("/bin/sh", "-c", "echo mine >&2")
+    workshop.runtime = real
+    await workshop.monitor.start(container_id, real)
+    await workshop.exit_of(container_id)
+    assert workshop.log_text(container_id, "stderr") == b"mine\n"
 
 
 async def test_a_create_that_leaves_no_process_is_an_error(workshop: Workshop) -> None:

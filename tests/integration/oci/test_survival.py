@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,10 @@ from oci.monitor.client import Monitor
 from oci.monitor.exec_sync import exec_sync
 from oci.monitor.types import MonitorUnavailable
 from oci.runtime import RuntimeFailed, RuntimeTimedOut
-from tests.integration.oci.conftest import Workshop, cmdline, end, log_writers, monitor_pid, process
+from tests.harness.patience import patient
+from tests.harness.processes import has_ended, lock_holder, smaps_kib, with_words
+from tests.harness.until import until
+from tests.integration.oci.conftest import Workshop, end, keepers, log_writers, monitor_pid, process
 
 pytestmark = pytest.mark.root
 LINES = 150_000
@@ -39,17 +41,39 @@ async def test_monitor_is_killed_while_containers_print(workshop: Workshop, dela
     short = await workshop.run("/bin/sh", "-c", "read x; echo bye; exit 42", stdin=True, stdin_once=True)
     await started(workshop, ids[0])
     await asyncio.sleep(delay_ms / 1000)
-    first = monitor_pid(workshop.directory)
+    first = await monitor_pid(workshop.directory)
     end(first)
     async with await workshop.monitor.attach(short, stdin=True) as attachment:
         assert attachment.stdin is not None
         os.write(attachment.stdin, b"go\n")
         codes = await all_exit(workshop, [*ids, short])
     assert codes == {short: 42} | dict.fromkeys(ids, 0)
-    assert monitor_pid(workshop.directory) != first
+    assert await monitor_pid(workshop.directory) != first
     for container_id in ids:
         assert workshop.log_text(container_id) == numbers(LINES)
     assert workshop.log_text(short) == b"bye\n"
+
+
+@pytest.mark.parametrize("killed", ["writer", "monitor"])
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_an_unfinished_line_is_ended_by_a_successor(
+    workshop: Workshop, killed: str, terminal: bool
+) -> None:
+    script = "printf 'password: '; while ! read x; do sleep 0.05; done; exit 3"
+    container_id = await workshop.run("/bin/sh", "-c", script, terminal=terminal, stdin=True)
+    path = workshop.log_path(container_id)
+    async with asyncio.timeout(60):
+        while not path.read_bytes().endswith(b" P password: \n"):
+            await asyncio.sleep(0.02)
+    monitor = await monitor_pid(workshop.directory)
+    for pid in [monitor] if killed == "monitor" else log_writers(monitor):
+        end(pid)
+    await workshop.monitor.list()  # by its successor
+    await workshop.monitor.signal(container_id, signal.SIGKILL)
+    assert (await workshop.exit_of(container_id)).exit_code == 137
+    first, last = path.read_bytes().splitlines()
+    assert first.endswith(b" stdout P password: ")
+    assert last.endswith(b" stdout F ")
 
 
 async def all_exit(workshop: Workshop, ids: list[str]) -> dict[str, int | None]:
@@ -66,13 +90,12 @@ async def test_exit_while_no_monitor_lives_is_learnt_from_the_kernel(workshop: W
     container_id = await workshop.run("/bin/sh", "-c", "read x; echo last; exit 23", stdin=True)
     async with await workshop.monitor.attach(container_id, stdin=True) as attachment:
         records = await workshop.monitor.list()
-        pid = monitor_pid(workshop.directory)
+        pid = await monitor_pid(workshop.directory)
         os.kill(pid, signal.SIGSTOP)  # it reaps nothing from here on
         assert attachment.stdin is not None
         os.write(attachment.stdin, b"go\n")
         (init,) = [record.pid for record in records]
-        while b"\nState:\tZ" not in Path(f"/proc/{init}/status").read_bytes():
-            await asyncio.sleep(0.01)
+        await until(lambda: has_ended(init))
         end(pid)
         exited = await workshop.exit_of(container_id)
     assert exited.exit_code == 23
@@ -83,7 +106,7 @@ async def test_a_log_that_cannot_be_opened_costs_no_container_its_monitor(worksh
     script = "read x; echo said $x; exit 5"
     lost, kept = [await workshop.run("/bin/sh", "-c", script, stdin=True) for _ in range(2)]
     away = workshop.logs.rename(workshop.directory / "away")
-    end(monitor_pid(workshop.directory))
+    end(await monitor_pid(workshop.directory))
     for container_id in (lost, kept):
         async with await workshop.monitor.attach(container_id, stdin=True) as attachment:
             assert attachment.stdin is not None
@@ -97,7 +120,7 @@ async def test_a_log_that_cannot_be_opened_costs_no_container_its_monitor(worksh
 
 async def test_only_the_connection_is_lost(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sh", "-c", "read x; exit 6", stdin=True)
-    pid = monitor_pid(workshop.directory)
+    pid = await monitor_pid(workshop.directory)
     connection = workshop.monitor._link._connection
     assert connection is not None
     connection._sock.shutdown(socket.SHUT_RDWR)
@@ -107,7 +130,7 @@ async def test_only_the_connection_is_lost(workshop: Workshop) -> None:
         assert attachment.stdin is not None
         os.write(attachment.stdin, b"go\n")
         assert (await workshop.exit_of(container_id)).exit_code == 6
-    assert monitor_pid(workshop.directory) == pid
+    assert await monitor_pid(workshop.directory) == pid
 
 
 async def test_exec_outlives_its_monitor(workshop: Workshop) -> None:
@@ -116,32 +139,16 @@ async def test_exec_outlives_its_monitor(workshop: Workshop) -> None:
     task = asyncio.create_task(exec_sync(workshop.monitor, container_id, workshop.runtime, what))
     while not any(one._pid for one in workshop.monitor._execs.all()):
         await asyncio.sleep(0.01)
-    end(monitor_pid(workshop.directory))
+    end(await monitor_pid(workshop.directory))
     done = await task
     assert (done.exit_code, done.stdout) == (4, b"begun\ndone\n")
     again = await exec_sync(workshop.monitor, container_id, workshop.runtime, process("/bin/echo", "works"))
     assert again.stdout == b"works\n"
 
 
-def running(*words: str) -> list[int]:
-    """Processes with these words one after the other in their command lines."""
-    wanted = "\0".join(words).encode() + b"\0"
-    return [
-        int(path.name)
-        for path in Path("/proc").glob("[0-9]*")
-        if wanted in (cmdline(int(path.name)) if (path / "cmdline").exists() else b"")
-    ]
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not is_so():
-            await asyncio.sleep(0.01)
-
-
 async def replaced(workshop: Workshop) -> None:
     """The monitor is killed, and another has taken over."""
-    end(monitor_pid(workshop.directory))
+    end(await monitor_pid(workshop.directory))
     await until(lambda: not workshop.monitor._link._connected.is_set())
     await workshop.monitor.list()
 
@@ -149,32 +156,34 @@ async def replaced(workshop: Workshop) -> None:
 async def test_the_deadline_of_an_exec_outlives_its_monitor(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sleep", "600")
     what = process("/bin/sh", "-c", "echo begun; sleep 5432; true")
-    task = asyncio.create_task(exec_sync(workshop.monitor, container_id, workshop.runtime, what, timeout_s=2))
-    await until(lambda: running("sleep", "5432"))
+    task = asyncio.create_task(
+        exec_sync(workshop.monitor, container_id, workshop.runtime, what, timeout_s=patient(4))
+    )
+    await until(lambda: with_words("sleep", "5432"))
     await replaced(workshop)
     done = await task
     assert (done.timed_out, done.stdout) == (True, b"begun\n")
-    await until(lambda: not running("sleep", "5432"))
+    await until(lambda: not with_words("sleep", "5432"))
 
 
 async def test_an_exec_can_be_killed_when_its_monitor_is_gone(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sleep", "600")
     what = process("/bin/sh", "-c", "sleep 5433; true")
     async with await workshop.monitor.exec(container_id, workshop.runtime, what) as handle:
-        await until(lambda: running("sleep", "5433"))
+        await until(lambda: with_words("sleep", "5433"))
         await replaced(workshop)
     assert (await handle.wait()).exit_code == 137
-    await until(lambda: not running("sleep", "5433"))
+    await until(lambda: not with_words("sleep", "5433"))
 
 
 async def test_an_exec_ends_with_the_daemon_that_asked_for_it(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sleep", "600")
     daemon = await Monitor.connect(workshop.directory)
     handle = await daemon.exec(container_id, workshop.runtime, process("/bin/sleep", "5434"))
-    await until(lambda: running("/bin/sleep", "5434"))
+    await until(lambda: with_words("/bin/sleep", "5434"))
     await daemon.close()
     handle.close()
-    await until(lambda: not running("/bin/sleep", "5434"))
+    await until(lambda: not with_words("/bin/sleep", "5434"))
     assert [record.state for record in await workshop.monitor.list()] == ["running"]
 
 
@@ -209,7 +218,7 @@ class Slow:
         Path(f"{self._path}.go").touch()
 
     def commands(self) -> list[int]:
-        return running(str(self._path))
+        return with_words(str(self._path))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -244,7 +253,7 @@ async def test_a_start_that_fails_after_its_monitor_died_fails_in_the_runtimes_w
 
 async def test_a_start_that_no_monitor_began_is_begun_by_the_next(workshop: Workshop) -> None:
     container_id = await workshop.create("/bin/sh", "-c", "exit 9")
-    os.kill(pid := monitor_pid(workshop.directory), signal.SIGSTOP)
+    os.kill(pid := await monitor_pid(workshop.directory), signal.SIGSTOP)
     starting = asyncio.create_task(workshop.monitor.start(container_id, workshop.runtime))
     await asyncio.sleep(0.1)
     end(pid)
@@ -269,7 +278,7 @@ async def test_nothing_of_a_create_runs_on_when_its_monitor_has_died(workshop: W
     real, workshop.runtime = workshop.runtime, slow.runtime
     creating = asyncio.create_task(workshop.create("/bin/sleep", "600"))
     await slow.begun()
-    end(monitor_pid(workshop.directory))
+    end(await monitor_pid(workshop.directory))
     with pytest.raises(MonitorUnavailable):
         await creating
     await until(lambda: not slow.commands())
@@ -299,10 +308,10 @@ async def test_commands_of_a_daemon_and_a_monitor_that_both_died_are_ended(works
     await slow.begun()
     workshop.monitor._link.closing()
     creating.cancel()
-    pid = monitor_pid(workshop.directory)
+    pid = await monitor_pid(workshop.directory)
     end(pid)
     await asyncio.gather(creating, return_exceptions=True)
-    await until(lambda: not is_alive(pid))
+    await until(lambda: has_ended(pid))
     assert slow.commands()
     await workshop.monitor.close()
     workshop.monitor._link.reap()
@@ -317,21 +326,11 @@ async def test_commands_of_a_daemon_and_a_monitor_that_both_died_are_ended(works
 async def test_monitors_that_die_while_containers_end_cost_no_exit_code(workshop: Workshop) -> None:
     ids = [await workshop.run("/bin/sh", "-c", f"sleep {1 + n / 10}; exit {n}") for n in range(12)]
     for _ in range(4):
-        pid = monitor_pid(workshop.directory)
+        pid = await monitor_pid(workshop.directory)
         end(pid)
-        await until(lambda pid=pid: is_another(workshop.directory, pid))  # type: ignore[misc]
+        lock = workshop.directory / "monitor.lock"
+        await until(lambda lock=lock, pid=pid: lock_holder(lock) not in (None, pid))  # type: ignore[misc]
     assert await all_exit(workshop, list(ids)) == {one: n for n, one in enumerate(ids)}
-
-
-def is_alive(pid: int) -> bool:
-    return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
-
-
-def is_another(directory: Path, before: int) -> bool:
-    try:
-        return monitor_pid(directory) != before
-    except ProcessLookupError:
-        return False
 
 
 DAEMON = """
@@ -376,19 +375,19 @@ async def test_daemon_is_killed_while_containers_print(workshop: Workshop) -> No
 
 async def test_sigterm_does_not_end_a_monitor_with_containers(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sleep", "600")
-    pid = monitor_pid(workshop.directory)
+    pid = await monitor_pid(workshop.directory)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         os.kill(pid, number)
     await workshop.monitor.signal(container_id, signal.SIGKILL)
     assert (await workshop.exit_of(container_id)).exit_code == 137
-    assert monitor_pid(workshop.directory) == pid
+    assert await monitor_pid(workshop.directory) == pid
 
 
 async def test_a_daemon_that_ends_leaves_a_monitor_that_hangs_and_its_containers_alone(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     container_id = await workshop.run("/bin/sleep", "600")
-    pid = monitor_pid(workshop.directory)
+    pid = await monitor_pid(workshop.directory)
     monkeypatch.setattr("oci.monitor.client._PARTING_S", 0.1)
     os.kill(pid, signal.SIGSTOP)
     await workshop.monitor.leave()
@@ -396,23 +395,20 @@ async def test_a_daemon_that_ends_leaves_a_monitor_that_hangs_and_its_containers
     os.kill(pid, signal.SIGCONT)
     workshop.monitor = await Monitor.connect(workshop.directory)
     assert [record.id for record in await workshop.monitor.list()] == [container_id]
-    assert monitor_pid(workshop.directory) == pid
+    assert await monitor_pid(workshop.directory) == pid
 
 
 @pytest.mark.parametrize("runtime", ["crun"], indirect=True)  # the monitor's memory does not depend on it
 async def test_many_containers_cost_one_small_process(workshop: Workshop) -> None:
-    pid = monitor_pid(workshop.directory)
+    pid = await monitor_pid(workshop.directory)
     ids = [await workshop.run("/bin/sleep", "600") for _ in range(200)]
     done = await asyncio.gather(
         *(exec_sync(workshop.monitor, one, workshop.runtime, process("/bin/echo", one)) for one in ids)
     )
     assert [one.stdout.decode().strip() for one in done] == ids
     # What is its own; how much of the interpreter's file pages it shares depends on who else runs one.
-    assert memory_kib(pid, "Anonymous") < 10 * 1024
+    assert 0 < (smaps_kib(pid, "Anonymous") or 0) < 10 * 1024
     [writer] = log_writers(pid)
-    assert memory_kib(writer, "Private_Dirty") < 8 * 1024  # the rest it shares with the monitor
-
-
-def memory_kib(pid: int, kind: str) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    return int(dict(line.split(":", 1) for line in lines)[kind].split()[0])
+    assert 0 < (smaps_kib(writer, "Private_Dirty") or 0) < 8 * 1024  # the rest it shares with the monitor
+    [keeper] = keepers(pid)
+    assert 0 < (smaps_kib(keeper, "Private_Dirty") or 0) < 4 * 1024

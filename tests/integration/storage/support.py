@@ -6,10 +6,8 @@ import gzip
 import hashlib
 import io
 import json
-import socket
 import subprocess
 import tarfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -17,6 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.harness.client import eventually
+from tests.harness.patience import patient
+from tests.harness.ports import listening
 from tests.harness.registry import registry_program
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -109,13 +110,6 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def free_port() -> int:
-    """A port of the loopback that was free just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @dataclass(frozen=True, slots=True)
 class Registry:
     """A running docker-registry with its storage directory."""
@@ -158,7 +152,6 @@ class Registry:
 @contextlib.contextmanager
 def running_registry(directory: Path, *, htpasswd: bool = False) -> Iterator[Registry]:
     """Start docker-registry on a free loopback port with its storage below ``directory``."""
-    port = free_port()
     storage = directory / "registry"
     auth = ""
     headers = {}
@@ -169,29 +162,26 @@ def running_registry(directory: Path, *, htpasswd: bool = False) -> Iterator[Reg
     config = directory / "registry.yml"
     config.write_text(
         f"version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {storage}\n"
-        f"http:\n  addr: 127.0.0.1:{port}\n{auth}"
+        f"http:\n  addr: 127.0.0.1:0\n{auth}"
     )
     process = subprocess.Popen(
         [registry_program(), "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    registry = Registry(port, storage, headers)
     try:
-        _wait_until_ready(registry, process)
-        yield registry
+        yield Registry(_port_of(process), storage, headers)
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=patient(10))
 
 
-def _wait_until_ready(registry: Registry, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
+def _port_of(process: subprocess.Popen[bytes]) -> int:
+    """Once it listens, which it does when it is ready."""
+
+    def look() -> set[int]:
         assert process.poll() is None, "docker-registry ended at once"
-        try:
-            registry.request("GET", "/v2/")
-            return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.05)
-    raise AssertionError("docker-registry did not answer")
+        return listening(process.pid)
+
+    return min(eventually(look, bool, "docker-registry listens"))
 
 
 @contextlib.asynccontextmanager

@@ -105,6 +105,12 @@ async def test_an_image_without_a_name_needs_one(store: Images, tmp_path: Path) 
     assert image.repo_tags == ("docker.io/library/named:latest",)
 
 
+async def test_an_archive_that_cannot_be_read_is_named_once(store: Images, tmp_path: Path) -> None:
+    with pytest.raises(BadArchive) as caught:
+        await store.import_archive(tmp_path / "none.tar")
+    assert str(caught.value) == f"{tmp_path}/none.tar: No such file or directory"
+
+
 async def test_damaged_archives_leave_nothing(store: Images, tmp_path: Path) -> None:
     before = contents(store)
     path = tmp_path / "archive.tar"

@@ -12,6 +12,7 @@ import pytest
 
 from api.ids import ContainerId, new_container_id
 from host import mounts
+from host.files import remove_tree
 from host.overlayfs import overlay
 from storage.catalogue import Image
 from storage.images import Images
@@ -172,6 +173,47 @@ async def test_an_unmount_waits_for_no_disk(store: Images, rootfs: RootfsManager
     path = await rootfs.prepare(new_container_id(), await add(store, LAYERS, "volatile"))
     [mount] = [mount for mount in mounts.mounts() if mount.mountpoint == path]
     assert {"volatile", "fsync=volatile"}.intersection(mount.super_options)  # newer kernels say it so
+
+
+async def test_a_half_removed_root_filesystem_waits_for_its_removal(
+    store: Images, rootfs: RootfsManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = await add(store, LAYERS, "half")
+    container, other = new_container_id(), new_container_id()
+    path, whole = await rootfs.prepare(container, image), await rootfs.prepare(other, image)
+    for one in (path, whole):
+        mounts.umount(one)
+    remove_tree(path.parent / "upper")  # as far as a removal came before it was killed
+    again = RootfsManager(store.root, store.database, store.layers)
+    assert await again.restore() == {}
+    assert mounts.mountpoints_below(store.root) == [whole]
+    assert caplog.messages == []
+    await again.remove(container)
+    assert again.known() == {other}
+    assert not path.parent.exists()
+
+
+async def test_many_root_filesystems_cost_one_look_at_the_mount_table(
+    store: Images, rootfs: RootfsManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = await add(store, LAYERS, "many")
+    containers = [new_container_id() for _ in range(6)]
+    paths = [await rootfs.prepare(container, image) for container in containers]
+    for path in paths[::2]:
+        mounts.umount(path)
+    for leftover in ("one", "two"):
+        rootfs.path(ContainerId(leftover)).mkdir(parents=True)
+    looks = 0
+
+    def counted() -> list[mounts.Mount]:
+        nonlocal looks
+        looks += 1
+        return mounts.mounts()
+
+    monkeypatch.setattr("storage.overlay.mounts", counted)
+    await rootfs.restore()
+    assert sorted(mounts.mountpoints_below(store.root)) == sorted(paths)
+    assert looks == 2  # with leftovers to unmount, once before they are
 
 
 async def test_a_busy_root_filesystem_is_still_removed(store: Images, rootfs: RootfsManager) -> None:

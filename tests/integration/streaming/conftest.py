@@ -1,7 +1,6 @@
 """A streaming server on loopback with local processes behind it."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,10 +12,6 @@ from tests.integration.streaming.local_backend import LocalBackend
 TIMEOUTS = Timeouts(
     stream_creation_s=1.0, quiet_after_exit_s=0.3, linger_s=2.0, departure_check_s=0.05, stall_s=0.3
 )
-
-
-def open_descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 @pytest.fixture

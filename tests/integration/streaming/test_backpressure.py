@@ -11,6 +11,7 @@ import pytest
 from cri.streaming.backend import ExecRequest, Streams
 from cri.streaming.server import StreamingServer
 from cri.streaming.spdy_events import DataReceived
+from tests.harness import processes
 from tests.integration.streaming.clients import PATIENCE_S, SpdyClient
 from tests.integration.streaming.local_backend import LocalBackend
 
@@ -20,12 +21,12 @@ LARGEST_GROWTH_BYTES = 16 << 20
 
 
 def resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(processes.read("self", "statm").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def written_bytes(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    lines = processes.read(pid, "io").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("wchar")))
 
 

@@ -8,8 +8,9 @@ import pytest
 from cri.streaming.backend import AttachRequest, ExecRequest, Streams
 from cri.streaming.remotecommand import SPDY_PROTOCOLS, WEBSOCKET_PROTOCOLS
 from cri.streaming.server import StreamingServer
+from tests.harness.processes import descriptor_count
+from tests.harness.until import until
 from tests.integration.streaming.clients import PATIENCE_S, RawWebSocket, SpdyClient
-from tests.integration.streaming.conftest import open_descriptors
 from tests.integration.streaming.local_backend import LocalBackend
 
 ALL = Streams(stdin=True, stdout=True, stderr=True)
@@ -180,7 +181,7 @@ async def gone(pid: int) -> bool:
 async def test_a_client_that_leaves_closes_the_streams_and_the_process_ends_by_that(
     server: StreamingServer, backend: LocalBackend, script: str, streams: Streams
 ) -> None:
-    before = open_descriptors()
+    before = descriptor_count()
     client = await SpdyClient.upgrade(server.exec_url(shell(script, streams)), V4)
     names = ("error", "stdin", "stdout", "resize" if streams.tty else "stderr")
     ids = await client.open_command(*names)
@@ -190,9 +191,7 @@ async def test_a_client_that_leaves_closes_the_streams_and_the_process_ends_by_t
     async with asyncio.timeout(PATIENCE_S):
         await backend.sessions[0].closed.wait()
     assert await gone(backend.sessions[0].pid)
-    while server.connections:
-        await asyncio.sleep(0.01)
-    assert open_descriptors() == before
+    await until(lambda: not server.connections and descriptor_count() <= before)
 
 
 async def test_a_client_that_leaves_with_its_input_unread_is_noticed(
@@ -278,16 +277,14 @@ async def test_two_clients_may_attach_at_once(server: StreamingServer) -> None:
 async def test_a_hundred_commands_at_once_leave_nothing(
     server: StreamingServer, backend: LocalBackend
 ) -> None:
-    before = open_descriptors()
+    before = descriptor_count()
     urls = [server.exec_url(shell(f"cat; exit {n}")) for n in range(100)]
     results = await asyncio.gather(*(run_spdy(url, ALL, b"%d" % n) for n, url in enumerate(urls)))
     for number, result in enumerate(results):
         assert result["stdout"] == b"%d" % number
         assert (b'"message":"%d"' % number if number else b"Success") in result["error"]
-    while server.connections:
-        await asyncio.sleep(0.01)
+    await until(lambda: not server.connections and descriptor_count() <= before)
     assert all(session.closed.is_set() for session in backend.sessions)
-    assert open_descriptors() == before
 
 
 async def test_pings_are_answered_during_a_command(server: StreamingServer) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from cri.streaming.backend import PortForwardRequest
 from cri.streaming.server import StreamingServer
+from tests.harness.processes import descriptor_count
 from tests.integration.streaming.clients import PATIENCE_S, SpdyClient, TunnelClient
-from tests.integration.streaming.conftest import open_descriptors
 from tests.integration.streaming.local_backend import LocalBackend
 
 PROTOCOL = "portforward.k8s.io"
@@ -165,7 +165,7 @@ async def test_a_connection_that_takes_nothing_is_given_up_for_the_others(client
 async def test_a_hundred_connections_at_once_leave_nothing(
     client: SpdyClient, server: StreamingServer
 ) -> None:
-    before = open_descriptors()
+    before = descriptor_count()
     async with pod(echo) as port:
         streams = [(await forward(client, port, str(n)))[1] for n in range(100)]
         for number, stream in enumerate(streams):
@@ -174,7 +174,7 @@ async def test_a_hundred_connections_at_once_leave_nothing(
         assert [bytes(client.data[stream]) for stream in streams] == [b"%dbye" % n for n in range(100)]
         await client.close()
         async with asyncio.timeout(PATIENCE_S):
-            while server.connections or open_descriptors() > before:
+            while server.connections or descriptor_count() > before:
                 await asyncio.sleep(0.01)
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from cri.streaming.backend import PortForwardRequest
 from cri.streaming.server import StreamingServer
+from tests.harness.processes import descriptor_count
 from tests.integration.streaming.clients import PATIENCE_S, RawWebSocket, refusal
-from tests.integration.streaming.conftest import open_descriptors
 from tests.integration.streaming.test_forward import pod
 from tests.integration.streaming.test_server import WEBSOCKET
 
@@ -76,7 +76,7 @@ async def test_a_port_where_nobody_listens_is_told_on_the_error_channel(server: 
 
 
 async def test_a_client_that_leaves_closes_the_pods_connection(server: StreamingServer) -> None:
-    before = open_descriptors()
+    before = descriptor_count()
     ended = asyncio.Event()
 
     async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -92,7 +92,7 @@ async def test_a_client_that_leaves_closes_the_pods_connection(server: Streaming
             await ended.wait()
             await client.close()
     async with asyncio.timeout(PATIENCE_S):
-        while server.connections or open_descriptors() > before:
+        while server.connections or descriptor_count() > before:
             await asyncio.sleep(0.01)
 
 

@@ -20,8 +20,9 @@ from cri.streaming.process.front import Front
 from cri.streaming.server import StreamingServer
 from cri.streaming.spdy import Connection
 from cri.streaming.tls import TlsFiles
+from tests.harness import processes
+from tests.harness.processes import PROC
 from tests.integration.streaming.clients import PATIENCE_S, RawWebSocket, SpdyClient, ask, connect, refusal
-from tests.integration.streaming.conftest import open_descriptors
 from tests.integration.streaming.local_backend import LocalBackend
 from tests.integration.streaming.test_server import ECHO, SPDY, WEBSOCKET, run_echo
 from tests.unit.cri.streaming.certificates import self_signed
@@ -32,21 +33,12 @@ V4 = "v4.channel.k8s.io"
 BOUND_MIB = 128
 
 
-def status(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
-
-
 def peak_mib(pid: int) -> int:
-    return int(status(pid)["VmHWM"].split()[0]) // 1024
+    return int(processes.status(pid)["VmHWM"].split()[0]) // 1024
 
 
 def resident_mib() -> int:
-    return int(status(os.getpid())["VmRSS"].split()[0]) // 1024
-
-
-def descriptors_of(pid: int) -> int:
-    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    return int(processes.status("self")["VmRSS"].split()[0]) // 1024
 
 
 async def pid_of(server: StreamingServer) -> int:
@@ -69,7 +61,7 @@ def many_descriptors() -> Iterator[None]:
 
 async def test_the_process_can_do_next_to_nothing(server: StreamingServer) -> None:
     pid = await pid_of(server)
-    found = status(pid)
+    found = processes.status(pid)
     uid, gid = identity()
     assert found["Uid"].split() == [str(uid)] * 4
     assert found["Gid"].split() == [str(gid)] * 4
@@ -77,26 +69,23 @@ async def test_the_process_can_do_next_to_nothing(server: StreamingServer) -> No
     assert {found[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert (found["NoNewPrivs"], found["Seccomp"], found["Threads"]) == ("1", "2", "1")
     # What is not dumpable belongs to root in /proc.
-    assert Path(f"/proc/{pid}/environ").stat().st_uid == 0
-    limits = Path(f"/proc/{pid}/limits").read_text()
+    assert (PROC / f"{pid}/environ").stat().st_uid == 0
+    limits = processes.read(pid, "limits")
     assert any(
         line.startswith("Max core file size") and line.split()[4:6] == ["0", "0"]
         for line in limits.splitlines()
     )
     assert f"{MEMORY_BYTES}" in next(line for line in limits.splitlines() if line.startswith("Max data size"))
-    own = int(Path("/proc/self/oom_score_adj").read_text())
-    assert int(Path(f"/proc/{pid}/oom_score_adj").read_text()) == min(1000, own + 100)
-    assert Path(f"/proc/{pid}/cwd").readlink() == Path("/")
+    own = int(processes.read("self", "oom_score_adj"))
+    assert int(processes.read(pid, "oom_score_adj")) == min(1000, own + 100)
+    assert processes.link(pid, "cwd") == "/"
 
 
 async def test_the_process_has_no_descriptor_but_those_it_needs(server: StreamingServer) -> None:
     pid = await pid_of(server)
-    kinds = []
-    for each in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # of a client of before, that goes just now
-            kinds.append(each.readlink())
-    named = {str(each) for each in kinds if not str(each).startswith(("socket:", "anon_inode:", "pipe:"))}
-    assert named <= {"/dev/null", str(Path("/proc/self/fd/2").readlink())}
+    kinds = processes.descriptors(pid).values()
+    named = {each for each in kinds if not each.startswith(("socket:", "anon_inode:", "pipe:"))}
+    assert named <= {"/dev/null", processes.link("self", "fd/2")}
     assert len(kinds) <= 9
 
 
@@ -116,7 +105,7 @@ async def test_an_exec_with_a_token_passes_thousands_that_say_nothing(
             idle.append(client)
         for _ in range(5):
             assert await run_echo(server.exec_url(ECHO)) == b"hi\n"
-        assert descriptors_of(pid) < 1100
+        assert processes.descriptor_count(pid) < 1100
         assert peak_mib(pid) < BOUND_MIB
         assert resident_mib() - before < 16
     finally:
@@ -326,7 +315,7 @@ async def test_the_end_of_the_server_leaves_no_process(backend: LocalBackend) ->
     await server.start()
     pid = await pid_of(server)
     await server.close()
-    assert not Path(f"/proc/{pid}").exists()
+    assert not processes.is_there(pid)
 
 
 # ---- descriptors
@@ -337,7 +326,7 @@ Counts = tuple[int, int]
 
 def counts(pid: int) -> Counts:
     """Descriptors of ours and of the process."""
-    return open_descriptors(), descriptors_of(pid)
+    return processes.descriptor_count(), processes.descriptor_count(pid)
 
 
 @pytest.fixture
@@ -351,7 +340,7 @@ async def counted(server: StreamingServer) -> AsyncIterator[StreamingServer]:
             before = min(before, counts(pid))
     yield server
     async with asyncio.timeout(PATIENCE_S):
-        while server.connections or counts(pid) > before:
+        while server.connections or any(now > then for now, then in zip(counts(pid), before, strict=True)):
             await asyncio.sleep(0.02)
     assert server.pid == pid
 

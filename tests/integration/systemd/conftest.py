@@ -1,6 +1,7 @@
 """A daemon with the systemd driver. Without systemd as process 1 and cgroup version 2 alone, nothing is
 collected here: these tests are for the node's guest (python -m tests.node.shell)."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from host.cgroups import Hierarchy
-from tests.harness.client import Client, pod_config
+from tests.harness.client import Client, eventually, pod_config
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.patience import patient
 from tests.integration.cri.conftest import import_busybox
@@ -41,7 +42,7 @@ def nothing_left(client: Client) -> Iterator[None]:
     before = units(), cgroups()
     yield
     client.remove_all()  # of a test that failed
-    assert (units(), cgroups()) == before
+    eventually(lambda: (units(), cgroups()), lambda now: now == before, "all of it is gone")
 
 
 def systemctl(*words: str) -> str:
@@ -60,7 +61,8 @@ def units() -> set[str]:
 
 def cgroups() -> set[str]:
     """The cgroups of pods."""
-    return {str(path) for path in CGROUPS.rglob("*.scope") if "session" not in path.name}
+    walked = {Path(directory) for directory, _, _ in os.walk(CGROUPS)}  # others come and go meanwhile
+    return {str(path) for path in walked if path.suffix == ".scope" and "session" not in path.name}
 
 
 def properties(unit: str, *names: str) -> dict[str, str]:

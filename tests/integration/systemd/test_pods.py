@@ -3,12 +3,12 @@
 import json
 import signal
 import time
-from pathlib import Path
 
 import grpc
 import pytest
 
 from api.runtime.v1 import api_pb2 as pb
+from tests.harness import processes
 from tests.harness.client import Client, container_config, eventually, pod_config
 from tests.harness.daemon import Daemon
 from tests.harness.patience import patient
@@ -82,7 +82,7 @@ def test_processes_are_in_scopes_below_the_slice(client: Client, handler: str, a
     pod, container = start(client, config, handler)
     scope = f"podwright-{container}.scope"
     assert cgroup_of(client, container) == f"{path}/{scope}"
-    membership = Path(f"/proc/{client.pid_of(container)}/cgroup").read_text()
+    membership = processes.cgroup(client.pid_of(container))
     assert membership == f"0::{path}/{scope}\n"
     assert properties(scope, "Slice", "ActiveState") == {
         "Slice": path.rpartition("/")[2],
@@ -292,4 +292,4 @@ def test_the_monitor_has_a_scope_of_its_own(daemon: Daemon) -> None:
 
 def _command_lines(scope: str) -> str:
     procs = (CGROUPS / "system.slice" / scope / "cgroup.procs").read_text().split()
-    return " ".join(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in procs)
+    return " ".join(processes.command_line(pid) for pid in procs)

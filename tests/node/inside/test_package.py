@@ -10,6 +10,7 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client
 from tests.harness.patience import patient
+from tests.harness.processes import command_line, everyone, is_there
 from tests.node.inside.pods import Pods, Running, gaps
 from tests.node.inside.service import Unit, run, units
 
@@ -69,7 +70,7 @@ def test_pods_outlive_a_removal_and_the_next_installation_finds_them(service: Un
 def test_purging_ends_pods_and_leaves_nothing(pod: Running) -> None:
     container = pod.pid
     dpkg("--purge", "podwright")
-    assert not Path(f"/proc/{container}").exists()
+    assert not is_there(container)
     assert [path for path in STATE if os.path.lexists(path)] == []
     assert [
         line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/podwright/" in line
@@ -86,10 +87,6 @@ def test_purging_ends_pods_and_leaves_nothing(pod: Running) -> None:
 
 def processes() -> Iterator[str]:
     """Command lines of Podwright's programs."""
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
+    for line in map(command_line, everyone()):
         if "oci.monitor" in line or "podwright serve" in line:
             yield line

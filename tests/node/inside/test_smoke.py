@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from api.runtime.v1 import api_pb2 as pb
+from tests.harness import processes
 from tests.harness.client import Client, eventually
 from tests.harness.counts import Counts
 from tests.harness.patience import patient
@@ -118,7 +119,7 @@ def test_state_is_for_root_alone(service: Unit, pods: Pods) -> None:
     assert len(scope) >= 2  # the monitor and a log writer
     for pid in (service.pid, *map(int, scope)):
         assert readable_of_process(pid, NOBODY) == []
-        assert "Umask:\t0077" in Path(f"/proc/{pid}/status").read_text().splitlines()
+        assert processes.status(pid)["Umask"] == "0077"
     tops = ("/run/podwright", "/var/lib/podwright", "/var/log/podwright", "/var/lib/cni/networks")
     assert reachable(map(Path, tops), NOBODY) == []
 
@@ -139,11 +140,11 @@ def test_a_container_is_held_by_the_default_apparmor_profile(pods: Pods) -> None
     # Without paths that are read-only for all, AppArmor alone is between the container and the setting.
     open_paths = pb.LinuxContainerSecurityContext(masked_paths=["/none"], readonly_paths=["/none"])
     held = pods.run("held", ["sh", "-c", WRITE], security=open_paths)
-    assert Path(f"/proc/{held.pid}/attr/current").read_text().strip() == "podwright-default (enforce)"
+    assert processes.read(held.pid, "attr/current").strip() == "podwright-default (enforce)"
     open_paths.apparmor.profile_type = pb.SecurityProfile.Unconfined
     free = pods.run("free", ["sh", "-c", WRITE], security=open_paths)
     # Debian gives its runtimes profiles of their own, which forbid nothing: "crun (unconfined)".
-    assert "unconfined" in Path(f"/proc/{free.pid}/attr/current").read_text()
+    assert "unconfined" in processes.read(free.pid, "attr/current")
     free.reaches(1)
     held.reaches(1)
     assert free.lines() == ["written"]

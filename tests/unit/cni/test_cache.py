@@ -34,6 +34,21 @@ def test_a_sweep_takes_what_was_being_written_alone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["pods-abc-eth0"]
 
 
+@pytest.mark.parametrize("data", [b"", bytes(1944), b"{", b"[]", b'{"kind": "another"}'])
+def test_what_is_damaged_goes_unless_its_container_is_known(tmp_path: Path, data: bytes) -> None:
+    cache = ResultCache(tmp_path)
+    cache.discard_damaged((), ())
+    cache.store(ENTRY)
+    whole = Entry("pods", b"{}", Call("gone", "", "eth0"), {})
+    cache.store(whole)
+    for name in ("pods-lost-eth0", "pods-known-eth0"):
+        (tmp_path / "results" / name).write_bytes(data)
+    cache.discard_damaged(cache.all(), {"abc", "known"})
+    names = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert names == ["pods-abc-eth0", "pods-gone-eth0", "pods-known-eth0"]
+    assert cache.of_container("gone") == [whole]
+
+
 def test_the_file_is_libcnis(tmp_path: Path) -> None:
     ResultCache(tmp_path).store(ENTRY)
     path = tmp_path / "results" / "pods-abc-eth0"

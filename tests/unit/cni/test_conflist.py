@@ -66,7 +66,7 @@ def test_mistakes_name_file_and_key(change: dict[str, object], message: str) -> 
         parse({**GOOD, **change})
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff\xfe"])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
 def test_what_is_not_an_object_is_refused(data: bytes) -> None:
     with pytest.raises(NetworkConfigInvalid):
         parse_list(data, "x.conflist")

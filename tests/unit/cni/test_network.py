@@ -186,8 +186,9 @@ async def test_what_stays_as_it_was_is_logged_once(tmp_path: Path, caplog: pytes
         write(tmp_path / "net.d", "10-a.conflist", "a", "missing")
         for _ in range(3):
             await network.reload()
-    told = [record.getMessage() for record in caplog.records if "pod network" in record.getMessage()]
+    told = [record.getMessage() for record in caplog.records if record.name == "cni.network"]
     assert len(told) == 2
+    assert told[0].startswith("pods run on the host's network alone: cni config uninitialized")
     assert "network=a" in told[1]
     assert "CNI plugin missing is in none of" in told[1]
 

@@ -110,6 +110,18 @@ def test_an_unknown_key_is_named_with_file_line_table_and_the_nearest(tmp_path: 
     ]
 
 
+def test_the_nearest_may_be_in_another_table(tmp_path: Path) -> None:
+    """The header was forgotten."""
+    assert problems(tmp_path, 'log_levle = "debug"') == [
+        'podwright.conf:1: crio.log_levle: unknown key; did you mean "log_level" in [crio.runtime]?'
+    ]
+    assert problems(tmp_path, "[crio.image]\nrunttime_path = 1") == [
+        "podwright.conf:2: crio.image.runttime_path: unknown key; "
+        'did you mean "runtime_path" in [crio.runtime.runtimes.NAME]?'
+    ]
+    assert problems(tmp_path, "[crio.image]\nzzz = 1") == ["podwright.conf:2: crio.image.zzz: unknown key"]
+
+
 def test_a_key_of_another_table_is_sent_there(tmp_path: Path) -> None:
     assert problems(tmp_path, '[runtime]\npause_image = "p"') == [
         "podwright.conf:2: crio.runtime.pause_image: unknown key; it belongs in [crio.image]"

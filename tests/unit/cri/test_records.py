@@ -1,13 +1,15 @@
 """The record file: what was put is there after reopening, and a foreign file is refused."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
-from cri.records import Records, RecordsTooNew, Row
+import cri.records
+from cri.records import Records, RecordsTooNew, RecordsUnreadable, Row
 from host.reserve import Reserve
 
 T = TypeVar("T")
@@ -153,3 +155,102 @@ def test_where_the_file_cannot_be_made_records_live_in_memory_until_it_can(tmp_p
     again = Records(path)
     assert [row.id for row in again.rows("sandbox")] == ["1", "2"]
     again.close()
+
+
+def test_a_file_that_another_process_holds_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _with_one_row(tmp_path)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("PRAGMA locking_mode=EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(cri.records, "_BUSY_TIMEOUT_S", 0.05)
+    with pytest.raises(RecordsUnreadable, match="another process has held it"):
+        Records(path)
+    holder.close()
+    assert _rows_of(path) == ["1"]
+    assert [*tmp_path.glob("damaged-*")] == []
+
+
+OF_THIS_MOMENT = [
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM),
+    *(sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_SCHEMA),
+]
+
+
+@pytest.mark.parametrize("statement", ["PRAGMA journal_mode", "PRAGMA user_version", "PRAGMA quick_check"])
+@pytest.mark.parametrize("code", OF_THIS_MOMENT)
+def test_what_is_wrong_with_the_moment_costs_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, statement: str
+) -> None:
+    """Opening fails in the midst; whatever is served meanwhile, the rows are there afterwards."""
+    path = _with_one_row(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", _failing(statement, code))
+        with contextlib.suppress(RecordsUnreadable):
+            records = Records(path)
+            assert [row.id for row in records.rows("sandbox")] == ["1"]
+            records.close()
+    assert _rows_of(path) == ["1"]
+    assert [*tmp_path.glob("damaged-*")] == []
+
+
+def test_rows_that_nobody_could_read_are_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _with_one_row(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", _failing("PRAGMA", sqlite3.SQLITE_IOERR))
+        patched.setattr(cri.records, "_read_only", _failing("", sqlite3.SQLITE_IOERR))
+        with pytest.raises(RecordsUnreadable, match="see to its disk"):
+            Records(path)
+    assert _rows_of(path) == ["1"]
+
+
+def _with_one_row(directory: Path) -> Path:
+    path = directory / "records.sqlite"
+    records = Records(path)
+    records.insert("sandbox", Row("1", "one", b"", "{}"))
+    records.close()
+    return path
+
+
+def _rows_of(path: Path) -> list[str]:
+    records = Records(path)
+    try:
+        return [row.id for row in records.rows("sandbox")]
+    finally:
+        records.close()
+
+
+def _failing(statement: str, code: int) -> Callable[..., sqlite3.Connection]:
+    """Connections that fail at statements that begin so."""
+    connect = sqlite3.dbapi2.connect
+
+    class Failing(sqlite3.Connection):
+        def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+            if sql.startswith(statement) and self.path != ":memory:":
+                raise failed(code)
+            return super().execute(sql, *arguments)
+
+        def backup(self, *arguments: Any, **more: Any) -> None:
+            if not statement:
+                raise failed(code)
+            super().backup(*arguments, **more)
+
+        path: object = ""
+
+    def opened(path: object, *arguments: Any, **more: Any) -> sqlite3.Connection:
+        connection = connect(str(path), *arguments, factory=Failing, **more)
+        assert isinstance(connection, Failing)
+        connection.path = path
+        return connection
+
+    return opened
+
+
+def failed(code: int) -> sqlite3.DatabaseError:
+    error = sqlite3.OperationalError("of a test")
+    error.sqlite_errorcode = code
+    return error

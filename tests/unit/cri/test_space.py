@@ -3,6 +3,7 @@
 import errno
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from api.errors import InvalidArgument, ResourceExhausted
 from conf.schema import Config
 from cri.grpc_errors import message_of
 from cri.space import OutOfRoom, Space
+from host.reserve import lacks_threads
 from oci.runtime import RuntimeFailed
 
 
@@ -58,6 +60,23 @@ def test_it_names_the_full_place_and_the_way_out(
     assert f"{tmp_path} is full (0 bytes, 500 inodes free)" in words
     assert "make room" in words
     assert "spec 1.0 ms (failed)" in words
+
+
+def test_without_threads_it_says_which_limit(space: Space) -> None:
+    explained = space.explain(RuntimeError("can't start new thread"))
+    assert isinstance(explained, OutOfRoom)
+    assert "raise TasksMax" in message_of(explained)
+
+
+def test_cpythons_words_for_it_are_what_we_know() -> None:
+    """There is no type and no number; those are the words of the version that runs here."""
+    threading.stack_size(1 << 46)  # more than there are addresses
+    try:
+        with pytest.raises(RuntimeError) as caught:
+            threading.Thread(target=int).start()
+    finally:
+        threading.stack_size(0)
+    assert lacks_threads(caught.value)
 
 
 @pytest.mark.parametrize(

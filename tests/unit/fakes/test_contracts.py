@@ -75,8 +75,10 @@ class TestFakeNetwork(NetworkContract):
 
 class TestFakeImages(ImagesContract):
     @pytest.fixture
-    def images(self) -> FakeImages:
-        return FakeImages([IMAGE])
+    def images(self, world: World) -> FakeImages:
+        for kind in ("layers", "images"):
+            world.file(kind, IMAGE.id).touch()
+        return FakeImages(world, [IMAGE])
 
 
 def test_a_world_is_found_again_by_another_daemon(world: World) -> None:
@@ -96,8 +98,15 @@ def test_every_change_is_announced_before_and_after(tmp_path: Path) -> None:
     assert told == ["before links made", "after links made", "before links removed", "after links removed"]
 
 
-async def test_a_pull_brings_what_a_registry_has() -> None:
-    images = FakeImages([], elsewhere=[IMAGE])
+async def test_a_pull_brings_what_a_registry_has(world: World) -> None:
+    images = FakeImages(world, [IMAGE])
     assert images.find(IMAGE.id) is None
     assert await images.pull(IMAGE.repo_tags[0]) == IMAGE
     assert images.find(IMAGE.id) == IMAGE
+    assert FakeImages(world, [IMAGE]).find(IMAGE.id) == IMAGE
+
+
+def test_layers_that_no_image_has_are_swept_by_the_next_store(world: World) -> None:
+    world.make("layers", IMAGE.id)
+    assert FakeImages(world, [IMAGE]).list() == []
+    assert world.names("layers") == []

@@ -1,17 +1,19 @@
 """host/children: orphans are reaped, and nobody else's children."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from host import children
 from host.children import Orphans, Zombie, held_pids, zombies
 from host.processes import run
 from host.spawn import PR_SET_CHILD_SUBREAPER, prctl
+from tests.harness.processes import is_there
 
 # Starts a process that goes on alone, says its pid, and ends.
 LEAVES_AN_ORPHAN = (
@@ -61,7 +63,35 @@ def test_an_orphan_is_reaped_when_it_has_been_a_zombie_for_its_time() -> None:
     assert pid in pids(zombies())
     assert pid in pids(orphans.look(1060))
     assert pid not in pids(zombies())
-    assert not Path(f"/proc/{pid}").exists()
+    assert not is_there(pid)
+
+
+async def test_the_end_of_an_orphan_is_when_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "_LOOK_S", 1e6)  # not by chance
+    watching = asyncio.create_task(Orphans(age_s=0.05).watch())
+    await asyncio.sleep(0)
+    pid = orphan()
+    async with asyncio.timeout(60):
+        while is_there(pid):
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+
+
+def test_a_zombie_that_somebody_waits_for_is_not_looked_at_all_the_time() -> None:
+    pid = child()
+    pidfd = os.pidfd_open(pid)
+    try:
+        ended(pid)
+        orphans = Orphans(age_s=0.5)
+        orphans.look(1000)
+        assert orphans._patience_s(1000.1) == pytest.approx(0.4)
+        orphans.look(1000.5)
+        assert orphans._patience_s(1000.5) == children._LOOK_S
+    finally:
+        os.waitpid(pid, 0)
+        os.close(pidfd)
 
 
 def test_a_child_that_somebody_holds_a_pidfd_of_is_his_for_ever() -> None:

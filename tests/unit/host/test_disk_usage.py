@@ -9,6 +9,8 @@ import pytest
 
 from host.disk_usage import disk_usage
 from host.files import remove_tree
+from tests.harness import processes
+from tests.harness.processes import descriptor_count
 
 # Longer than a path may be, deeper than descriptors and the stack reach.
 DEPTH = 2000
@@ -47,7 +49,7 @@ def test_depth_is_not_limited(tree: Path) -> None:
 
 def _descriptors() -> int:
     gc.collect()  # what earlier tests have dropped is not ours
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return descriptor_count()
 
 
 def _vanishes(directory: Path) -> None:
@@ -124,4 +126,4 @@ def _before_opening(name: str, change: Callable[[], object], monkeypatch: pytest
 
 
 def _name_of(descriptor: int | None) -> str:
-    return Path(f"/proc/self/fd/{descriptor}").readlink().name
+    return Path(processes.link("self", f"fd/{descriptor}")).name

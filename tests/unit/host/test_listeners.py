@@ -19,6 +19,16 @@ TCP6 = """  sl  local_address remote_address st tx_queue rx_queue tr tm->when re
    0: 00000000000000000000000000000000:01BB 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 114 1
    1: 0000000000000000FFFF00000100007F:0050 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 115 1
 """
+# As the kernel prints it: numbers are decimal, addresses as people write them.
+SCTP = """ ENDPT     SOCK   STY SST HBKT LPORT   UID INODE LADDRS
+0000000012345678 0000000087654321 2   10  16   36412     0 221 0.0.0.0
+0000000012345678 0000000087654321 0   10  17   5000      0 222 192.0.2.1 198.51.100.1
+0000000012345678 0000000087654321 2   1   18   5001      0 223 0.0.0.0
+0000000012345678 0000000087654321 2   7   19   5002      0 224 0.0.0.0
+0000000012345678 0000000087654321 2   10  20   5003      0 225 0000:0000:0000:0000:0000:0000:0000:0000
+0000000012345678 0000000087654321 2   10  21   5004      0 226 0000:0000:0000:0000:0000:ffff:c000:0201
+0000000012345678 0000000087654321 2   10  22   5005      0 227
+"""
 
 
 @pytest.fixture
@@ -27,6 +37,8 @@ def proc(tmp_path: Path) -> Path:
     directory.mkdir(parents=True)
     (directory / "tcp").write_text(TCP)
     (directory / "tcp6").write_text(TCP6)
+    (directory / "sctp").mkdir()
+    (directory / "sctp/eps").write_text(SCTP)
     return tmp_path
 
 
@@ -40,7 +52,30 @@ def test_listening_sockets_of_both_families_are_read(proc: Path) -> None:
         ("127.0.0.1", 80),
     ]
     assert list(listeners("udp", proc)) == []
-    assert list(listeners("sctp", proc)) == []
+    assert list(listeners("icmp", proc)) == []
+
+
+def test_listening_endpoints_of_sctp_are_read_with_all_their_addresses(proc: Path) -> None:
+    assert [(str(each.address), each.port, each.inode) for each in listeners("sctp", proc)] == [
+        ("0.0.0.0", 36412, 221),
+        ("192.0.2.1", 5000, 222),
+        ("198.51.100.1", 5000, 222),
+        ("::", 5003, 225),
+        ("192.0.2.1", 5004, 226),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host_ip", "port", "inode"),
+    [("", 36412, 221), ("198.51.100.1", 5000, 222), ("192.0.2.2", 5000, None), ("", 5001, None)],
+)
+def test_a_port_of_sctp_is_taken_likewise(proc: Path, host_ip: str, port: int, inode: int | None) -> None:
+    found = taker("sctp", host_ip, port, proc)
+    assert (found.inode if found else None) == inode
+
+
+def test_a_kernel_without_a_protocol_has_no_listeners(tmp_path: Path) -> None:
+    assert [list(listeners(protocol, tmp_path)) for protocol in ("tcp", "udp", "sctp")] == [[], [], []]
 
 
 @pytest.mark.parametrize(

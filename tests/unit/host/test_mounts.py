@@ -1,8 +1,12 @@
 """host/mounts: what needs no root, the reading of mountinfo."""
 
+import os
+import subprocess
 from pathlib import Path
 
-from host.mounts import Mount, MountTable, is_mountpoint, mountpoints_below, parse_mountinfo
+import pytest
+
+from host.mounts import Mount, MountTable, is_mountpoint, mountpoints_below, mounts_of, parse_mountinfo
 
 SAMPLE = (
     "28 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n"
@@ -26,6 +30,19 @@ def test_proc_is_a_mount_point_of_this_machine() -> None:
     assert is_mountpoint(Path("/proc"))
     assert Path("/proc") in mountpoints_below(Path("/proc"))
     assert mountpoints_below(Path("/no-such-prefix")) == []
+
+
+def test_the_mounts_of_a_process_are_those_of_its_namespace() -> None:
+    assert [each.mountpoint for each in mounts_of(os.getpid()).below("")].count(Path("/proc"))
+
+
+def test_one_that_has_ended_has_none_reaped_or_not() -> None:
+    with subprocess.Popen(["/bin/true"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(ProcessLookupError):
+            mounts_of(child.pid)
+    with pytest.raises(ProcessLookupError):
+        mounts_of(child.pid)
 
 
 def test_a_table_takes_apart_what_is_asked_for() -> None:

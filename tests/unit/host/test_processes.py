@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from host.processes import CommandNotStarted, CommandTimedOut, run
+from tests.harness.processes import descriptor_count, is_there
 
 SH = "/bin/sh"
 
 
 @pytest.fixture(autouse=True)
 def no_descriptor_is_left() -> Iterator[None]:
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = descriptor_count()
     yield
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 3  # the event loop's own
+    assert descriptor_count() <= before + 3  # the event loop's own
 
 
 def test_output_and_code_come_back() -> None:
@@ -105,7 +106,7 @@ def test_cancelling_reaps_the_program(tmp_path: Path) -> None:
             await task
 
     asyncio.run(scenario())
-    assert not Path(f"/proc/{pid_file.read_text().strip()}").exists()
+    assert not is_there(pid_file.read_text().strip())
 
 
 def test_a_helper_that_keeps_the_output_open_does_not_delay_the_answer() -> None:

@@ -26,6 +26,7 @@ EXHAUSTED = [
     OSError(errno.ENFILE, "none at all"),
     OSError(errno.ENOMEM, "no memory"),
     MemoryError(),
+    RuntimeError("can't start new thread"),
     sqlite_error(sqlite3.SQLITE_FULL),
     sqlite_error(sqlite3.SQLITE_IOERR_SHMSIZE),
     sqlite_error(sqlite3.SQLITE_CANTOPEN),
@@ -34,6 +35,8 @@ EXHAUSTED = [
 OTHERS = [
     OSError(errno.EPERM, "no"),
     ValueError(),
+    RuntimeError("something else"),
+    RecursionError("can't start new thread"),
     sqlite3.IntegrityError(),
     sqlite_error(sqlite3.SQLITE_CORRUPT),
     sqlite_error(sqlite3.SQLITE_BUSY),

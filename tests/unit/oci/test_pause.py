@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from oci.pause import NoPauseProgram, build, make_rootfs
+from tests.harness import processes
 
 MACHINES = {"x86_64": 62, "aarch64": 183}
 needs_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="runs machine code of x86-64")
@@ -87,6 +88,5 @@ def test_it_waits_and_ends_well_on_a_signal(tmp_path: Path, number: signal.Signa
 
 def waits(pid: int) -> bool:
     """It ignores SIGCHLD and sleeps; the one place where it sleeps is the wait for its signals."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    fields = processes.status(pid)
     return fields["State"].startswith("S") and bool(int(fields["SigIgn"], 16) >> (signal.SIGCHLD - 1) & 1)

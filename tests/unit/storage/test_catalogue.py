@@ -11,7 +11,14 @@ import pytest
 import storage.database
 from api.ids import ImageId
 from storage.catalogue import Catalogue, LayersVanished, NewImage, faults, is_pinned, possible_names
-from storage.database import CatalogueBroken, CatalogueBusy, CatalogueFull, CatalogueTooNew, Database
+from storage.database import (
+    CatalogueBroken,
+    CatalogueBusy,
+    CatalogueFull,
+    CatalogueTooNew,
+    CatalogueUnreadable,
+    Database,
+)
 from storage.digest import Digest
 from storage.layers import LayerRecord
 from storage.registry.registries_conf import Registries
@@ -159,6 +166,32 @@ def test_a_catalogue_that_another_process_holds_is_not_set_aside(
     assert [*tmp_path.glob("damaged-*")] == []
     Database(tmp_path / "catalogue.db", repair=True).close()
     holder.close()
+
+
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_INTERRUPT]
+)
+def test_one_that_cannot_be_opened_now_is_not_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    path = tmp_path / "catalogue.db"
+    database = Database(path)
+    Catalogue(database, []).commit(new_image(1, "q.io/a:1"), [], 1)
+    database.close()
+
+    def refused(*_: object) -> None:
+        error = sqlite3.OperationalError("of a test")
+        error.sqlite_errorcode = code
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "_migrate", refused)
+        with pytest.raises(CatalogueUnreadable, match="stays as it is"):
+            Database(path, repair=True)
+    assert [*tmp_path.glob("damaged-*")] == []
+    database = Database(path, repair=True)
+    assert len(Catalogue(database, []).images()) == 1
+    database.close()
 
 
 @pytest.mark.parametrize("place", ["layers", "containers"])

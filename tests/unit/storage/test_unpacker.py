@@ -10,6 +10,8 @@ from pathlib import Path
 from storage.digest import Digest
 from storage.unpack.faults import Limits
 from storage.unpacker import LayerSource, Unpacker
+from tests.harness.processes import command_line
+from tests.harness.until import until
 
 
 def archive() -> bytes:
@@ -38,11 +40,11 @@ async def test_a_process_that_lasts_is_given_a_place_of_its_own(tmp_path: Path) 
     housed, seen = asyncio.Event(), []
 
     async def house(pid: int) -> None:
-        seen.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+        await until(lambda: "storage.unpack" in command_line(pid))
+        seen.append(pid)
         housed.set()
 
     await Unpacker(Limits(), house=house).unpack(source(archive(), before_the_end=housed), tmp_path)
-    assert b"storage.unpack" in seen[0]
     assert len(seen) == 1
     assert (tmp_path / "file").read_bytes() == b"data"
 

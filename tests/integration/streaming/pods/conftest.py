@@ -44,6 +44,31 @@ class Pods:
         files: Mapping[str, Path] | None = None,
     ) -> Pod:
         """Start ``command``, by default one that waits; ``files``, by path inside, are mounted read-only."""
+        pod = self.create(
+            *command,
+            handler=handler,
+            stdin=stdin,
+            stdin_once=stdin_once,
+            tty=tty,
+            host_network=host_network,
+            pid=pid,
+            files=files,
+        )
+        self._client.start_container(pod.container)
+        return pod
+
+    def create(
+        self,
+        *command: str,
+        handler: str = "",
+        stdin: bool = False,
+        stdin_once: bool = False,
+        tty: bool = False,
+        host_network: bool = False,
+        pid: pb.NamespaceMode.ValueType = pb.CONTAINER,
+        files: Mapping[str, Path] | None = None,
+    ) -> Pod:
+        """As :meth:`run`, and not started."""
         pod = pod_config("streaming", log_directory=self._logs, host_network=host_network)
         pod.linux.security_context.namespace_options.pid = pid
         config = container_config("main", IMAGE, command or FOREVER)
@@ -52,9 +77,7 @@ class Pods:
         for inside, outside in (files or {}).items():
             config.mounts.append(pb.Mount(container_path=inside, host_path=str(outside), readonly=True))
         pod_id = self._client.run_pod(pod, handler)
-        container = self._client.create_container(pod_id, config, pod)
-        self._client.start_container(container)
-        return Pod(pod_id, container)
+        return Pod(pod_id, self._client.create_container(pod_id, config, pod))
 
 
 @pytest.fixture(scope="module")

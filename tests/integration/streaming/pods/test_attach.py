@@ -12,6 +12,7 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client, eventually
 from tests.harness.patience import patient
+from tests.harness.processes import PROC
 from tests.integration.streaming.pods.conftest import Pods
 from tests.integration.streaming.pods.observe import inside
 from tests.integration.streaming.pods.remote import SPDY, TRANSPORTS, Remote, attach, run
@@ -77,7 +78,7 @@ async def test_input_that_nobody_reads_keeps_the_daemon_from_nothing(
     pod = pods.run("sh", "-c", script, stdin=True)
     remote = await attach(client, transport, pod.container, stdin=True)
     sending = asyncio.create_task(remote.send(bytes(200_000)))
-    stdin = os.open(f"/proc/{client.pid_of(pod.container)}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
+    stdin = os.open(PROC / f"{client.pid_of(pod.container)}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
     try:
         async with asyncio.timeout(patient(30)):
             while _unread(stdin) < PIPE_BYTES:
@@ -151,7 +152,7 @@ async def test_the_command_of_a_client_that_leaves_reads_the_end_of_its_input(
     await remote.until_got(b"x")
     assert "cat" in inside(pod.container)
     await remote.leave()
-    eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "cat has ended", 10)
+    eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "cat has ended")
 
 
 async def test_the_command_of_a_client_that_leaves_is_told_when_it_writes(
@@ -161,7 +162,7 @@ async def test_the_command_of_a_client_that_leaves_is_told_when_it_writes(
     remote = await run(client, transport, pod.container, "sh", "-c", "while :; do echo chatter; done")
     await remote.until_got(b"chatter")
     await remote.leave()
-    eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "the writer ended", 10)
+    eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "the writer ended")
 
 
 async def test_a_silent_command_outlives_its_client(pods: Pods, client: Client) -> None:
@@ -170,4 +171,4 @@ async def test_a_silent_command_outlives_its_client(pods: Pods, client: Client) 
     await remote.until_got(b"here")
     await remote.leave()
     await asyncio.sleep(0.5)
-    assert "sleep 12345" in inside(pod.container)
+    eventually(lambda: inside(pod.container), lambda found: "sleep 12345" in found, "the command goes on")

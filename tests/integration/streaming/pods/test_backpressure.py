@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.client import Client
+from tests.harness.processes import command_line, in_cgroup
+from tests.harness.until import until
 from tests.integration.streaming.clients import PATIENCE_S
 from tests.integration.streaming.pods.conftest import Pods
 from tests.integration.streaming.pods.observe import Served
@@ -62,16 +64,14 @@ async def stalled(url: str, *more: str) -> tuple[OutputDigest, dict[str, int]]:
 
 async def writer_in(container: str, word: str) -> int:
     """The process id of the command with ``word`` in a container."""
-    async with asyncio.timeout(20):
-        while True:
-            for directory in Path("/proc").glob("[0-9]*"):
-                try:
-                    line = (directory / "cmdline").read_bytes()
-                    if line.startswith(word.encode()) and container in (directory / "cgroup").read_text():
-                        return int(directory.name)
-                except OSError:
-                    continue
-            await asyncio.sleep(0.02)
+    found: list[int] = []
+
+    def look() -> bool:
+        found[:] = [pid for pid in in_cgroup(container) if command_line(pid).startswith(word)]
+        return bool(found)
+
+    await until(look, f"{word} runs in the container")
+    return found[0]
 
 
 async def test_an_exec_waits_for_its_reader_and_every_byte_comes(

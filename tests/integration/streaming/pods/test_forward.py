@@ -13,6 +13,7 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from host.namespaces import in_namespace
 from tests.harness.client import TIMEOUT_S, Client
+from tests.harness.processes import PROC
 from tests.integration.streaming.clients import PATIENCE_S, SpdyClient, TunnelClient
 from tests.integration.streaming.pods.conftest import Pod, Pods
 from tests.integration.streaming.pods.observe import Served
@@ -35,7 +36,7 @@ def network_of(client: Client, pod: Pod) -> Path:
     """The network namespace of a pod, by its container's process."""
     request = pb.ContainerStatusRequest(container_id=pod.container, verbose=True)
     info = client.runtime.ContainerStatus(request, timeout=TIMEOUT_S).info
-    return Path(f"/proc/{json.loads(info['info'])['pid']}/ns/net")
+    return PROC / f"{json.loads(info['info'])['pid']}/ns/net"
 
 
 @asynccontextmanager

@@ -50,4 +50,4 @@ async def test_a_hundred_clients_that_vanish_leave_nothing(
         await remote.until_got(b"x")
     await asyncio.gather(*(remote.leave() for remote in remotes))
     served.until_no_more_than(before)
-    eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "every cat has ended", 20)
+    eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "every cat has ended")

@@ -2,30 +2,19 @@
 
 import os
 import signal
-from pathlib import Path
 
 from tests.harness.client import eventually
 from tests.harness.daemon import Daemon, Settings
-from tests.harness.patience import patient
-
-PATIENCE_S = patient(20.0)
+from tests.harness.processes import mentioning
 
 
 def streaming(daemon: Daemon) -> list[int]:
     """Streaming processes of this daemon's state directory, whoever started them."""
-    found = []
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (directory / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if str(daemon.runroot).encode() in words and any(b"cri.streaming.process" in word for word in words):
-            found.append(int(directory.name))
-    return found
+    return mentioning("cri.streaming.process", str(daemon.runroot))
 
 
 def one(daemon: Daemon) -> int:
-    eventually(lambda: streaming(daemon), lambda found: len(found) == 1, "there is one process", PATIENCE_S)
+    eventually(lambda: streaming(daemon), lambda found: len(found) == 1, "there is one process")
     [pid] = streaming(daemon)
     return pid
 
@@ -35,7 +24,7 @@ def test_there_is_one_and_it_goes_with_its_daemon_however_that_ends() -> None:
         seen = {one(daemon)}
         for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
             daemon.stop(how)
-            eventually(lambda: streaming(daemon), lambda found: not found, "none is left", PATIENCE_S)
+            eventually(lambda: streaming(daemon), lambda found: not found, "none is left")
             daemon.start()
             seen.add(one(daemon))
         assert len(seen) == 4
@@ -45,12 +34,10 @@ def test_a_stopped_process_goes_with_its_killed_daemon_too() -> None:
     """One that does not get to reading that its socket has ended."""
     with Daemon(Settings(bridge="pw-stream0", subnet="10.94.0.0/24")) as daemon:
         pid = one(daemon)
-        eventually(
-            daemon.log, lambda log: f"streaming process serves pid={pid}" in log, "it serves", PATIENCE_S
-        )
+        eventually(daemon.log, lambda log: f"streaming process serves pid={pid}" in log, "it serves")
         os.kill(pid, signal.SIGSTOP)
         daemon.kill()
-        eventually(lambda: streaming(daemon), lambda found: not found, "none is left", PATIENCE_S)
+        eventually(lambda: streaming(daemon), lambda found: not found, "none is left")
 
 
 def test_a_process_that_is_killed_is_replaced_and_the_daemon_never_noticed() -> None:
@@ -61,4 +48,4 @@ def test_a_process_that_is_killed_is_replaced_and_the_daemon_never_noticed() -> 
             assert not daemon.client.not_ready()
         assert one(daemon) != first
         assert daemon.pid == pid
-        assert "the streaming process has ended, another is started" in daemon.log()
+        assert daemon.told("the streaming process has ended, another is started")

@@ -136,7 +136,7 @@ def test_a_closed_window_hangs_the_command_up(pods: Pods, open_terminal: Open) -
     terminal.until_shown("here 2")
     assert len(inside(pod.container)) == 3
     terminal.close()
-    eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "the shell has ended", 10)
+    eventually(lambda: inside(pod.container), lambda found: len(found) == 1, "the shell has ended")
 
 
 def test_attach_follows_the_window(pods: Pods, open_terminal: Open) -> None:

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from cri.cli.arguments import FLAGS, load_configuration, overrides, parse
+from cri.cli import main
+from cri.cli.arguments import EXIT_CODES, FLAGS, load_configuration, overrides, parse
 
 
 def test_options_may_stand_before_and_after_the_command() -> None:
@@ -47,8 +48,65 @@ def test_every_flag_is_an_option_of_the_schema(tmp_path: Path) -> None:
             {"action": "remove", "image": "busybox", "root": "/r"},
         ),
         (["config", "--default"], {"command": "config", "default": True}),
-        (["version", "--json"], {"command": "version", "json": True}),
+        (["version", "--json"], {"command": "version", "output": "json"}),
+        (["version", "-o", "yaml"], {"command": "version", "output": "yaml"}),
+        (["image", "ls", "-q"], {"action": "ls", "quiet": True, "output": "table"}),
+        (["image", "rm", "busybox"], {"action": "rm", "image": "busybox"}),
+        (["help", "image", "pull"], {"command": "help", "words": ["image", "pull"]}),
     ],
 )
 def test_commands_have_their_arguments(argv: list[str], expected: dict[str, object]) -> None:
-    assert expected.items() <= vars(parse(argv)).items()
+    found = vars(parse(argv))
+    assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["serv"], 'podwright: there is no "serv"; did you mean "serve"? Known: serve, config, check, '),
+        (["zzz"], 'podwright: there is no "zzz". Known: serve'),
+        (["image", "lst"], 'podwright image: there is no "lst"; did you mean "list"?'),
+        (["node-config", "kubead"], 'there is no "kubead"; did you mean "kubeadm"?'),
+        (["ops", "--outptu=json"], 'podwright ops: there is no option "--outptu"; did you mean "--output"?'),
+        (["image", "list", "--rot", "/r"], 'podwright image list: there is no option "--rot"; did you mean'),
+        (
+            ["--log-levle", "debug", "serve"],
+            'podwright: there is no option "--log-levle"; did you mean "--log',
+        ),
+        (["--root", "/r", "-x", "serve"], 'podwright: there is no option "-x".'),
+        (["image", "list", "more"], 'podwright image list: "more" is too much.'),
+        (["image"], "podwright image: the following arguments are required: ACTION"),
+        (["help", "serv"], 'there is no "serv"; did you mean "serve"?'),
+        (["\x1b[31m"], 'podwright: there is no "\\x1b[31m".'),
+    ],
+)
+def test_a_mistyped_word_gets_the_one_that_was_meant(
+    capsys: pytest.CaptureFixture[str], argv: list[str], words: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    said = capsys.readouterr()
+    assert (caught.value.code, said.out) == (2, "")
+    assert words in said.err
+    assert len(said.err.splitlines()) == 2
+    assert said.err.endswith("--help tells more.\n")
+
+
+def test_without_a_word_all_commands_are_shown_as_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    said = capsys.readouterr()
+    assert (caught.value.code, said.out) == (2, "")
+    assert "node-config" in said.err
+    assert EXIT_CODES in " ".join(said.err.split())
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["--help"], ["help"], ["help", "image", "pull"]])
+def test_what_is_asked_for_goes_to_standard_output(
+    capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    said = capsys.readouterr()
+    assert (caught.value.code, said.err) == (0, "")
+    assert "podwright" in said.out

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from api.errors import PodwrightError
 from conf.schema import Config
 from cri.cli import check, main
-from cri.cli.examine.findings import Level
+from cri.cli.examine.findings import Finding, Level
 
 
 def script(path: Path, text: str) -> str:
@@ -34,6 +35,24 @@ def test_a_bus_that_is_not_there_says_nothing(tmp_path: Path, monkeypatch: pytes
 def test_this_host_is_examined_in_every_respect() -> None:
     subjects = {finding.subject for finding in check.examine(Config())}
     assert {"kernel", "cgroups", "runtime", "network", "nft", "seccomp", "root", "disk"} <= subjects
+
+
+def test_what_may_not_be_read_hides_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As another user than root, whose home directory is closed."""
+
+    def refused(_: object) -> Iterator[Finding]:
+        yield from ()
+        raise PermissionError(13, "Permission denied", "/root/.config/containers/auth.json")
+
+    monkeypatch.setattr("cri.cli.examine.files.auth_files", refused)
+    monkeypatch.setattr("cri.cli.examine.places.disk", refused)
+    main(["check", "--config", os.devnull])
+    lines = capsys.readouterr().out.splitlines()
+    refusals = [line for line in lines if "could not be examined" in line]
+    assert [line.split()[1] for line in refusals] == ["disk:", "auth:"]
+    assert lines[-1].startswith("Pods can")
 
 
 def test_a_host_without_its_runtime_fails_with_exit_code_1(

@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
-from cri.cli.output import say, say_lines, warn
+from cri.cli.output import reason, say, say_lines, show, warn
 
 EVIL = "a\nb\x1b]0;t\x07\u202e"
 
@@ -32,3 +33,39 @@ def test_an_unforeseen_error_of_a_command_does_not_reach_the_terminal_as_it_is()
     assert done.returncode == 1
     assert b"RuntimeError: x" in done.stderr
     assert b"\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("form", "printed"),
+    [
+        ("table", "one line\n"),
+        ("json", '[\n  {\n    "name": "ä",\n    "tags": []\n  }\n]\n'),
+        ("yaml", "- name: ä\n  tags: []\n"),
+    ],
+)
+def test_one_thing_in_each_form(capsys: pytest.CaptureFixture[str], form: str, printed: str) -> None:
+    show(form, [{"name": "ä", "tags": []}], ["one line"])
+    assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_no_form_acts_on_the_terminal_or_breaks_what_reads_it(
+    capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    show(form, {"name": EVIL}, [])
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "\u202e" not in printed
+    assert yaml.safe_load(printed) == {"name": EVIL}  # JSON is YAML too
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/x"), "/x: No such file or directory"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("odd"), "odd"),
+    ],
+)
+def test_an_error_of_the_system_is_told_without_its_number(error: OSError, words: str) -> None:
+    assert reason(error) == words

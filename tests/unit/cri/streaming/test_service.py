@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -21,6 +20,7 @@ from cri.streaming.backend import (
 from cri.streaming.control import Close, Dial, InputEnded, Json, Ready, Resize, Start, Take
 from cri.streaming.service import MOST_DIALS, Service
 from host.fds import close_all, receive_message, send_message
+from tests.harness.processes import descriptor_count
 
 EXEC = ExecRequest.checked("c", ["cat"], Streams(stdin=True, stdout=True))
 ATTACH = AttachRequest.checked("c", Streams(stdin=True, stdout=True, tty=True))
@@ -124,19 +124,15 @@ class Captive:
                 await asyncio.sleep(0)
 
 
-def descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
 @pytest.fixture
 async def captive() -> AsyncIterator[Captive]:
-    before = descriptors()
+    before = descriptor_count()
     captive = Captive()
     yield captive
     captive.backend.gate.set()
     await captive.service.close()
     captive.sock.close()
-    assert descriptors() == before
+    assert descriptor_count() == before
 
 
 async def test_a_token_becomes_a_session_that_tells_no_more_than_its_client_must_know(
@@ -262,11 +258,11 @@ async def test_nonsense_ends_the_process_and_lets_its_sessions_go(captive: Capti
 
 
 async def test_descriptors_that_nobody_asked_for_are_closed_and_end_the_process(captive: Captive) -> None:
-    before = descriptors()
+    before = descriptor_count()
     send_message(captive.sock, control.encode_request(Ready()), [0, 1, 2])
     await captive.until(lambda: captive.lost)
     assert captive.ready == 0
-    assert descriptors() == before - 1  # the service's end of the socket
+    assert descriptor_count() == before - 1  # the service's end of the socket
 
 
 @pytest.mark.parametrize("stage", ["granted", "starting", "started", "dialling"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cri.streaming.tls import BadTls, TlsFiles, WatchedTls, load, received_context
+from tests.harness import processes
 from tests.unit.cri.streaming.certificates import Pair, encrypted_key, self_signed
 
 
@@ -94,7 +95,7 @@ def test_unusable_changes_keep_the_old_files_and_are_said_once(
 
 def test_what_is_handed_over_has_no_name_and_is_closed_by_the_receiver(files: TlsFiles) -> None:
     message, descriptors = WatchedTls(files).to_message()
-    assert all(Path(f"/proc/self/fd/{number}").readlink().name.startswith("memfd:") for number in descriptors)
+    assert all(processes.link("self", f"fd/{number}").startswith("/memfd:") for number in descriptors)
     context = received_context(message["tls"], descriptors)
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     for number in descriptors:

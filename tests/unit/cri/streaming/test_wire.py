@@ -2,12 +2,12 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from cri.streaming.wire import Wire
 from host.fds import receive_message, send_message
+from tests.harness.processes import descriptor_count
 
 
 class Ends:
@@ -28,10 +28,6 @@ async def ends() -> AsyncIterator[Ends]:
     yield ends
     ends.wire.close()
     ends.peer.close()
-
-
-def descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 async def until(condition: object) -> None:
@@ -55,10 +51,10 @@ async def test_messages_come_with_their_descriptors(ends: Ends) -> None:
 async def test_what_is_sent_keeps_its_order_when_the_socket_is_full_and_its_descriptors_are_closed(
     ends: Ends,
 ) -> None:
-    before = descriptors()
+    before = descriptor_count()
     for number in range(1000):
         ends.wire.send(b"%d" % number + bytes(3000), [os.open("/dev/null", os.O_RDONLY)])
-    assert descriptors() > before
+    assert descriptor_count() > before
     for number in range(1000):
         while True:
             try:
@@ -69,17 +65,17 @@ async def test_what_is_sent_keeps_its_order_when_the_socket_is_full_and_its_desc
         assert data.startswith(b"%d\0" % number)
         for descriptor in given:
             os.close(descriptor)
-    assert descriptors() == before
+    assert descriptor_count() == before
 
 
 async def test_a_side_that_reads_nothing_is_given_up_with_all_that_waits_for_it(ends: Ends) -> None:
-    before = descriptors()
+    before = descriptor_count()
     for _ in range(2000):
         ends.wire.send(bytes(3000), [os.dup(0)])
     await until(lambda: ends.reasons)
     assert ends.reasons == ["it does not read what it is sent"]
     ends.peer.close()
-    assert descriptors() == before - 2
+    assert descriptor_count() == before - 2
 
 
 @pytest.mark.parametrize("said", [bytes(65), None])

@@ -1,14 +1,13 @@
 """systemd as far as Podwright uses it: units in memory; the processes of scopes are real."""
 
 import os
-import re
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cri.systemd.units import NoSuchUnit, UnitExists, UnitFailed
 from host.unit_properties import Property
+from tests.harness.processes import has_ended
 
 KNOWN = {
     *("Description", "Slice", "PIDs", "Delegate", "DefaultDependencies", "CollectMode", "TasksMax"),
@@ -83,7 +82,7 @@ class FakeUnits:
         """Note it; scopes without a process have gone by now."""
         self.calls.append((what, unit))
         for name, one in list(self.loaded.items()):
-            if name.endswith(".scope") and not any(map(_lives, one.pids)):
+            if name.endswith(".scope") and all(map(has_ended, one.pids)):
                 del self.loaded[name]
 
     def _find(self, method: str, unit: str) -> Unit:
@@ -97,10 +96,3 @@ class FakeUnits:
             if name not in KNOWN:
                 raise UnitFailed(f"systemd refuses {method} of {unit}: cannot set property {name}")
         return {name: value for name, _, value in properties}
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return not re.search(r"^State:\s+Z", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    except FileNotFoundError:
-        return False

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from oci.monitor.errands import Errand, end_strays
+from tests.harness.processes import command_line, has_ended
+from tests.harness.until import until
 
 Made = Callable[[str], tuple[list[str], int]]
 
@@ -38,7 +40,7 @@ async def test_its_end_is_waited_for_and_its_code_and_words_are_known(
         f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; echo words >{tmp_path}/1-1.log; exit 3"
     )
     one = errand(argv, tmp_path)
-    await until(lambda: str(tmp_path) in Path(f"/proc/{pid}/cmdline").read_text())
+    await until(lambda: str(tmp_path) in command_line(pid))
     if is_told:
         one.begun(pid, os.pidfd_open(pid))
     ending = asyncio.create_task(one.end())
@@ -59,7 +61,53 @@ async def test_one_whose_time_is_up_is_killed_with_its_group(
     one = errand(argv, tmp_path, timeout_s)
     one.begun(pid, os.pidfd_open(pid))
     assert (await one.end(patience_s), one.timed_out) == (137, True)
-    await until(lambda: is_gone(child))
+    await until(lambda: has_ended(child))
+    one.close()
+
+
+@pytest.fixture
+def ended_container() -> Iterator[int]:
+    """A pidfd of a process that has ended."""
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    pidfd = os.pidfd_open(pid)
+    os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    yield pidfd
+    os.close(pidfd)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_one_whose_container_has_ended_works_in_vain_and_is_killed(
+    made: Made, tmp_path: Path, ended_container: int, *, is_known: bool
+) -> None:
+    argv, pid = made("exec sleep 1000")
+    one = errand(argv, tmp_path)
+    one.begun(pid, os.pidfd_open(pid))
+    code = await one.end_for(ended_container if is_known else None)
+    assert (code, one.was_in_vain, one.timed_out) == (137, True, False)
+    one.close()
+
+
+async def test_one_whose_container_lives_has_all_its_time(made: Made, tmp_path: Path) -> None:
+    argv, pid = made(f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; exit 3")
+    one = errand(argv, tmp_path)
+    one.begun(pid, os.pidfd_open(pid))
+    container = os.pidfd_open(os.getpid())
+    ending = asyncio.create_task(one.end_for(container))
+    await asyncio.sleep(0)
+    (tmp_path / "go").touch()
+    assert (await ending, one.was_in_vain, one.timed_out) == (3, False, False)
+    os.close(container)
+    one.close()
+
+
+async def test_one_that_ended_before_its_container_was_not_in_vain(
+    made: Made, tmp_path: Path, ended_container: int
+) -> None:
+    argv, pid = made("exit 0")
+    one = errand(argv, tmp_path)
+    one.begun(pid, os.pidfd_open(pid))
+    await until(lambda: has_ended(pid))
+    assert (await one.end_for(ended_container), one.was_in_vain) == (0, False)
     one.close()
 
 
@@ -70,20 +118,7 @@ async def test_one_that_never_began_has_no_code(tmp_path: Path) -> None:
 
 async def test_strays_are_those_that_name_scratch_files(made: Made, tmp_path: Path) -> None:
     _, pid = made("sleep 1000")
-    await until(lambda: str(tmp_path) in Path(f"/proc/{pid}/cmdline").read_text())
+    await until(lambda: str(tmp_path) in command_line(pid))
     assert await end_strays(tmp_path / "other", 0.0) == 0
     assert await end_strays(tmp_path, 0.0) == 1
-    await until(lambda: is_gone(pid))
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not is_so():
-            await asyncio.sleep(0.005)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return ") Z" in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return True
+    await until(lambda: has_ended(pid))

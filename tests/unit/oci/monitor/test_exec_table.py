@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-from pathlib import Path
 
 import pytest
 
 from oci.monitor.exec_table import Exec, Execs
 from oci.monitor.types import ExecFinished
+from tests.harness import processes
 
 
 def started(execs: Execs, script: str, run_timeout_s: float = 0.0) -> Exec:
@@ -56,7 +56,7 @@ async def test_another_monitor_is_told_pid_and_time_left() -> None:
     assert adoption is not None
     request, [pidfd] = adoption
     assert 490 < request.left_s < 510
-    assert f"Pid:\t{request.pid}\n" in Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+    assert f"Pid:\t{request.pid}\n" in processes.read("self", f"fdinfo/{pidfd}")
     one.kill()
     await end_of(one)
     assert one.adoption() is None

@@ -7,6 +7,7 @@ import pytest
 
 from host.spawn import pidfd_exit_code
 from oci.monitor.execs import AdoptedExec
+from oci.monitor.kept import KeptExec
 from oci.monitor.reactor import Reactor
 
 
@@ -32,7 +33,8 @@ def test_an_adopted_exec_is_forgotten_once_it_has_ended(
     pid = os.posix_spawn("/bin/sh", ["sh", "-c", script], dict(os.environ), setpgroup=0)
     pidfd = os.pidfd_open(pid)
     ends: list[bool] = []
-    adopted = AdoptedExec(reactor, pid, os.dup(pidfd), left_s, lambda: ends.append(True))
+    adopted = AdoptedExec(reactor, KeptExec("e", pid, 0.0), os.dup(pidfd), lambda: ends.append(True))
+    adopted.claim(None, left_s)
     if is_killed:
         adopted.kill()
     while not ends:

@@ -93,6 +93,23 @@ async def test_a_monitor_that_dies_in_its_own_recovery_is_replaced(
     monitors.kill(monitors.living[-1])
 
 
+async def test_sixty_that_die_in_a_row_leave_the_daemon_its_turns(linked: Callable[..., Link]) -> None:
+    """Each at another word of its recovery; everybody else goes on meanwhile."""
+    monitors = Monitors(1, *(number % 4 for number in range(60)), 100)
+    link = linked(monitors)
+    await link.connect(start=True)
+    asked = asyncio.create_task(link.request(protocol.CloseStdin("c")))
+    seen = set()
+    async with asyncio.timeout(60):
+        while not asked.done():
+            seen.add(len(monitors.lives))
+            await asyncio.sleep(0)
+    assert seen >= set(range(60)), "between any two deaths others had a turn"
+    assert await link.records() == []
+    await link.close()
+    monitors.kill(monitors.living[-1])
+
+
 ASK: list[Callable[[Link], Awaitable[object]]] = [
     lambda link: link.request(protocol.CloseStdin("c")),
     lambda link: link.request_once(protocol.CloseStdin("c")),

@@ -29,6 +29,7 @@ REQUESTS: list[Request] = [
     protocol.LogPlace("settle", "/logs", 2.5),
     protocol.StuckLogs(2.5),
     protocol.Settle(),
+    protocol.Upgrade(["/usr/bin/python3", "/run/x"], 2.5),
     protocol.Shutdown(),
 ]
 RECORD = Record("c", "crun", 7, 99, "exited", None, 0, 0, 0, 10.0, False, True, 1, 2, 3, None, False)

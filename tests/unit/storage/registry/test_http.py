@@ -1,6 +1,7 @@
 """storage/registry/http: error bodies and proxies."""
 
 import errno
+import socket
 import ssl
 from collections.abc import AsyncIterator
 
@@ -56,6 +57,13 @@ async def test_a_refused_connection_is_told_in_words(
     with pytest.raises(aiohttp.ClientConnectorError) as caught:
         await session.get("https://127.0.0.1:1/", ssl=tls)
     assert in_words(caught.value) == "cannot connect: Connection refused"
+
+
+def test_a_name_that_is_not_known_is_told_in_words() -> None:
+    reason = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    key = ConnectionKey("reg.test", 443, True, True, None, None, None)
+    text = in_words(aiohttp.ClientConnectorDNSError(key, reason))
+    assert text == "cannot connect: its name cannot be looked up: Temporary failure in name resolution"
 
 
 @pytest.mark.parametrize(

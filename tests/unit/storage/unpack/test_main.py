@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 from storage.unpacker import _PROGRAM, _module_path
+from tests.harness import processes
 
 
 def test_the_process_bounds_its_memory_and_is_the_first_to_go_when_it_is_short(tmp_path: Path) -> None:
@@ -25,7 +26,7 @@ def test_the_process_bounds_its_memory_and_is_the_first_to_go_when_it_is_short(t
         process.stdin.write(member.tobuf() + bytes(member.size))
         process.stdin.flush()
         soft, _ = resource.prlimit(process.pid, resource.RLIMIT_AS)
-        score = Path(f"/proc/{process.pid}/oom_score_adj").read_text()
+        score = processes.read(process.pid, "oom_score_adj")
         process.stdin.close()
         answer = json.loads(process.stdout.read())
     assert (soft, int(score)) == (2 << 30, 500)

@@ -71,6 +71,17 @@ def test_a_configured_file_of_credentials_that_is_missing_is_a_warning(tmp_path:
     assert (level, subject) == (Level.WARNING, "global_auth_file")
 
 
+def test_certificates_of_registries_are_parsed(tmp_path: Path) -> None:
+    assert found(files.certificates([tmp_path / "none"])) == []
+    place = tmp_path / "reg.test"
+    place.mkdir()
+    assert found(files.certificates([tmp_path])) == [(Level.OK, "certs.d", str(place))]
+    (place / "ca.crt").write_text("no PEM")
+    ((level, _, text),) = found(files.certificates([tmp_path]))
+    assert level is Level.WARNING
+    assert text.startswith(f"{place}/ca.crt is no authority")
+
+
 @pytest.mark.parametrize(
     ("text", "level", "words"),
     [

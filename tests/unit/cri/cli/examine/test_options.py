@@ -19,7 +19,7 @@ def examined(config: Config) -> list[tuple[Level, str]]:
 
 
 def findings(config: Config) -> Iterable[Finding]:
-    return list(options(config, "x86_64"))
+    return [finding for found in options(config, "x86_64").values() for finding in found]
 
 
 def profile(directory: Path, content: object) -> Path:

@@ -29,6 +29,18 @@ def test_directories_that_can_be_made_are_fine(tmp_path: Path) -> None:
     assert {finding.level for finding in places.directories(config(tmp_path))} == {Level.OK}
 
 
+def test_directories_of_options_that_are_set_count_too(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    usual = config(tmp_path)
+    moved = replace(
+        usual,
+        runtime=replace(usual.runtime, namespaces_dir=tmp_path / "file/ns"),
+        metrics=replace(usual.metrics, enable_metrics=True, metrics_socket=tmp_path / "file/metrics.sock"),
+    )
+    found = [finding.subject for finding in places.directories(moved) if finding.level is Level.FAILS]
+    assert found == ["namespaces_dir", "metrics_socket"]
+
+
 def test_a_file_in_the_way_fails(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("")
     root, *others = places.directories(config(tmp_path))

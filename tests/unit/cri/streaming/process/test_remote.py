@@ -2,7 +2,6 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -11,6 +10,7 @@ from cri.streaming.backend import AttachRequest, ExecRequest, PortForwardRequest
 from cri.streaming.control import Close, Dial, InputEnded, Json, Resize, Start, Take
 from cri.streaming.process.remote import Daemon, DaemonSaid, Grant, TooManyConnections
 from host.fds import receive_message, send_message
+from tests.harness.processes import descriptor_count
 
 STREAMS = {"stdin": True, "stdout": True, "stderr": False, "tty": False}
 
@@ -51,10 +51,6 @@ class Other:
         grant = await taking
         assert grant is not None
         return grant
-
-
-def descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 @pytest.fixture
@@ -127,18 +123,18 @@ async def test_a_pods_connection_comes_unless_there_is_no_room(other: Other) -> 
     with await dialling as pod:
         assert not pod.getblocking()
     other.daemon._highest = 0
-    before = descriptors()
+    before = descriptor_count()
     dialling = asyncio.ensure_future(grant.dial("", 80))
     await other.hear()
     other.say({"ok": 3}, socket.socket().detach())
     with pytest.raises(TooManyConnections):
         await dialling
-    assert descriptors() == before
+    assert descriptor_count() == before
 
 
 async def test_what_comes_for_nobody_is_closed(other: Other) -> None:
     grant = await other.granted("portforward", ports=[80])
-    before = descriptors()
+    before = descriptor_count()
     dialling = asyncio.ensure_future(grant.dial("", 80))
     await other.hear()
     dialling.cancel()
@@ -151,7 +147,7 @@ async def test_what_comes_for_nobody_is_closed(other: Other) -> None:
     async with asyncio.timeout(20):
         while not other.told:
             await asyncio.sleep(0)
-    assert descriptors() == before
+    assert descriptor_count() == before
 
 
 async def test_the_end_of_the_daemon_is_told(other: Other) -> None:
