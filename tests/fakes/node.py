@@ -18,6 +18,7 @@ from api.ids import ImageId
 from conf.schema import Config
 from cri import exits
 from cri import restore as restoring
+from cri.cgroups.ahead import MovesAhead
 from cri.cgroups.files import FilesDriver
 from cri.containers.accounts import Accounts
 from cri.containers.record import Container
@@ -67,6 +68,7 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
     hierarchy, network = FakeHierarchy((), world, monitor), FakeNetwork(world)
     records, background = Records(paths.records), Supervisor()
     parts: dict[str, Any] = dict.fromkeys(Node.__dataclass_fields__) | {
+        "moves": MovesAhead(),
         "config": _config(directory),
         "paths": paths,
         "records": records,
