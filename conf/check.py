@@ -16,7 +16,7 @@ LEAST_LOG_SIZE_BYTES = 8192
 LEAST_CREATE_TIMEOUT_S = 30
 LEAST_STOP_TIMEOUT_S = 30
 SOCKET_PATH_LIMIT_BYTES = 107
-BUILT_IN_HANDLERS = ("crun", "runc")  # need no table: they are looked up in PATH
+BUILT_IN_HANDLERS = ("crun", "runc", "podwright")  # need no table: looked up in PATH, or beside the daemon
 RUNROOT_ROOM_BYTES = 40  # for the names of our own sockets below runroot
 
 # What a namespace of a pod has of its own (sysctl(8)); the runtime refuses all others.

@@ -110,7 +110,8 @@ class RuntimeTable:
 
     default_runtime: str = option(
         "",
-        "Handler of pods that name none. When empty, the first of crun and runc that is found.",
+        "Handler of pods that name none. When empty, the first of crun and runc that is found, else "
+        "podwright, the daemon's own runtime.",
     )
     runtimes: Mapping[str, RuntimeHandler] = field(default_factory=lambda: NO_HANDLERS)
     cgroup_manager: Literal["auto", "systemd", "cgroupfs"] = option(

@@ -10,14 +10,15 @@ from types import MappingProxyType
 from api.errors import FailedPrecondition, NotFound, PodwrightError
 from api.runtime.v1 import api_pb2 as pb
 from conf.schema import Config
+from oci import own
 from oci.abilities import Abilities, probe
 from oci.cli import CliRuntime, Kind, RuntimeMissing
 from oci.generate.inputs import HostView, RuntimeView
 
 logger = logging.getLogger(__name__)
 
-# Tried in this order when no default is configured.
-PREFERRED = ("crun", "runc")
+# Tried in this order when no default is configured; our own, which comes with the daemon, is always there.
+PREFERRED = ("crun", "runc", own.HANDLER)
 NONE: Mapping[str, RuntimeMissing] = MappingProxyType({})
 
 
@@ -53,7 +54,8 @@ class Handlers:
 
     @classmethod
     def find(cls, config: Config, root: Path, cgroup_driver: str) -> "Handlers":
-        """Look up the configured runtimes and, beside them, crun and runc on PATH; state goes below ``root``.
+        """Look up the configured runtimes and, beside them, crun and runc on PATH and our own beside the
+        daemon; state goes below ``root``.
 
         One that is missing is left out with a warning; only a missing default fails a request, and
         Status then says so.
@@ -74,10 +76,10 @@ class Handlers:
                     logger.warning("handler %s left out: %s", name, error)
 
         for name, table in config.runtime.runtimes.items():
-            attempt(name, table.runtime_path, table.runtime_root)
+            attempt(name, table.runtime_path or _built_in(name), table.runtime_root)
         for name in PREFERRED:
             if name not in config.runtime.runtimes:
-                attempt(name, None, None, quiet=True)
+                attempt(name, _built_in(name), None, quiet=True)
         default = config.runtime.default_runtime or next((name for name in PREFERRED if name in found), "")
         handlers = cls(found, default, missing)
         if problem := handlers.problem():
@@ -199,7 +201,8 @@ class Handlers:
 
     def takes_compiled_filters(self, name: str) -> bool:
         """Whether the runtime loads seccomp programs that are compiled ahead (oci.precompiled)."""
-        return self.get(name).kind is Kind.CRUN
+        runtime = self.get(name)
+        return runtime.kind is Kind.CRUN or runtime.path.name == own.PROGRAM
 
     def names(self) -> list[str]:
         return sorted(self._runtimes)
@@ -217,3 +220,8 @@ class Handlers:
             )
             for name in (["", *names] if self._default in self._runtimes else names)
         ]
+
+
+def _built_in(name: str) -> Path | None:
+    """The program of the handler that comes with the daemon; None for others."""
+    return own.program() if name == own.HANDLER else None

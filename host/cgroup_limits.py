@@ -4,7 +4,9 @@ Values are the CRI's and the OCI's: shares for CPU weight, memory plus swap for 
 """
 
 import errno
+import math
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from api.errors import FailedPrecondition, InvalidArgument
 Directory = Callable[[str], Path | None]
 UNLIMITED = -1
 FILE_SIZE = 65536  # more than any cgroup file has; the kernel hands one over in one read
+_LEAST_SHARES, _MOST_SHARES = 2, 262144
 V1_NO_LIMIT = 1 << 62  # version 1 shows "unlimited" as a page-rounded 2**63
 
 
@@ -22,7 +25,7 @@ class MissingController(FailedPrecondition):
 
 
 # What the kernel has against a value, or against a file of that name; ENOSPC is an empty set of processors.
-_REFUSALS = frozenset(
+REFUSALS = frozenset(
     {
         errno.EINVAL,
         errno.ERANGE,
@@ -68,14 +71,22 @@ NOTHING = Limits()
 
 
 def weight_from_shares(shares: int) -> int:
-    """Version 2's cpu.weight (1 to 10000) for version 1's cpu.shares (2 to 262144), as runtimes map it."""
-    bounded = min(max(shares, 2), 262144)
-    return 1 + (bounded - 2) * 9999 // 262142
+    """Version 2's cpu.weight (1 to 10000) for version 1's cpu.shares (2 to 262144).
+
+    As runtimes map it since 2025: the least, the default (1024 to 100) and the most are each other's, which
+    the straight line before gave 39 for the default.
+    """
+    if shares <= _LEAST_SHARES:
+        return 1
+    if shares >= _MOST_SHARES:
+        return 10000
+    exponent = math.log2(shares)
+    return math.ceil(10 ** ((exponent * exponent + 125 * exponent) / 612 - 7 / 34))
 
 
 def shares_from_weight(weight: int) -> int:
-    """The least cpu.shares that become this cpu.weight."""
-    return 2 + -(-(weight - 1) * 262142 // 9999)
+    """The least cpu.shares that become this cpu.weight, or the next one that some do."""
+    return bisect_left(range(_MOST_SHARES), weight, lo=_LEAST_SHARES, key=weight_from_shares)
 
 
 def apply(directory: Directory, version: int, limits: Limits) -> None:
@@ -196,7 +207,7 @@ def _set(directory: Directory, controller: str, name: str, value: int | str | No
     except FileNotFoundError:
         raise MissingController(f"{name} = {value}: {where / name} does not exist") from None
     except OSError as error:
-        if error.errno in _REFUSALS:
+        if error.errno in REFUSALS:
             raise LimitRefused(f"the kernel refuses {name} = {value} in {where}: {error.strerror}") from error
         raise
 

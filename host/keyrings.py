@@ -5,12 +5,12 @@ Small on purpose: the monitor imports it.
 
 import ctypes
 import errno
-import os
 
-from host.syscalls import syscall
+from host.syscalls import numbered
 
-_SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
 _JOIN_SESSION_KEYRING = 1
+_SET_PERMISSIONS = 5
+_DESCRIBE = 6
 # A kernel without keyrings; a filter that keeps us, and so what we start, from them.
 _NONE = (errno.ENOSYS, errno.EPERM, errno.EACCES)
 
@@ -21,12 +21,32 @@ def leave_session_keyring() -> None:
     Raises:
         OSError: too many keys, or no memory.
     """
-    number = _SYS_KEYCTL.get(os.uname().machine)
-    if number is None:
+    _join(None)
+
+
+def join_session_keyring(name: str, permissions: int) -> None:
+    """Have the session keyring ``name``, new unless we may search one of that name, with ``permissions``
+    (keyctl_setperm(3)) added; a kernel without keyrings is fine."""
+    keyring = _join(name.encode())
+    if keyring <= 0:
         return
-    arguments = (ctypes.c_ulong(_JOIN_SESSION_KEYRING), *[ctypes.c_ulong(0)] * 4)
+    text = ctypes.create_string_buffer(256)
+    _keyctl(_DESCRIBE, keyring, ctypes.addressof(text), len(text))
+    current = int(text.value.split(b";")[3], 16)
+    _keyctl(_SET_PERMISSIONS, keyring, current | permissions)
+
+
+def _join(name: bytes | None) -> int:
+    """The keyring's number, 0 where there are none."""
+    buffer = None if name is None else ctypes.create_string_buffer(name)
     try:
-        syscall("keyctl", number, *arguments)
+        return _keyctl(_JOIN_SESSION_KEYRING, 0 if buffer is None else ctypes.addressof(buffer))
     except OSError as error:
         if error.errno not in _NONE:
             raise
+        return 0
+
+
+def _keyctl(operation: int, *values: int) -> int:
+    words = [ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]
+    return numbered("keyctl", ctypes.c_int(operation), *words)

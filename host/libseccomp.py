@@ -15,6 +15,9 @@ from api.errors import InvalidArgument, Unavailable
 
 _NO_SUCH_SYSCALL = -1
 _ATTRIBUTE_NO_NEW_PRIVS = 3
+_ATTRIBUTE_OPTIMIZE = 8
+_BINARY_TREE = 2
+_MANY_RULES = 32
 _ERRNO_MASK = 0xFFFF
 
 ACTIONS = {
@@ -27,6 +30,7 @@ ACTIONS = {
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
+NOTIFY = 0x7FC00000  # SCMP_ACT_NOTIFY: needs somebody who listens, so it is no action for everybody
 COMPARISONS = {
     "SCMP_CMP_NE": 1,
     "SCMP_CMP_LT": 2,
@@ -104,6 +108,8 @@ def compile_filter(default: int, architectures: Sequence[str], rules: Sequence[R
         _check("no_new_privs", library.seccomp_attr_set(context, _ATTRIBUTE_NO_NEW_PRIVS, 0))
         for architecture in architectures:
             _add_architecture(library, context, architecture)
+        if len(rules) > _MANY_RULES:  # libseccomp before 2.5 knows no such attribute, and is right without
+            library.seccomp_attr_set(context, _ATTRIBUTE_OPTIMIZE, _BINARY_TREE)
         for rule in rules:
             if rule.action != default:
                 _add_rule(library, context, rule)
@@ -164,6 +170,28 @@ def _memory_file() -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def version() -> tuple[int, int, int]:
+    """The library's.
+
+    Raises:
+        NoLibseccomp: see there.
+    """
+    library = _library()
+    library.seccomp_version.restype = ctypes.POINTER(ctypes.c_uint * 3)
+    major, minor, micro = library.seccomp_version().contents
+    return int(major), int(minor), int(micro)
+
+
+def highest_number(names: Sequence[str], architecture: str) -> int | None:
+    """The largest system call number among ``names`` on an architecture; None if it is not known."""
+    library = _library()
+    token = library.seccomp_arch_resolve_name(architecture.encode())
+    resolve = library.seccomp_syscall_resolve_name_arch
+    resolve.argtypes = [ctypes.c_uint32, ctypes.c_char_p]
+    numbers = [int(resolve(token, name.encode())) for name in names] if token else []
+    return max((number for number in numbers if number >= 0), default=None)
 
 
 @cache

@@ -37,3 +37,23 @@ def syscall(name: str, number: int, *arguments: object, subject: str | os.PathLi
     if result < 0:
         raise_errno(name, subject)
     return result
+
+
+# Numbers that differ: x86-64's and those of asm-generic, which arm64 and riscv64 have.
+_NUMBERS = {
+    "capset": (126, 91),
+    "ioprio_set": (251, 30),
+    "keyctl": (250, 219),
+    "pivot_root": (155, 41),
+    "sched_setattr": (314, 274),
+    "seccomp": (317, 277),
+    "set_mempolicy": (238, 237),
+    "pidfd_getfd": (438, 438),
+}
+
+
+def numbered(name: str, *arguments: object, subject: str | os.PathLike[str] | None = None) -> int:
+    """Make one of the system calls of ``_NUMBERS`` by its name; errno becomes OSError."""
+    # A process of personality LINUX32 sees "i686", and its calls stay those of the interpreter.
+    number = _NUMBERS[name][os.uname().machine not in ("x86_64", "i686")]
+    return syscall(name, number, *arguments, subject=subject)

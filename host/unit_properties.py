@@ -26,6 +26,7 @@ _NUMBERS = {
     "memory.zswap.max": "MemoryZSwapMax",
     "pids.max": "TasksMax",
     "cpu.weight": "CPUWeight",
+    "io.weight": "IOWeight",
 }
 _SETS = {"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes"}
 
@@ -36,7 +37,7 @@ def properties(asked: Limits, now: Limits) -> list[Property]:
     if asked.cpu_shares is not None:
         found.append(("CPUWeight", "t", weight_from_shares(asked.cpu_shares)))
     if asked.cpu_quota_us is not None or asked.cpu_period_us is not None:
-        found += _quota(now.cpu_quota_us, now.cpu_period_us or _DEFAULT_PERIOD_US)
+        found += quota_properties(now.cpu_quota_us, now.cpu_period_us or _DEFAULT_PERIOD_US)
     for name, cpus in (("AllowedCPUs", asked.cpuset_cpus), ("AllowedMemoryNodes", asked.cpuset_mems)):
         if cpus is not None:
             found.append((name, "ay", bitmap(cpus)))
@@ -59,7 +60,7 @@ def of_files(files: Mapping[str, str]) -> list[Property]:
             found.append((name, "ay", bitmap(text)))
         elif file == "cpu.max":
             quota, _, period = text.partition(" ")
-            found += _quota(
+            found += quota_properties(
                 None if quota == "max" else int(quota), int(period) if period else _DEFAULT_PERIOD_US
             )
     return found
@@ -75,7 +76,8 @@ def bitmap(numbers: str) -> bytes:
     return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
 
 
-def _quota(quota_us: int | None, period_us: int) -> list[Property]:
+def quota_properties(quota_us: int | None, period_us: int) -> list[Property]:
+    """A quota, None for none, in steps of systemd's, never less than asked for."""
     if quota_us is None:
         return [("CPUQuotaPerSecUSec", "t", INFINITY)]
     per_second = quota_us * _SECOND_US // period_us

@@ -216,20 +216,20 @@ class RootfsManager:
         """The containers that have a root file system."""
         return {ContainerId(str(row[0])) for row in self._database.read("SELECT container_id FROM rootfs")}
 
-    async def restore(self, doomed: Collection[str] = ()) -> dict[Path, OSError]:
+    async def restore(self, unused: Collection[str] = ()) -> dict[Path, OSError]:
         """After a restart or reboot: sweep what has no row; mount what has one and is not mounted, but for
-        those that are ``doomed``.
+        those that are ``unused``.
 
         What cannot be removed stays, and is the answer.
         """
-        return await asyncio.to_thread(self._restore, frozenset(doomed))
+        return await asyncio.to_thread(self._restore, frozenset(unused))
 
-    def _restore(self, doomed: frozenset[str]) -> dict[Path, OSError]:
+    def _restore(self, unused: frozenset[str]) -> dict[Path, OSError]:
         """The mount table, which grows with the containers, is read once for all of them."""
         known = self.known()
         leftovers = self._sweep(known)
         mounted = {entry.mountpoint for entry in mounts()}
-        for container_id in sorted(known - doomed):
+        for container_id in sorted(known - unused):
             if self.path(container_id) in mounted or not self._is_whole(container_id):
                 continue
             try:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from api.errors import PodwrightError
 from cri.cgroups.choose import SYSTEMD_RUNS
-from cri.systemd.units import UnitExists, Units
+from cri.systemd.units import Units
 from host.lines import read_table
+from host.systemd import UnitExists
 from host.unit_properties import Property
 
 logger = logging.getLogger(__name__)

@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Callable
 
 from cri.cgroups.driver import BadCgroupParent
-from cri.systemd.units import NoSuchUnit, UnitExists, Units
+from cri.systemd.units import Units
 from host import slices
 from host.cgroup_limits import Limits
 from host.cgroups import Hierarchy
+from host.systemd import NoSuchUnit, UnitExists
 from host.unit_properties import properties
 
 # For pods that come without a parent: crictl's.

@@ -7,7 +7,6 @@ lost, as when the bus restarts, fails the calls that are under way; the next cal
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -16,32 +15,14 @@ from jeepney.bus import get_connectable_addresses
 from jeepney.low_level import HeaderFields, Message, MessageType, Parser
 from jeepney.wrappers import DBusAddress, new_method_call
 
-from api.errors import Unavailable
+from host.dbus import BusUnavailable, CallFailed
+from host.system_bus import address_of
 
 log = logging.getLogger(__name__)
 
-DEFAULT_ADDRESS = "unix:path=/run/dbus/system_bus_socket"
 READ_BYTES = 65536
 
 _THE_BUS = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
-
-
-class BusUnavailable(Unavailable):
-    """The system bus does not answer."""
-
-
-class CallFailed(Exception):
-    """The other side answered with an error; for the caller to give it a meaning.
-
-    Attributes:
-        name: The error's name, such as org.freedesktop.systemd1.NoSuchUnit.
-        words: What the other side says.
-    """
-
-    def __init__(self, name: str, words: str) -> None:
-        super().__init__(f"{name}: {words}")
-        self.name = name
-        self.words = words
 
 
 class Connection:
@@ -165,7 +146,7 @@ class Bus:
     ) -> None:
         self._matches = matches
         self._on_signal = on_signal
-        self._address = address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or DEFAULT_ADDRESS
+        self._address = address or address_of(user=False)
         self._timeout_s = timeout_s
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()

@@ -2,20 +2,28 @@
 
 import asyncio
 import contextlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from jeepney.wrappers import DBusAddress
 
-from api.errors import PodwrightError
-from cri.systemd.bus import Bus, CallFailed
-from cri.systemd.units import NoSuchUnit, UnitExists, UnitFailed
+from cri.systemd.bus import Bus
+from host.dbus import CallFailed
+from host.systemd import (
+    GOOD_RESULTS,
+    JOB_REMOVED,
+    MANAGER,
+    NAME,
+    PATH,
+    PROPERTIES,
+    NoSuchUnit,
+    UnitFailed,
+    given,
+    refusal,
+    unit_path,
+)
 from host.unit_properties import Property
 
-_NAME = "org.freedesktop.systemd1"
-_PATH = "/org/freedesktop/systemd1"
-_ADDRESS = DBusAddress(_PATH, _NAME, f"{_NAME}.Manager")
-_JOB_REMOVED = f"type='signal',sender='{_NAME}',interface='{_NAME}.Manager',member='JobRemoved'"
+_ADDRESS = DBusAddress(PATH, NAME, MANAGER)
 
 
 class Manager:
@@ -23,7 +31,7 @@ class Manager:
 
     def __init__(self, *, address: str | None = None, timeout_s: float = 30.0) -> None:
         """Nothing happens before the first call; each call and each job has ``timeout_s``."""
-        self._bus = Bus((_JOB_REMOVED,), self._signal, address=address, timeout_s=timeout_s)
+        self._bus = Bus((JOB_REMOVED,), self._signal, address=address, timeout_s=timeout_s)
         self._timeout_s = timeout_s
         self._under_way = 0
         self._jobs: dict[object, asyncio.Future[str]] = {}
@@ -34,13 +42,11 @@ class Manager:
         Raises:
             BusUnavailable: it does not.
         """
-        return str(await self._get(_PATH, f"{_NAME}.Manager", "Version"))
+        return str(await self._get(PATH, MANAGER, "Version"))
 
     async def start(self, unit: str, properties: Sequence[Property]) -> None:
         """See Units."""
-        await self._job(
-            unit, "StartTransientUnit", "ssa(sv)a(sa(sv))", (unit, "fail", _given(properties), [])
-        )
+        await self._job(unit, "StartTransientUnit", "ssa(sv)a(sa(sv))", (unit, "fail", given(properties), []))
 
     async def stop(self, unit: str) -> None:
         """See Units."""
@@ -53,7 +59,7 @@ class Manager:
 
     async def set_properties(self, unit: str, properties: Sequence[Property]) -> None:
         """See Units."""
-        await self._call(unit, "SetUnitProperties", "sba(sv)", (unit, True, _given(properties)))
+        await self._call(unit, "SetUnitProperties", "sba(sv)", (unit, True, given(properties)))
         # systemd answers first and writes afterwards, but before it takes the next message.
         await self.description(unit)
 
@@ -63,14 +69,14 @@ class Manager:
 
     async def description(self, unit: str) -> str:
         """See Units."""
-        return str(await self._get(f"{_PATH}/unit/{escape(unit)}", f"{_NAME}.Unit", "Description"))
+        return str(await self._get(unit_path(unit), f"{NAME}.Unit", "Description"))
 
     async def close(self) -> None:
         """See Units."""
         await self._bus.close()
 
     async def _get(self, path: str, interface: str, name: str) -> object:
-        target = DBusAddress(path, _NAME, "org.freedesktop.DBus.Properties")
+        target = DBusAddress(path, NAME, PROPERTIES)
         try:
             [variant] = await self._bus.call(target, "Get", "ss", (interface, name))
         except CallFailed as error:
@@ -83,8 +89,7 @@ class Manager:
         try:
             answer = await self._bus.call(_ADDRESS, method, signature, body)
         except CallFailed as error:
-            category = _MEANINGS.get(error.name, UnitFailed)
-            raise category(f"systemd refuses {method} of {unit}: {error.words}") from error
+            raise refusal(method, unit, error) from error
         return answer[0] if answer else None
 
     async def _job(self, unit: str, method: str, signature: str, body: tuple[object, ...]) -> None:
@@ -100,7 +105,7 @@ class Manager:
             self._under_way -= 1
             if not self._under_way:
                 self._jobs.clear()
-        if result not in ("done", "skipped"):
+        if result not in GOOD_RESULTS:
             raise UnitFailed(f"{method} of {unit} ended with the result {result}")
 
     def _end_of(self, job: object) -> asyncio.Future[str]:
@@ -113,19 +118,3 @@ class Manager:
             end = self._end_of(body[1])
             if not end.done():
                 end.set_result(str(body[3]))
-
-
-_MEANINGS: Mapping[str, type[PodwrightError]] = {
-    f"{_NAME}.NoSuchUnit": NoSuchUnit,
-    f"{_NAME}.UnitExists": UnitExists,
-}
-
-
-def _given(properties: Sequence[Property]) -> list[tuple[str, tuple[str, object]]]:
-    """In the form of a(sv)."""
-    return [(name, (signature, value)) for name, signature, value in properties]
-
-
-def escape(unit: str) -> str:
-    """A unit's name as the last part of its object path: all but letters and digits in hexadecimal."""
-    return re.sub(r"[^A-Za-z0-9]|^[0-9]", lambda found: f"_{ord(found[0]):02x}", unit)

@@ -3,20 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from api.errors import AlreadyExists, Internal, NotFound
 from host.unit_properties import Property
-
-
-class UnitFailed(Internal):
-    """systemd refuses or fails; the text has the unit and systemd's own words."""
-
-
-class NoSuchUnit(NotFound):
-    """systemd has no such unit loaded."""
-
-
-class UnitExists(AlreadyExists):
-    """A unit of this name is there already."""
 
 
 class Units(Protocol):

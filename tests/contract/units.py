@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cri.systemd.units import NoSuchUnit, UnitExists, UnitFailed, Units
+from cri.systemd.units import Units
+from host.systemd import NoSuchUnit, UnitExists, UnitFailed
 from host.unit_properties import Property
 from tests.harness.patience import patient
 

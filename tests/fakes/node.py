@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,7 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         path.mkdir(parents=True, exist_ok=True)
     hierarchy, network = FakeHierarchy((), world, monitor), FakeNetwork(world)
     records, background = Records(paths.records), Supervisor()
-    parts: dict[str, Any] = dict.fromkeys(Node.__dataclass_fields__) | {
-        "moves": MovesAhead(),
+    parts: dict[str, Any] = dict.fromkeys(_needed()) | {
         "config": _config(directory),
         "paths": paths,
         "records": records,
@@ -78,6 +77,7 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         "events": Events(),
         "quarantine": Quarantine(),
         "accounts": Accounts(),
+        "moves": MovesAhead(),
         "images": images(world),
         "rootfs": FakeRootfs(world),
         "network": network,
@@ -103,6 +103,11 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         await asyncio.gather(watching, return_exceptions=True)
         await background.close()
         records.close()
+
+
+def _needed() -> list[str]:
+    """The parts that a node does not bring along itself."""
+    return [one.name for one in fields(Node) if one.default is MISSING and one.default_factory is MISSING]
 
 
 async def _watch_exits(node: Node) -> None:

@@ -23,7 +23,8 @@ CHECKERS = ("python3", "lintian", "systemd", "man-db", "mandoc")
 UNPACK = "dpkg-deb -x /shared/*.deb /"
 # man itself always ends well: what it complains of must be nothing.
 MAN = (
-    "for page in 8/podwright.8 8/podwright-monitor.8 8/podwright-streaming.8 5/podwright.conf.5; do"
+    "for page in 8/podwright.8 8/podwright-monitor.8 8/podwright-oci.8 8/podwright-streaming.8"
+    " 5/podwright.conf.5; do"
     " man --warnings=w -E UTF-8 -l /usr/share/man/man$page.gz 2>&1 >/dev/null; done | { ! grep .; }"
 )
 

@@ -116,14 +116,14 @@ def release_suffix(release: Mapping[str, str]) -> str:
 
 
 def depends(python: Sequence[int], libraries: Iterable[str]) -> list[str]:
-    """What must be there: the very Python, a runtime, the bus by which systemd is asked for cgroups, the
-    firewall's tool, what the modules are linked to.
+    """What must be there: the very Python, what compiles seccomp filters, the bus by which systemd is
+    asked for cgroups, the firewall's tool, what the modules are linked to.
     """
     major, minor = python
     return [
         f"python3 (>= {major}.{minor}~)",
         f"python3 (<< {major}.{minor + 1})",
-        "crun | runc",
+        "libseccomp2",
         "default-dbus-system-bus | dbus-system-bus",
         "nftables",
         *sorted(libraries),

@@ -22,7 +22,7 @@ SOURCE = f"Podwright {VERSION}"
 
 def pages(day: date) -> Mapping[str, str]:
     """The pages as of ``day`` by file name, such as ``podwright.8``."""
-    made = (_command(day), _configuration(day), _monitor(day), _streaming(day))
+    made = (_command(day), _configuration(day), _monitor(day), _oci(day), _streaming(day))
     return {page.file_name: str(page) for page in made}
 
 
@@ -87,7 +87,8 @@ def _add_ends(page: Page) -> None:
         ]
     )
     page.heading("SEE ALSO").text(
-        "podwright.conf(5), podwright-monitor(8), podwright-streaming(8), crun(1), runc(8), nft(8)"
+        "podwright.conf(5), podwright-monitor(8), podwright-oci(8), podwright-streaming(8), crun(1), "
+        "runc(8), nft(8)"
     )
 
 
@@ -138,6 +139,30 @@ def _monitor(day: date) -> Page:
     page.item("DIRECTORY/monitor.log", "", "Its complaints.")
     page.item("DIRECTORY/exits/", "", "How containers ended, until the daemon has read it.")
     page.heading("SEE ALSO").text("podwright(8)")
+    return page
+
+
+def _oci(day: date) -> Page:
+    page = Page("podwright-oci", 8, day, SOURCE, "Podwright's own OCI runtime")
+    page.heading("SYNOPSIS").synopsis(("podwright-oci", "[GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]"))
+    page.heading("DESCRIPTION").text(
+        "Makes and runs containers from bundles, as the runtime specification of the OCI has it. Its "
+        "commands and options are those of runc(8): create, start, run, exec, kill, delete, state, list, "
+        "ps, pause, resume, update, events, spec and features. The daemon, podwright(8), runs it for the "
+        "handler podwright; podman(1), conmon(8) and the shims of containerd can too.",
+        "create --dry-run prints what would be done, one JSON object a line, and does nothing.",
+        "Intel RDT, network devices and checkpoints are refused.",
+    )
+    page.heading("OPTIONS")
+    page.item("--root DIRECTORY", "", "Where states of containers are kept; /run/podwright-oci.")
+    page.item("--log FILE", "", "Errors are appended to it, besides standard error.")
+    page.item("--log-format text|json", "", "Their form.")
+    page.item("--systemd-cgroup", "", "Cgroups are made by systemd; cgroupsPath is slice:prefix:name.")
+    page.heading("EXIT STATUS").text(
+        "1 after a failure, 255 after that of exec. run and exec, unless they are detached, have the "
+        "program's, or 128 and the number of the signal that ended it."
+    )
+    page.heading("SEE ALSO").text("podwright(8), runc(8), crun(1)")
     return page
 
 

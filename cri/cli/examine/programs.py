@@ -6,17 +6,19 @@ from pathlib import Path
 from cni.conflist import NetworkList, read_directory
 from conf.schema import NetworkTable, RuntimeTable
 from cri.cli.examine.findings import Finding, fails, ok, warning
+from oci import own
 
-PREFERRED = ("crun", "runc")
+PREFERRED = ("crun", "runc", own.HANDLER)
 BUILT_IN_PLUGINS = frozenset({"loopback", "bridge", "host-local", "portmap"})
 
 Which = Callable[[str], str | None]
 
 
 def runtime_binaries(table: RuntimeTable, which: Which) -> Mapping[str, str | None]:
-    """Path of every handler's binary, the configured ones and crun and runc; None where it is missing."""
+    """Path of every handler's binary, the configured ones and the built-in ones; None where it is missing."""
     names = dict.fromkeys((*table.runtimes, *PREFERRED))
-    configured = {name: handler.runtime_path for name, handler in table.runtimes.items()}
+    configured: dict[str, Path | None] = {own.HANDLER: own.program()}
+    configured |= {name: found for name, one in table.runtimes.items() if (found := one.runtime_path)}
     return {name: which(str(configured.get(name) or name)) for name in names}
 
 
@@ -37,7 +39,7 @@ def runtimes(
     """
     default = default_handler(table, binaries)
     if not default:
-        yield fails("runtime", "neither crun nor runc is installed", "apt install crun")
+        yield fails("runtime", "no runtime is installed, not even our own", "install Podwright anew")
         return
     for name, path in binaries.items():
         report = fails if name == default else warning

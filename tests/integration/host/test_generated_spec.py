@@ -1,4 +1,4 @@
-"""Generated documents run under the real runtimes: a busybox root file system, crun and runc."""
+"""Generated documents run under the real runtimes: a busybox root file system, crun, runc and our own."""
 
 import errno
 import json
@@ -45,6 +45,7 @@ from oci.generate.inputs import (
 from oci.generate.process import exec_process
 from tests.harness.patience import patient
 from tests.harness.processes import has_ended
+from tests.harness.runtimes import RUNTIMES, program
 
 pytestmark = pytest.mark.root
 
@@ -107,11 +108,9 @@ def host(hierarchy: Hierarchy) -> HostView:
     return hostview.gather(hierarchy, probe(Path("/var/lib")))
 
 
-@pytest.fixture(params=["crun", "runc"])
+@pytest.fixture(params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
-    path = shutil.which(request.param)
-    assert path is not None, f"{request.param} is needed"
-    return [path, "--root", str(tmp_path / "state")]
+    return [program(request.param), "--root", str(tmp_path / "state")]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Real containers for the monitor's tests: busybox in a bundle, run by the machine's crun and runc."""
+"""Real containers for the monitor's tests: busybox in a bundle, run by crun, runc and our own runtime."""
 
 import asyncio
 import contextlib
@@ -24,6 +24,7 @@ from oci.monitor.client import Monitor
 from oci.monitor.types import CreateContainer, Exited
 from tests.harness.processes import Pid, children, comm, command_line, descriptors, has_ended, lock_holder
 from tests.harness.runs import scratch
+from tests.harness.runtimes import RUNTIMES, program
 from tests.harness.until import until, until_no_more
 
 # Of this run alone: what an interrupted one left must not fail the next.
@@ -67,6 +68,7 @@ def rootfs() -> Iterator[Path]:
     """A root file system with the machine's busybox and the libraries that it needs."""
     with tempfile.TemporaryDirectory(dir=scratch(), prefix="pw-rootfs-") as directory:
         root = Path(directory)
+        root.chmod(0o755)  # it becomes "/"
         for name in ("bin", "proc", "dev", "sys", "tmp", "etc"):
             (root / name).mkdir()
         shutil.copy("/bin/busybox", root / "bin/busybox")
@@ -239,11 +241,11 @@ def joined(log: bytes, stream: str = "stdout") -> bytes:
     return b"".join(text)
 
 
-@pytest.fixture(params=["crun", "runc"])
+@pytest.fixture(params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> Iterator[CliRuntime]:
     with tempfile.TemporaryDirectory(dir="/run", prefix="pw-rt-") as root:
-        yield CliRuntime.find(request.param, "", Path(root))
-        assert list(Path(root).iterdir()) == []
+        yield CliRuntime.find(request.param, program(request.param), Path(root))
+        assert [path.name for path in Path(root).iterdir() if not path.name.startswith(".")] == []
 
 
 async def monitor_pid(directory: Path) -> int:

@@ -135,7 +135,7 @@ def test_limits_last(client: Client, handler: str) -> None:
         "MemoryMax": str(64 * MIB),
         "MemoryHigh": str(48 * MIB),
         "MemorySwapMax": "0",
-        "CPUWeight": "20",
+        "CPUWeight": "59",
         "CPUQuotaPerSecUSec": "510ms",
         "AllowedCPUs": "0",
     }

@@ -38,7 +38,11 @@ def test_the_defaults_are_without_errors_and_warnings() -> None:
         (changed("network", plugin_dirs=(Path("/a"), Path("b"))), "crio.network.plugin_dirs", "b is not"),
         (changed("network", cni_add_timeout_s=Seconds(0)), "crio.network.cni_add_timeout_s", "above zero"),
         (changed("image", pull_progress_timeout=Seconds(-1)), "crio.image.pull_progress_timeout", "-1 s"),
-        (changed("runtime", default_runtime="kata"), "crio.runtime.default_runtime", "known: crun, runc"),
+        (
+            changed("runtime", default_runtime="kata"),
+            "crio.runtime.default_runtime",
+            "known: crun, podwright, runc",
+        ),
         (changed("runtime", log_size_max=8191), "crio.runtime.log_size_max", "8192"),
         (changed("runtime", pids_limit=0), "crio.runtime.pids_limit", "above zero"),
         (changed("runtime", monitor_scope="pod"), "crio.runtime.monitor_scope", "node"),

@@ -102,10 +102,24 @@ def test_the_default_must_not_get_lost(
     directory.mkdir()
     (directory / "crun").symlink_to(program)
     monkeypatch.setenv("PATH", str(directory))
-    former = found(tmp_path)
+    former = found(tmp_path, "crun")
     (directory / "crun").unlink()
     with pytest.raises(HandlersLost, match="no OCI runtime"):
-        found(tmp_path).require_those_of(former)
+        found(tmp_path, "crun").require_those_of(former)
+
+
+def test_our_own_runtime_is_always_there_and_the_last_choice(
+    tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    monkeypatch.setenv("PATH", str(directory))
+    alone = found(tmp_path)
+    assert (alone.default, alone.names(), alone.problem()) == ("podwright", ["podwright"], "")
+    assert alone.takes_compiled_filters("podwright")
+    (directory / "runc").symlink_to(program)
+    assert found(tmp_path).default == "runc"
+    assert found(tmp_path, "podwright").default == "podwright"
 
 
 def test_handlers_may_be_added_left_out_and_go_on_missing(tmp_path: Path, program: Path) -> None:

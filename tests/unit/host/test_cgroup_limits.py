@@ -62,7 +62,7 @@ def test_version_2_files(v2: Path) -> None:
     )
     apply(lambda _: v2, 2, limits)
     texts = {file.name: file.read_text() for file in v2.iterdir()}
-    assert texts["cpu.weight"] == "39"
+    assert texts["cpu.weight"] == "100"
     assert texts["cpu.max"] == "50000 100000"
     assert (texts["memory.max"], texts["memory.swap.max"]) == ("100", "50")
     assert (texts["pids.max"], texts["memory.high"]) == ("max", "7")
@@ -112,7 +112,7 @@ def test_unified_needs_version_2(v1: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shares", "weight"), [(0, 1), (2, 1), (1024, 39), (262144, 10000), (1 << 30, 10000)]
+    ("shares", "weight"), [(0, 1), (2, 1), (1024, 100), (262144, 10000), (1 << 30, 10000)]
 )
 def test_weight(shares: int, weight: int) -> None:
     assert weight_from_shares(shares) == weight

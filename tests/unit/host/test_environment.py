@@ -7,22 +7,32 @@ from host.environment import DEFAULT_PATH, of_helpers
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("api", "conf", "host", "storage", "oci", "cni", "cri")
-# Where it is read, each for itself: the home of credentials, proxies, sd_notify, the address of the bus.
+# Where it is read, each for itself: the home of credentials, proxies, sd_notify, the address of the bus, the
+# state directory of a user, sockets of systemd's.
 READERS = {
     "cni/nat.py",
     "cri/cli/check.py",
     "cri/cli/serve.py",
     "cri/daemon.py",
-    "cri/systemd/bus.py",
     "host/processes.py",
+    "host/system_bus.py",
     "oci/monitor/main.py",
+    "oci/monitor/upgrade.py",
+    "oci/run/cli/entry.py",
+    "oci/run/cli/main.py",
+    "oci/run/verbs/create.py",
     "storage/registry/auth.py",
     "storage/registry/http.py",
 }
 STARTERS = {
     "cri/cli/check.py": {"run"},
+    "host/credentials.py": {"execve"},
     "host/spawn.py": {"posix_spawn"},
     "host/userns.py": {"posix_spawn"},
+    "oci/monitor/upgrade.py": {"execve"},
+    "oci/run/cli/entry.py": {"execve"},
+    "oci/run/hooks.py": {"posix_spawn"},
+    "oci/run/verbs/listing.py": {"run"},
     "storage/unpacker.py": {"create_subprocess_exec"},
 }
 
@@ -58,7 +68,9 @@ def test_programs_are_started_in_few_places_which_all_say_the_environment() -> N
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and (name := _starts(node)):
                 starters.setdefault(str(path.relative_to(ROOT)), set()).add(name)
-                said = name == "posix_spawn" or "env" in {keyword.arg for keyword in node.keywords}
+                said = name in ("posix_spawn", "execve") or "env" in {
+                    keyword.arg for keyword in node.keywords
+                }
                 assert said, f"{path}:{node.lineno} hands on all of it"
     assert starters == STARTERS
 

@@ -25,21 +25,12 @@ def test_the_calling_thread_alone_changes() -> None:
     assert failures == []
 
 
-def test_a_machine_whose_number_is_unknown_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*_: object) -> int:
-        raise AssertionError("called")
-
-    monkeypatch.setattr(keyrings, "syscall", never)
-    monkeypatch.setattr(keyrings, "_SYS_KEYCTL", {})
-    leave_session_keyring()
-
-
 @pytest.mark.parametrize("number", [1, 13, 38])
 def test_a_kernel_without_keyrings_is_no_error(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def refused(*_: object) -> int:
         raise OSError(number, "no")
 
-    monkeypatch.setattr(keyrings, "syscall", refused)
+    monkeypatch.setattr(keyrings, "numbered", refused)
     leave_session_keyring()
 
 
@@ -47,6 +38,6 @@ def test_too_many_keys_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> int:
         raise OSError(122, "Disk quota exceeded")
 
-    monkeypatch.setattr(keyrings, "syscall", refused)
+    monkeypatch.setattr(keyrings, "numbered", refused)
     with pytest.raises(OSError, match="quota"):
         leave_session_keyring()

@@ -10,7 +10,7 @@ MIB = 1 << 20
     ("asked", "now", "expected"),
     [
         (Limits(), Limits(memory_bytes=MIB), []),
-        (Limits(cpu_shares=1024), Limits(), [("CPUWeight", "t", 39)]),
+        (Limits(cpu_shares=1024), Limits(), [("CPUWeight", "t", 100)]),
         (Limits(memory_bytes=MIB), Limits(memory_bytes=MIB), [("MemoryMax", "t", MIB)]),
         (Limits(memory_bytes=UNLIMITED), Limits(), [("MemoryMax", "t", INFINITY)]),
         (

@@ -140,7 +140,7 @@ async def test_what_systemd_overwrites_is_brought_back(
     await driver.apply(PATH, Limits(cpu_shares=1024))
     assert (directory / "cpu.max").read_text() == "50500 100000"
     assert (directory / "memory.oom.group").read_text() == "1"
-    assert (directory / "cpu.weight").read_text() == "39"
+    assert (directory / "cpu.weight").read_text() == "100"
 
 
 async def test_what_the_kernel_refuses_is_not_told(driver: UnitsDriver, units: FakeUnits) -> None:

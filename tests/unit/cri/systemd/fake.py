@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cri.systemd.units import NoSuchUnit, UnitExists, UnitFailed
+from host.systemd import NoSuchUnit, UnitExists, UnitFailed
 from host.unit_properties import Property
 from tests.harness.processes import has_ended
 

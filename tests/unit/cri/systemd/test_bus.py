@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from jeepney.wrappers import DBusAddress
 
-from cri.systemd.bus import Bus, BusUnavailable, CallFailed
+from cri.systemd.bus import Bus
+from host.dbus import BusUnavailable, CallFailed
 from tests.unit.cri.systemd.served import ServedBus, fails, job, returns, served
 
 OTHER = DBusAddress("/a/b", "org.example", "org.example.I")

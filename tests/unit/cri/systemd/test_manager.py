@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from cri.systemd.manager import Manager, escape
-from cri.systemd.units import NoSuchUnit, UnitExists, UnitFailed
+from cri.systemd.manager import Manager
+from host.systemd import NoSuchUnit, UnitExists, UnitFailed
 from tests.unit.cri.systemd.served import ServedBus, fails, job, returns, served
 
 
@@ -68,11 +68,3 @@ async def test_properties_are_in_force_when_they_are_set(systemd: ServedBus, man
 async def test_properties_are_read(systemd: ServedBus, manager: Manager) -> None:
     systemd.answers["Get"] = returns("v", ("s", "257.1"))
     assert await manager.version() == "257.1"
-
-
-@pytest.mark.parametrize(
-    ("unit", "path"),
-    [("a.slice", "a_2eslice"), ("a-b.scope", "a_2db_2escope"), ("1a.scope", "_31a_2escope")],
-)
-def test_names_as_parts_of_object_paths(unit: str, path: str) -> None:
-    assert escape(unit) == path

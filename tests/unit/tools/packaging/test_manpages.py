@@ -9,7 +9,7 @@ from cri.cli.arguments import parser
 from tools.packaging.grammar import commands
 from tools.packaging.manpages import pages
 
-NAMES = ("podwright.8", "podwright.conf.5", "podwright-monitor.8", "podwright-streaming.8")
+NAMES = ("podwright.8", "podwright.conf.5", "podwright-monitor.8", "podwright-oci.8", "podwright-streaming.8")
 TIMEOUT_S = 30
 
 

@@ -6,6 +6,7 @@ import pytest
 from conf.schema import NetworkTable, RuntimeHandler, RuntimeTable
 from cri.cli.examine import programs
 from cri.cli.examine.findings import Finding, Level
+from oci.own import program
 
 BINARIES = {"crun": "/usr/bin/crun", "runc": "/usr/bin/runc"}
 
@@ -16,11 +17,16 @@ def judge(table: RuntimeTable, binaries: dict[str, str | None]) -> list[Finding]
 
 def test_configured_paths_are_looked_up_instead_of_names() -> None:
     table = RuntimeTable(runtimes={"crun": RuntimeHandler(runtime_path=Path("/own/crun"))})
-    found = programs.runtime_binaries(table, {"/own/crun": "/own/crun", "runc": "/bin/runc"}.get)
-    assert found == {"crun": "/own/crun", "runc": "/bin/runc"}
+    own = str(program())
+    found = programs.runtime_binaries(table, {"/own/crun": "/own/crun", "runc": "/bin/runc", own: own}.get)
+    assert found == {"crun": "/own/crun", "runc": "/bin/runc", "podwright": own}
 
 
-def test_the_first_of_crun_and_runc_is_the_default() -> None:
+def test_the_first_of_crun_runc_and_our_own_is_the_default() -> None:
+    assert (
+        programs.default_handler(RuntimeTable(), {"crun": None, "runc": None, "podwright": "/p"})
+        == "podwright"
+    )
     assert programs.default_handler(RuntimeTable(), BINARIES) == "crun"
     assert programs.default_handler(RuntimeTable(), {"crun": None, "runc": "/r"}) == "runc"
     assert programs.default_handler(RuntimeTable(default_runtime="runc"), BINARIES) == "runc"

@@ -1,0 +1,1 @@
+"""The executing half: each operation of operations.py, done in the process that is set up."""

@@ -1,0 +1,1 @@
+"""What the runtime does when asked, a file for each verb or group of them."""

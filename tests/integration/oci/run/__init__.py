@@ -1,0 +1,1 @@
+"""The own OCI runtime, by its command line."""
