@@ -58,12 +58,16 @@ chaos-test: setup ## Kill daemon, monitor or keeper at random under clients that
 	@$(PRIVATE) $(PY) -m tests.chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
-critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=crun|runc, PARALLEL, ARGS
+critest: setup ## The suite of cri-tools: FOCUS, SKIP, CONFORMANCE=1, HANDLER=crun|runc|podwright, PARALLEL, ARGS
 	@$(PY) -m tests.critest.run
 
-conformance: setup ## Its conformance specs, by crun and by runc
+conformance: setup ## Its conformance specs, by crun, by runc and by our own runtime
 	@CONFORMANCE=1 HANDLER=crun $(PY) -m tests.critest.run
 	@CONFORMANCE=1 HANDLER=runc $(PY) -m tests.critest.run
+	@CONFORMANCE=1 HANDLER=podwright $(PY) -m tests.critest.run
+
+runtime-test: setup ## The validation programs of opencontainers/runtime-tools with crun, runc and podwright-oci: ONLY, RUNTIMES; root
+	@$(PY) -m tests.runtime_tools.run
 
 kubelet-test: setup ## Pods by a real kubelet, without an API server: HANDLER=crun|runc, PYTEST_ARGS
 	@$(PY) -m tests.kubelet.run $(PYTEST_ARGS)

@@ -71,6 +71,11 @@ class Link:
         return self._started_pid is not None
 
     @property
+    def is_connected(self) -> bool:
+        """Whether there is a monitor, as far as is known."""
+        return self._connected.is_set()
+
+    @property
     def is_closed(self) -> bool:
         """Whether no monitor is wanted any more."""
         return self._is_closed

@@ -106,7 +106,10 @@ class Launch:
 
     def advance(self) -> Phase:
         """Receive one message, blocking if none is there, and do what it asks."""
-        payload, descriptors = receive_message(self._channel, MESSAGE_LIMIT)
+        try:
+            payload, descriptors = receive_message(self._channel, MESSAGE_LIMIT)
+        except ConnectionResetError:  # it has ended without hearing what we said last
+            payload, descriptors = b"", []
         if not payload:
             return self._ended()
         message = json.loads(payload)

@@ -40,6 +40,9 @@ _OURS = re.compile(
     r"|^file: .*((sqlite|\.db)-(wal|shm)|/keeper\.sock)$"
 )
 
+# Of daemons; in our process namespace there are none of others.
+_HELPERS = ("podwright-logs", "podwright-keeper", "storage.unpack", "userns_helper")
+
 
 class Place:
     """``with Place() as place``: the daemon is up, its network has been used once, and counts are taken."""
@@ -109,9 +112,9 @@ class Place:
 
     def end_processes(self) -> None:
         """Kill what is of the daemon, by its command line; containers are their cgroups' business."""
-        marks = (str(self.daemon.runroot), str(self.daemon.state))
+        marks = (str(self.daemon.runroot), str(self.daemon.state), *_HELPERS)
         for pid, line in processes():
-            if any(mark in line for mark in marks) or line.startswith("podwright-"):
+            if any(mark in line for mark in marks):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 

@@ -34,7 +34,7 @@ from cri.paths import Paths
 from host.cgroups import Hierarchy
 from host.mounts import MNT_DETACH, mountpoints_below, umount
 from tests.chaos.clients import Crowd
-from tests.chaos.place import START_S, Place, files_of_images
+from tests.chaos.place import START_S, Place, files_of_images, processes
 from tests.harness.client import container_config
 from tests.harness.patience import patient
 
@@ -143,7 +143,8 @@ class Node(Place):
             umount(self.daemon.state, MNT_DETACH)
         while subprocess.run(["losetup", "-j", self._disk], capture_output=True, check=True).stdout:
             if time.monotonic() > end:
-                raise TimeoutError(f"somebody still has {self._disk} mounted")
+                raise TimeoutError(f"somebody still has {self._disk} mounted: {list(processes())}")
+            self.end_processes()  # what others started before they were killed themselves
             time.sleep(0.05)
 
     def boot(self) -> None:

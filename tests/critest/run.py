@@ -2,8 +2,8 @@
 
 What needs the network (tools, packages) is fetched before the private namespace is entered. By environment
 variables: FOCUS and SKIP (regular expressions), CONFORMANCE=1 (the specs marked so), HANDLER (crun, unless
-told runc), PARALLEL (workers), ARGS (further flags of critest), JUNIT (where the report goes), ENDPOINT (a
-runtime that already runs, in place of ours; its default handler, unless HANDLER is given).
+told runc or podwright), PARALLEL (workers), ARGS (further flags of critest), JUNIT (where the report goes),
+ENDPOINT (a runtime that already runs, in place of ours; its default handler, unless HANDLER is given).
 """
 
 import contextlib

@@ -18,6 +18,7 @@ from api.ids import ImageId
 from conf.schema import Config
 from cri import exits
 from cri import restore as restoring
+from cri.cgroups.ahead import MovesAhead
 from cri.cgroups.files import FilesDriver
 from cri.containers.accounts import Accounts
 from cri.containers.record import Container
@@ -76,6 +77,7 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         "events": Events(),
         "quarantine": Quarantine(),
         "accounts": Accounts(),
+        "moves": MovesAhead(),
         "images": images(world),
         "rootfs": FakeRootfs(world),
         "network": network,

@@ -15,7 +15,7 @@ BOUND_S = patient(30)
 class Sleeper:
     """A process in the cgroup, reaped as soon as it ends."""
 
-    def __init__(self, cgroup: Cgroup, line: str = "sleep 1000") -> None:
+    def __init__(self, cgroup: Cgroup, line: str = "exec sleep 1000") -> None:
         self.process = subprocess.Popen(["sh", "-c", line])
         cgroup.join(self.process.pid)
         self.reaper = threading.Thread(target=self.process.wait)

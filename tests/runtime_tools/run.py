@@ -25,7 +25,7 @@ from tests.runtime_tools.differences import OURS, UNPASSABLE
 from tests.runtime_tools.programs import programs_directory, release, rootfs_name
 from tests.runtime_tools.tap import Outcome, Verdict, judge
 
-PROGRAM_TIMEOUT_S = patient(90)
+PROGRAM_TIMEOUT_S = patient(120)
 _HELPER_FILES = ("runtimetest", rootfs_name())
 
 Table = Mapping[str, Mapping[str, Outcome]]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from host.spawn import PR_SET_DUMPABLE, prctl
 from oci.run import operations as op
+from oci.run import process_operations as pop
 from oci.run.errors import StepFailed
 from oci.run.perform import cgroup_mount, isolation, mounting, process, root
 from oci.run.perform.context import Context
@@ -21,7 +22,7 @@ _PERFORM: dict[type[Any], Callable[[Any, Context], None]] = {
     op.BecomeRootInside: isolation.become_root_inside,
     op.NewTimeNamespace: isolation.new_time_namespace,
     op.Rebirth: isolation.rebirth,
-    op.SetAffinity: isolation.set_affinity,
+    pop.SetAffinity: isolation.set_affinity,
     op.SessionKeyring: isolation.session_keyring,
     op.LoopbackUp: isolation.loopback_up,
     op.AwaitTrees: mounting.await_trees,
@@ -39,29 +40,29 @@ _PERFORM: dict[type[Any], Callable[[Any, Context], None]] = {
     op.AskParent: process.ask_parent,
     op.RunHooks: process.run_hooks,
     op.OpenConsole: process.open_console,
-    op.SetHostname: process.set_hostname,
-    op.SetDomainname: process.set_domainname,
-    op.WriteSysctl: process.write_sysctl,
-    op.SetUmask: process.set_umask,
-    op.SetPersonality: process.set_personality,
-    op.SetMemoryPolicy: process.set_memory_policy,
-    op.ApparmorProfile: process.apparmor_profile,
-    op.SelinuxLabel: process.selinux_label,
-    op.NoNewPrivileges: process.no_new_privileges,
-    op.LoadSeccomp: process.load_seccomp,
-    op.ChangeDirectory: process.change_directory,
-    op.OwnStdio: process.own_stdio,
-    op.SetGroups: process.set_groups,
-    op.SetUser: process.set_user,
-    op.KeepCapabilities: process.keep_capabilities,
-    op.LimitBoundingSet: process.limit_bounding_set,
-    op.SetCapabilities: process.set_capabilities,
-    op.FindProgram: process.find_program,
-    op.SetEnvironment: process.set_environment,
-    op.ReportReady: process.report_ready,
-    op.AwaitStart: process.await_start,
-    op.AwaitParent: process.await_parent,
-    op.Execute: process.execute,
+    pop.SetHostname: process.set_hostname,
+    pop.SetDomainname: process.set_domainname,
+    pop.WriteSysctl: process.write_sysctl,
+    pop.SetUmask: process.set_umask,
+    pop.SetPersonality: process.set_personality,
+    pop.SetMemoryPolicy: process.set_memory_policy,
+    pop.ApparmorProfile: process.apparmor_profile,
+    pop.SelinuxLabel: process.selinux_label,
+    pop.NoNewPrivileges: process.no_new_privileges,
+    pop.LoadSeccomp: process.load_seccomp,
+    pop.ChangeDirectory: process.change_directory,
+    pop.OwnStdio: process.own_stdio,
+    pop.SetGroups: process.set_groups,
+    pop.SetUser: process.set_user,
+    pop.KeepCapabilities: process.keep_capabilities,
+    pop.LimitBoundingSet: process.limit_bounding_set,
+    pop.SetCapabilities: process.set_capabilities,
+    pop.FindProgram: process.find_program,
+    pop.SetEnvironment: process.set_environment,
+    pop.ReportReady: process.report_ready,
+    pop.AwaitStart: process.await_start,
+    pop.AwaitParent: process.await_parent,
+    pop.Execute: process.execute,
 }
 
 
@@ -102,17 +103,17 @@ def _title(step: NamedTuple) -> str:
             return f'error mounting "{source}" to rootfs at "{target}"'
         case op.CgroupMount(target=target):
             return f'error mounting "cgroup" to rootfs at "{target}"'
-        case op.ChangeDirectory(path=path):
+        case pop.ChangeDirectory(path=path):
             return f"chdir to cwd ({path!r}) set in config.json failed"
         case op.EnterRoot(rootfs=rootfs):
             return f"error preparing rootfs {rootfs}"
-        case op.WriteSysctl(name=name, value=value):
+        case pop.WriteSysctl(name=name, value=value):
             return f"sysctl {name} = {value!r}"
-        case op.Execute(arguments=arguments):
+        case pop.Execute(arguments=arguments):
             return f"exec {arguments[0]}"
         case op.MakeDevice(path=path) | op.MaskPath(path=path) | op.ReadonlyPath(path=path):
             return f"{type(step).__name__} {path}"
-        case op.ApparmorProfile(name=name):
+        case pop.ApparmorProfile(name=name):
             return f"unable to apply apparmor profile {name}"
         case _:
             return type(step).__name__

@@ -22,10 +22,10 @@ from oci.run.operations import (
     Rebirth,
     RememberCgroups,
     SessionKeyring,
-    SetAffinity,
     Unshare,
 )
 from oci.run.perform.context import Context
+from oci.run.process_operations import SetAffinity
 
 _PR_SET_DUMPABLE = 4
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1

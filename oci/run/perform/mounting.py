@@ -39,11 +39,17 @@ def source_tree(operation: BindMount, context: Context) -> int:
     with closing_descriptor(os.open(operation.source, flags)) as source:
         tree = clone_of(source, recursive=operation.recursive)
     if operation.idmap is not None:
-        userns = _userns_of(operation.idmap, context)
-        mount_setattr(
-            tree, attributes_set=MOUNT_ATTR_IDMAP, userns=userns, recursive=operation.idmap.recursive
-        )
+        _map_ids(tree, operation.source, operation.idmap, context)
     return tree
+
+
+def _map_ids(tree: int, source: str, idmap: IdMap, context: Context) -> None:
+    userns = _userns_of(idmap, context)
+    try:
+        mount_setattr(tree, attributes_set=MOUNT_ATTR_IDMAP, userns=userns, recursive=idmap.recursive)
+    except OSError as error:
+        text = f"cannot be mounted with mapped ids: {error.strerror}"
+        raise OSError(error.errno, text, source) from error
 
 
 def _userns_of(idmap: IdMap, context: Context) -> int:

@@ -17,9 +17,10 @@ from host.syscalls import SYS_CLOSE_RANGE, libc, syscall
 from host.trees import attach, clone_of
 from oci.run import hooks
 from oci.run.errors import StepFailed
-from oci.run.operations import (
+from oci.run.operations import AskParent, OpenConsole, RunHooks
+from oci.run.perform.context import Context
+from oci.run.process_operations import (
     ApparmorProfile,
-    AskParent,
     AwaitParent,
     AwaitStart,
     ChangeDirectory,
@@ -29,10 +30,8 @@ from oci.run.operations import (
     LimitBoundingSet,
     LoadSeccomp,
     NoNewPrivileges,
-    OpenConsole,
     OwnStdio,
     ReportReady,
-    RunHooks,
     SelinuxLabel,
     SetCapabilities,
     SetDomainname,
@@ -45,7 +44,6 @@ from oci.run.operations import (
     SetUser,
     WriteSysctl,
 )
-from oci.run.perform.context import Context
 
 _PASSWD_LIMIT = 1 << 20
 _LAST_DESCRIPTOR = (1 << 32) - 1

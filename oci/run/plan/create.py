@@ -22,7 +22,6 @@ from oci.run.operations import (
     AskParent,
     Attributes,
     AwaitMaps,
-    AwaitStart,
     AwaitTrees,
     BecomeRootInside,
     BindMount,
@@ -35,7 +34,6 @@ from oci.run.operations import (
     LoopbackUp,
     MakeDirectory,
     NewTimeNamespace,
-    NoNewPrivileges,
     OomScore,
     OpenConsole,
     ParentOperation,
@@ -43,18 +41,22 @@ from oci.run.operations import (
     Rebirth,
     RememberCgroups,
     Remount,
-    ReportReady,
     RunHooks,
     SessionKeyring,
-    SetAffinity,
-    SetDomainname,
-    SetHostname,
     Unshare,
 )
 from oci.run.plan import devices, hooks, mounts, namespaces, process, rights, sysctls
 from oci.run.plan.namespaces import Namespaces
 from oci.run.plan.options import PROPAGATION
 from oci.run.plan.process import Process
+from oci.run.process_operations import (
+    AwaitStart,
+    NoNewPrivileges,
+    ReportReady,
+    SetAffinity,
+    SetDomainname,
+    SetHostname,
+)
 
 Steps = list[NamedTuple]
 # keyctl_setperm(3): the user, or the possessor, may search it.

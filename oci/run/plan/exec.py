@@ -3,21 +3,18 @@
 from host.clone import CLONE_NEWPID, CLONE_NEWUSER
 from oci.run.document import Table
 from oci.run.operations import (
-    AwaitParent,
     BecomeRootInside,
     ChangeRoot,
     JoinCgroup,
     JoinNamespaces,
-    NoNewPrivileges,
     OomScore,
     OpenConsole,
     ParentOperation,
     Plan,
-    ReportReady,
     SessionKeyring,
-    SetAffinity,
 )
 from oci.run.plan import process, rights
+from oci.run.process_operations import AwaitParent, NoNewPrivileges, ReportReady, SetAffinity
 
 _SEARCH_USER = 0x00080000
 

@@ -8,13 +8,8 @@ from api.kernel import CAPABILITIES
 from oci.run import limits
 from oci.run.document import Table
 from oci.run.errors import BadConfig
-from oci.run.operations import (
-    IoPriority,
-    ResourceLimit,
-    Scheduler,
-    SetMemoryPolicy,
-    SetPersonality,
-)
+from oci.run.operations import IoPriority, ResourceLimit, Scheduler
+from oci.run.process_operations import SetMemoryPolicy, SetPersonality
 
 _UMASK = 0o022
 _POLICIES = {

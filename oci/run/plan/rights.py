@@ -3,7 +3,9 @@
 from typing import NamedTuple
 
 from oci.run.document import Table
-from oci.run.operations import (
+from oci.run.plan import seccomp
+from oci.run.plan.process import Process
+from oci.run.process_operations import (
     ApparmorProfile,
     ChangeDirectory,
     Execute,
@@ -19,8 +21,6 @@ from oci.run.operations import (
     SetUmask,
     SetUser,
 )
-from oci.run.plan import seccomp
-from oci.run.plan.process import Process
 
 Steps = list[NamedTuple]
 

@@ -19,7 +19,7 @@ from host.libseccomp import (
 )
 from oci.run.document import Table
 from oci.run.errors import BadConfig
-from oci.run.operations import LoadSeccomp
+from oci.run.process_operations import LoadSeccomp
 
 # Ready to load, base64: who writes config.json may have compiled it before (docs/adr/0007).
 COMPILED = "run.oci.seccomp_bpf_data"

@@ -3,8 +3,8 @@
 from host.clone import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUSER, CLONE_NEWUTS
 from oci.run.document import Table
 from oci.run.errors import BadConfig
-from oci.run.operations import WriteSysctl
 from oci.run.plan.namespaces import Namespaces
+from oci.run.process_operations import WriteSysctl
 
 _IPC = frozenset(
     f"kernel/{name}"

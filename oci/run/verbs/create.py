@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from host.clone import CLONE_NEWUSER
 from host.fds import send_message
+from host.security import selinux_enabled
 from host.spawn import start_time
 from host.syscalls import numbered
 from oci.run import hooks
@@ -85,9 +86,17 @@ def plan_of(content: bytes, container_id: str, options: Options) -> tuple[Table,
     Raises:
         BadConfig: see decode and planning.plan.
     """
-    spec = decode(content)
+    spec = _without_label(decode(content))
     given = planning.Options(options.bundle, container_id, options.no_pivot, options.no_new_keyring)
     return spec, planning.plan(spec, given)
+
+
+def _without_label(spec: Table) -> Table:
+    """Where SELinux is not there no mount can have a label, and nobody would look at it."""
+    if selinux_enabled() or not spec.table("linux").text("mountLabel"):
+        return spec
+    linux = {key: value for key, value in spec.table("linux").raw.items() if key != "mountLabel"}
+    return Table({**spec.raw, "linux": linux})
 
 
 def create(settings: Settings, container_id: str, options: Options) -> Created:

@@ -14,6 +14,7 @@ from api.runtime.v1 import api_pb2 as pb
 from host.cgroups import Hierarchy
 from tests.harness.client import Client, container_config
 from tests.harness.daemon import Daemon, Settings, Value
+from tests.harness.runtimes import RUNTIMES
 from tests.integration.cri.conftest import CGROUP, IMAGE, import_busybox, left_over, pod_config, take_counts
 
 pytestmark = pytest.mark.root
@@ -66,7 +67,7 @@ def daemon(cdi: Path) -> Iterator[Daemon]:
 
 
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize("handler", ["crun", "runc"])
+@pytest.mark.parametrize("handler", RUNTIMES)
 @pytest.mark.parametrize("by_annotation", [False, True])
 def test_a_cdi_device_brings_all_its_edits(
     client: Client, logs: Path, cdi: Path, handler: str, by_annotation: bool

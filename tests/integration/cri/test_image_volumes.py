@@ -12,6 +12,7 @@ from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client, container_config
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.images import Entry, Image, Layer
+from tests.harness.runtimes import RUNTIMES
 from tests.integration.cri.conftest import IMAGE, import_busybox, left_over, pod_config, take_counts
 from tools.demo import busybox_image
 
@@ -49,7 +50,7 @@ def _with_volume(sub_path: str = "", *, readonly: bool = True, image: str = VOLU
 
 
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize("handler", ["crun", "runc"])
+@pytest.mark.parametrize("handler", RUNTIMES)
 def test_an_image_is_mounted_read_only(client: Client, logs: Path, handler: str) -> None:
     config = pod_config("image-volume", log_directory=logs)
     pod = client.run_pod(config, handler)

@@ -7,6 +7,7 @@ import pytest
 
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client, container_config
+from tests.harness.runtimes import RUNTIMES
 from tests.integration.cri.conftest import IMAGE, pod_config
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
@@ -25,7 +26,7 @@ def _own(listed: str) -> set[str]:
     return {line.split()[0] for line in listed.splitlines() if " keyring   _ses" in line}
 
 
-@pytest.mark.parametrize("handler", ["crun", "runc"])
+@pytest.mark.parametrize("handler", RUNTIMES)
 def test_a_process_that_joins_a_container_has_no_keys_of_others(
     client: Client, logs: Path, handler: str
 ) -> None:

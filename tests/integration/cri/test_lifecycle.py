@@ -11,6 +11,7 @@ from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client, container_config, eventually
 from tests.harness.daemon import Daemon
 from tests.harness.images import Image
+from tests.harness.runtimes import RUNTIMES
 from tests.integration.cri.conftest import IMAGE, pod_config
 from tools.demo import busybox_image
 
@@ -50,7 +51,7 @@ def _await_ready(client: Client, container: str) -> None:
     eventually(log.read_text, lambda text: text.endswith("F ready\n"), "its traps are set")
 
 
-@pytest.mark.parametrize("handler", ["crun", "runc"])
+@pytest.mark.parametrize("handler", RUNTIMES)
 def test_a_container_that_eats_too_much(client: Client, logs: Path, handler: str) -> None:
     wanted = container_config("main", IMAGE, ["sh", "-c", EATER])
     wanted.linux.resources.memory_limit_in_bytes = 32 * MIB
@@ -115,7 +116,7 @@ def test_the_termination_message_reaches_the_kubelets_file(
     client.remove_pod(pod)
 
 
-@pytest.mark.parametrize("handler", ["crun", "runc"])
+@pytest.mark.parametrize("handler", RUNTIMES)
 def test_a_start_that_fails_is_told_in_the_runtimes_words(client: Client, logs: Path, handler: str) -> None:
     config = pod_config("no-start", log_directory=logs)
     pod = client.run_pod(config, handler)

@@ -8,6 +8,7 @@ import pytest
 
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client, container_config, eventually
+from tests.harness.runtimes import RUNTIMES
 from tests.integration.cri.conftest import IMAGE, pod_config
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
 FOREVER = ("sleep", "1000000")
 
 
-@pytest.mark.parametrize("handler", ["crun", "runc"])
+@pytest.mark.parametrize("handler", RUNTIMES)
 def test_a_pod_lives_and_goes(client: Client, logs: Path, handler: str) -> None:
     config = pod_config("life", log_directory=logs)
     pod = client.run_pod(config, handler)
@@ -110,7 +111,7 @@ def test_a_shared_pid_namespace_has_the_pause_process_as_its_first(client: Clien
     client.remove_pod(pod)
 
 
-@pytest.mark.parametrize("handler", ["crun", "runc"])
+@pytest.mark.parametrize("handler", RUNTIMES)
 def test_the_pause_process_runs_as_the_pod_says(client: Client, logs: Path, handler: str) -> None:
     config = pod_config("who", log_directory=logs)
     context = config.linux.security_context

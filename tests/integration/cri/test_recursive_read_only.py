@@ -9,6 +9,7 @@ import pytest
 
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client, container_config
+from tests.harness.runtimes import RUNTIMES
 from tests.integration.cri.conftest import IMAGE, pod_config
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
@@ -24,7 +25,7 @@ def tree(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(below)], check=True, timeout=10)
 
 
-@pytest.mark.parametrize("handler", ["crun", "runc"])
+@pytest.mark.parametrize("handler", RUNTIMES)
 @pytest.mark.parametrize("recursive", [True, False])
 def test_mounts_below_are_read_only_too_if_asked_for(
     client: Client, logs: Path, tree: Path, handler: str, recursive: bool
@@ -71,7 +72,7 @@ def test_what_contradicts_is_refused(
     assert said in str(refused.value.details())
 
 
-@pytest.mark.parametrize("handler", ["crun", "runc"])
+@pytest.mark.parametrize("handler", RUNTIMES)
 def test_mount_options_narrow_a_mount(client: Client, logs: Path, tree: Path, handler: str) -> None:
     (tree / "script").write_text("#!/bin/sh\necho ran\n")
     (tree / "script").chmod(0o755)

@@ -8,6 +8,7 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from host.cgroups import Hierarchy
 from tests.harness.client import Client, container_config, eventually
+from tests.harness.runtimes import RUNTIMES
 from tests.integration.cri.conftest import CGROUP, IMAGE, pod_config
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left")]
@@ -39,7 +40,7 @@ def _cgroup(container: str, pod: str) -> str:
     return f"{CGROUP}/{pod}/podwright-{container}"
 
 
-@pytest.mark.parametrize("handler", ["crun", "runc"])
+@pytest.mark.parametrize("handler", RUNTIMES)
 def test_limits_change_and_are_reported(client: Client, logs: Path, handler: str) -> None:
     config = pod_config("update", log_directory=logs)
     config.linux.cgroup_parent = f"{CGROUP}/update"

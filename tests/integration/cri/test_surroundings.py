@@ -14,6 +14,7 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import container_config
 from tests.harness.daemon import PLUGIN_DIRECTORIES, Daemon, Settings, Value
+from tests.harness.runtimes import RUNTIMES
 from tests.integration.cri.conftest import IMAGE, import_busybox, pod_config
 from tests.integration.cri.test_user_namespaces import FOREVER
 
@@ -56,7 +57,7 @@ def recorder(path: Path, program: str, record: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["crun", "runc"])
+@pytest.fixture(scope="module", params=RUNTIMES)
 def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """By verb, the surroundings of each program while a pod lived."""
     handler = str(request.param)

@@ -90,7 +90,6 @@ def test_maps_of_a_mount() -> None:
         {"destination": "", "type": "tmpfs"},
         {"destination": "/a\0b", "type": "tmpfs"},
         {"destination": "/x", "options": ["bind"]},
-        {"destination": "/x", "source": "/y", "options": ["bind", "size=1"]},
         {"destination": "/x"},
         {"destination": "/x", "type": "tmpfs", "options": ["idmap"]},
         {"destination": "/x", "source": "/y", "options": ["bind", "idmap"]},
@@ -100,6 +99,12 @@ def test_maps_of_a_mount() -> None:
 def test_a_mount_that_cannot_be_is_refused(entry: dict[str, object]) -> None:
     with pytest.raises(BadConfig):
         planned(entry)
+
+
+def test_options_of_a_file_system_mean_nothing_to_a_bind() -> None:
+    assert planned({"destination": "/x", "source": "/y", "options": ["bind", "size=1"]}) == [
+        BindMount("/y", "/x", recursive=False)
+    ]
 
 
 def test_what_lxcfs_replaces_may_lie_in_proc() -> None:

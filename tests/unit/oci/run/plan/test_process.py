@@ -6,8 +6,9 @@ import pytest
 
 from oci.run.document import Table
 from oci.run.errors import BadConfig
-from oci.run.operations import IoPriority, ResourceLimit, Scheduler, SetMemoryPolicy, SetPersonality
+from oci.run.operations import IoPriority, ResourceLimit, Scheduler
 from oci.run.plan import process
+from oci.run.process_operations import SetMemoryPolicy, SetPersonality
 
 
 def read(**more: Any) -> process.Process:

@@ -4,9 +4,9 @@ import pytest
 
 from oci.run.document import Table
 from oci.run.errors import BadConfig
-from oci.run.operations import WriteSysctl
 from oci.run.plan.namespaces import read
 from oci.run.plan.sysctls import file_of, sysctls
+from oci.run.process_operations import WriteSysctl
 from tests.unit.oci.run.plan.made import linux
 
 
