@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -125,7 +126,7 @@ class Rig:
         """
         self._plans += 1
         died(self.plan).unlink(missing_ok=True)
-        Plan(self._plans, who, at, tuple(map(self._pid_of, also))).write(self.plan)
+        Plan(self._plans, who, at, tuple(pid for one in also if (pid := self._pid_of(one)))).write(self.plan)
         failure: Exception | None = None
         try:
             verb(self)
@@ -197,21 +198,17 @@ class Rig:
     def _pid_of(self, who: str) -> int:
         if who == DAEMON:
             return self.daemon.pid
-        words = {MONITOR: "tests.crash.daemon import monitor", KEEPER: "podwright-keeper"}[who]
+        if who == KEEPER:
+            return self._find("podwright-keeper")  # there is one only where something is to be kept
+        look = partial(self._find, "tests.crash.daemon import monitor")
+        return eventually(look, bool, "there is a monitor")  # one that died is replaced after a while
 
-        def look() -> int:
-            """One that died is replaced after a while."""
-            lines = self.counts().kinds["process"]
-            return next(
-                (
-                    int(line.split()[0])
-                    for line in lines
-                    if words in line and str(self.daemon.runroot) in line
-                ),
-                0,
-            )
-
-        return eventually(look, bool, f"there is a {who}")
+    def _find(self, words: str) -> int:
+        """The process of ours with these words in its command line, or 0."""
+        for line in self.counts().kinds["process"]:
+            if words in line and str(self.daemon.runroot) in line:
+                return int(line.split()[0])
+        return 0
 
     @property
     def writes(self) -> bool:
