@@ -92,9 +92,9 @@ class _Machine:
 
     def _read_leases(self) -> Iterator[tuple[str, str]]:
         """Address and id of its pod."""
-        for path in (self._place.daemon.state / "ipam").glob("*/*.*.*.*"):
+        for path in (self._place.daemon.state / "ipam").glob("*/[0-9]*.*"):
             with contextlib.suppress(FileNotFoundError):
-                yield path.name, path.read_text().split()[0]
+                yield path.name, path.read_text().partition("\r\n")[0].strip()
 
     def records(self) -> dict[str, str]:
         """Phases by id."""

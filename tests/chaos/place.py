@@ -35,6 +35,7 @@ IMAGE = "localhost/test/busybox:1"
 IMAGES = 6
 START_S = patient(120)
 _SETTLE_S = patient(20)
+_REMOVAL_S = patient(120)
 _OURS = re.compile(
     r"^process: .*( serve --config|oci\.monitor|podwright-|cri\.streaming\.process\.main)"
     r"|^file: .*((sqlite|\.db)-(wal|shm)|/keeper\.sock)$"
@@ -137,17 +138,21 @@ class Place:
         return failures + self._left()
 
     def _removed(self) -> list[str]:
-        """The kubelet asks until it is done; more than some failures in a row are too many."""
-        failures: list[str] = []
-        for _ in range(10):
-            try:
-                self.client.remove_all()
-            except grpc.RpcError as error:
-                failures.append(f"removal: {error.code().name}: {(error.details() or '')[:300]}")
-                time.sleep(patient(0.5))
-                continue
-            return []
-        return failures
+        """As the kubelet: pod by pod, and again until it is done; what is said at last of those that stay."""
+        end = time.monotonic() + _REMOVAL_S
+        while True:
+            failures = [text for pod in self.client.pods() if (text := self._remove(pod.id))]
+            if not failures or time.monotonic() > end:
+                return failures
+            time.sleep(patient(0.5))
+
+    def _remove(self, pod: str) -> str:
+        try:
+            self.client.stop_pod(pod)
+            self.client.remove_pod(pod)
+        except grpc.RpcError as error:
+            return f"removal of {pod[:12]}: {error.code().name}: {(error.details() or '')[:300]}"
+        return ""
 
     def remove_images(self) -> None:
         for image in self.client.image.ListImages(pb.ListImagesRequest(), timeout=patient(60)).images:
