@@ -52,8 +52,9 @@ crash-test: setup ## Kill daemon, monitor and both at every step of every verb a
 	@$(PY) -m tests.crash.matrix
 	@$(PRIVATE) $(PY) -m tests.crash.real --successors 60
 	@$(PRIVATE) $(PY) -m tests.crash.kills
+	@$(PRIVATE) $(PY) -m tests.crash.power
 
-chaos-test: setup ## Kill daemon or monitor at random under clients that ask for everything; root: KILLS, SEED, MINUTES
+chaos-test: setup ## Kill daemon, monitor or keeper at random under clients that ask for everything: KILLS, SEED, MINUTES; root
 	@$(PRIVATE) $(PY) -m tests.chaos.run $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(ARGS)
 

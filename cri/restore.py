@@ -291,9 +291,15 @@ async def _end_processes(node: Node, identifier: ContainerId) -> None:
 
 async def _restore_rootfs(node: Node) -> None:
     known = await asyncio.to_thread(node.rootfs.known)
-    doomed = {identifier for identifier in known if not _is_known(node, identifier)}
-    for path, error in (await node.rootfs.restore(doomed)).items():
+    unused = {identifier for identifier in known if not _may_be_in_use(node, identifier)}
+    for path, error in (await node.rootfs.restore(unused)).items():
         _leftover(node, path, error, partial(node.rootfs.discard, path))
+
+
+def _may_be_in_use(node: Node, identifier: str) -> bool:
+    """Whether a process may see this root file system; else it waits for its removal, or the rest of it."""
+    container = node.containers.find(identifier)
+    return _is_known(node, identifier) and (container is None or container.alive)
 
 
 def _note_leftovers(node: Node) -> None:

@@ -1,6 +1,7 @@
 """Where the tasks of the daemon wait, for an operator who finds that it seems to hang."""
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from typing import TextIO
 
@@ -23,7 +24,14 @@ def _waits_in(awaited: object) -> Iterator[str]:
         else:
             code = frame.f_code  # type: ignore[attr-defined]
             yield f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}"  # type: ignore[attr-defined]
-        awaited = _either(awaited, "cr_await", "gi_yieldfrom", "ag_await")
+        awaited = _either(awaited, "cr_await", "gi_yieldfrom", "ag_await") or _wrapped(awaited)
+
+
+def _wrapped(awaited: object) -> object:
+    """The coroutine in what its ``__await__`` gives, in which compiled code awaits; it has no name for it."""
+    if type(awaited).__name__ != "coroutine_wrapper":
+        return None
+    return next(iter(gc.get_referents(awaited)), None)
 
 
 def _either(of: object, *names: str) -> object:

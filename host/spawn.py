@@ -23,8 +23,10 @@ PR_SET_CHILD_SUBREAPER = 36
 # What containers and plugins make has ordinary modes; ours is 077 (host/private.py).
 _UMASK_OF_PROGRAMS = 0o022
 _STANDARD_ERROR = 2
+# By processes that only their daemon ends: what is meant for it reaches its whole unit (systemctl kill).
+IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 # An ignored signal stays ignored across exec: CPython ignores the first two, the monitor the others.
-_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, *IGNORED)
 
 
 class CommandNotStarted(FailedPrecondition):

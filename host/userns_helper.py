@@ -53,4 +53,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:  # contextlib costs milliseconds
+        main()
+    except BrokenPipeError:
+        pass  # whoever asked for it has ended

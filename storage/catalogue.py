@@ -107,6 +107,15 @@ class Catalogue:
             return self._images[matches[0]]
         return None
 
+    def came_by(self, image_id: ImageId, manifest: bytes) -> bool:
+        """Whether this was the image's manifest when it came, byte by byte."""
+        rows = self._database.read("SELECT manifest FROM images WHERE id = ?", image_id)
+        return [row[0] for row in rows] == [manifest]
+
+    def platform_of(self, image_id: ImageId) -> Platform:
+        """What an image's config says that it is for."""
+        return self._document(image_id)[0].platform
+
     def _refresh(self) -> None:
         version = self._database.version()
         if version == self._version:

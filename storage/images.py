@@ -30,7 +30,7 @@ from storage.catalogue import Catalogue, Image, LayersVanished, NewImage
 from storage.database import Database
 from storage.digest import Digest, chain_ids
 from storage.layers import Layers
-from storage.manifest import Platform, this_platform
+from storage.manifest import Platform, require_platform, this_platform
 from storage.policy import Policy
 from storage.rebuild import Mender
 from storage.reference import Reference
@@ -323,6 +323,25 @@ class Images:
                     if attempt == _COMMIT_ATTEMPTS:
                         raise
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def unchanged(self, config: Digest, manifest: bytes, names: Sequence[Reference]) -> Image | None:
+        """The image of this config if all of it is here, by this manifest and under all ``names``: nothing is
+        to be fetched or written then.
+
+        Raises:
+            NoMatchingPlatform: it is for another.
+        """
+        image = self.catalogue.find(str(config), self._registries)
+        if image is None or image.id != str(config) or image.fault:
+            return None
+        if not {str(name) for name in names} <= {*image.repo_tags, *image.repo_digests}:
+            return None
+        if not self.catalogue.came_by(image.id, manifest):
+            return None
+        if await asyncio.to_thread(lambda: any(map(self.layers.is_gone, image.layers))):
+            return None
+        require_platform(self.catalogue.platform_of(image.id), self.options.platform)
+        return image
 
     def _commit(self, new: NewImage, chain: Sequence[Digest]) -> None:
         # One sync for the whole image, before any row says that it is there.

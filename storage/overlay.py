@@ -60,6 +60,11 @@ class StillHeld(FailedPrecondition):
     """What a container wrote cannot be removed: somebody has made a file immutable."""
 
 
+# No sync: what a container writes into its layer lives no longer than the container, and without this an
+# unmount writes out all that the whole file system below has waiting.
+_OPTIONS = ("volatile",)
+
+
 class RootfsExists(AlreadyExists):
     """The container has a root file system already."""
 
@@ -169,7 +174,7 @@ class RootfsManager:
         try:
             with mapped_layers(lower, place) as mapped:
                 _copy_root_mode(mapped[0], place / "upper")
-                overlay(mapped, place / "upper", place / "work", place / "merged")
+                overlay(mapped, place / "upper", place / "work", place / "merged", options=_OPTIONS)
         except FileNotFoundError as error:
             raise LayersVanished(f"a layer of {container_id} is gone; pull the image again") from error
         return place / "merged"
@@ -211,20 +216,20 @@ class RootfsManager:
         """The containers that have a root file system."""
         return {ContainerId(str(row[0])) for row in self._database.read("SELECT container_id FROM rootfs")}
 
-    async def restore(self, doomed: Collection[str] = ()) -> dict[Path, OSError]:
+    async def restore(self, unused: Collection[str] = ()) -> dict[Path, OSError]:
         """After a restart or reboot: sweep what has no row; mount what has one and is not mounted, but for
-        those that are ``doomed``.
+        those that are ``unused``.
 
         What cannot be removed stays, and is the answer.
         """
-        return await asyncio.to_thread(self._restore, frozenset(doomed))
+        return await asyncio.to_thread(self._restore, frozenset(unused))
 
-    def _restore(self, doomed: frozenset[str]) -> dict[Path, OSError]:
+    def _restore(self, unused: frozenset[str]) -> dict[Path, OSError]:
         """The mount table, which grows with the containers, is read once for all of them."""
         known = self.known()
         leftovers = self._sweep(known)
         mounted = {entry.mountpoint for entry in mounts()}
-        for container_id in sorted(known - doomed):
+        for container_id in sorted(known - unused):
             if self.path(container_id) in mounted or not self._is_whole(container_id):
                 continue
             try:
@@ -261,6 +266,8 @@ class RootfsManager:
         remove_tree(place)
 
     def _remount(self, container_id: ContainerId) -> None:
+        # What a volatile mount leaves, so that nobody takes what it has written for complete after a crash.
+        remove_tree(self._containers / container_id / "work/work/incompat")
         rows = self._database.read(
             "SELECT chain_id FROM rootfs_layers WHERE container_id = ? AND position < ? ORDER BY position",
             container_id,

@@ -68,15 +68,15 @@ class Pull:
         async with Client(source, credentials, self._client_options, self._registries.is_insecure) as client:
             served = await client.manifest(reference)
             chosen, manifest = await self._choose(client, served)
+            tags = [reference] if reference.digest is None else []
+            digests = [_by_digest(reference, digest) for digest in (served.digest, chosen.digest)]
+            known = await self._images.unchanged(manifest.config.digest, chosen.data, [*tags, *digests])
+            if known is not None:
+                return known
             config = await client.small_blob(manifest.config, CONFIG_LIMIT)
             require_platform(parse_config(config).platform, self._images.options.platform)
-            return await self._images.add(
-                config,
-                chosen.data,
-                _layer_sources(client, manifest, config, source.host),
-                tags=[reference] if reference.digest is None else [],
-                digests=[_by_digest(reference, digest) for digest in (served.digest, chosen.digest)],
-            )
+            sources = _layer_sources(client, manifest, config, source.host)
+            return await self._images.add(config, chosen.data, sources, tags=tags, digests=digests)
 
     async def _choose(self, client: Client, served: Served) -> tuple[Served, Manifest]:
         """The manifest for this machine, through a few levels of index."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from api.ids import ContainerId, ImageId, SandboxId
 from api.runtime.v1 import api_pb2 as pb
 from cri import reach
+from cri.cgroups.clear import clear
 from cri.containers import bundle, lifecycle, prepared_mounts
 from cri.containers.record import KIND, Container, Phase
 from cri.containers.stop import stop
@@ -95,7 +96,7 @@ async def release(node: Node, container: Container, operation: Operation) -> Non
             for handler in _handlers(node, container):
                 await node.handlers.get(handler).delete(container.id, force=True)
             if container.cgroup_path:
-                await node.cgroup_driver.remove(container.cgroup_path)
+                await clear(node.cgroup_driver, node.cgroups, container.cgroup_path)
     with operation.step("file system release"):
         await asyncio.to_thread(prepared_mounts.release, node, container.id)
         await asyncio.to_thread(reach.remove, node.paths, container.id)

@@ -14,6 +14,7 @@ from pathlib import Path
 from api.ids import ContainerId
 from api.runtime.v1 import api_pb2 as pb
 from cri import apparmor, reach, spec_file, translate
+from cri.cgroups.clear import clear
 from cri.defaults import with_localhost_profile
 from cri.forget import forget
 from cri.node import Node
@@ -98,7 +99,7 @@ async def end(node: Node, sandbox: Sandbox) -> None:
         return
     await node.handlers.get(sandbox.runtime).delete(sandbox.id, force=True)
     await forget(node, identifier)
-    await node.cgroup_driver.remove(pause_cgroup(sandbox))
+    await clear(node.cgroup_driver, node.cgroups, pause_cgroup(sandbox))
     await asyncio.to_thread(reach.remove, node.paths, sandbox.id)
     await node.rootfs.remove(identifier)  # the image may have been configured then and not be now
     sandbox.pause_pid = 0

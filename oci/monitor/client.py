@@ -451,6 +451,8 @@ class Monitor:
         if reply.descriptors:
             pidfd, *consoles = reply.descriptors
             running.runs(_integer(result, "pid"), pidfd)
+            if not self._link.is_connected:
+                running.orphaned()  # that was the last thing its monitor said: nobody else tells its end
             result["console"] = consoles[0] if consoles else None
         return result
 

@@ -17,6 +17,7 @@ from oci.monitor.types import (
     LogHung,
     LogRefused,
     MonitorFailed,
+    MonitorLost,
     MonitorUnavailable,
     NotLive,
     UnknownContainer,
@@ -118,7 +119,7 @@ class Connection:
         self._drop_outgoing()
         for reply in self._waiting.values():
             if not reply.done():
-                reply.set_exception(MonitorUnavailable("the monitor went away before it answered"))
+                reply.set_exception(MonitorLost("the monitor went away before it answered"))
         self._waiting.clear()
         self._on_begun.clear()
 

@@ -69,7 +69,8 @@ class Container:
         self._ended_at_ns = 0
         self._drain_timer: Timer | None = None
         self._attachments: set[int] = set()
-        self._numbers = itertools.count(1)
+        self._first = time.monotonic_ns()  # greater than the numbers that an earlier monitor gave
+        self._numbers = itertools.count(self._first)
         self._oom_kills = oom_counters.of(record.pid, past.oom_file)
         self._oom_killed = False
 
@@ -169,11 +170,12 @@ class Container:
         return number, borrowed if stdin else None
 
     def detach(self, number: int) -> bool:
-        """End an attachment, an unknown one too; whether that closed stdin."""
-        if number not in self._attachments:
+        """End an attachment, also one that ended with an earlier monitor; whether that closed stdin."""
+        if number in self._attachments:
+            self._attachments.remove(number)
+            self._writer.detach(self._output, number)
+        elif number >= self._first:
             return False
-        self._attachments.remove(number)
-        self._writer.detach(self._output, number)
         if self.record.stdin_once and self._stdin is not None:
             self.close_stdin()
             return True

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from host.process_name import set_name
-from host.spawn import PR_SET_PDEATHSIG, prctl
+from host.spawn import IGNORED, PR_SET_PDEATHSIG, prctl
 from oci.monitor.reactor import complain
 
 NAME = "podwright-logs"
@@ -53,7 +53,7 @@ def _become(
     try:
         gc.freeze()  # objects of the monitor must not close descriptors that are ours by now
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        for number in (signal.SIGTERM, *IGNORED):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         if outlives:

@@ -21,7 +21,7 @@ from host.processes import exited
 from oci.monitor import launch, protocol, release
 from oci.monitor.connection import Connection, OnBegun, Reply
 from oci.monitor.protocol import Json, ProtocolError, Record
-from oci.monitor.types import MonitorFailed, MonitorUnavailable
+from oci.monitor.types import MonitorFailed, MonitorLost, MonitorUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,11 @@ class Link:
         return self._started_pid is not None
 
     @property
+    def is_connected(self) -> bool:
+        """Whether there is a monitor, as far as is known."""
+        return self._connected.is_set()
+
+    @property
     def is_closed(self) -> bool:
         """Whether no monitor is wanted any more."""
         return self._is_closed
@@ -79,10 +84,21 @@ class Link:
         """Connect for the first time.
 
         Raises:
-            MonitorUnavailable: it cannot be reached or started, or speaks another version.
+            MonitorUnavailable: it cannot be reached or started, or speaks another version; or each that was
+                started died at once.
         """
-        connection = await self._establish(start=start)
-        self._begin(connection)
+        for pause_s in _RESTART_DELAY_S:
+            try:
+                self._begin(await self._establish(start=start))
+            except MonitorLost as error:
+                if not start:
+                    raise
+                log.error("monitor lost at the first word; starting another error=%s", error)
+                await self._reap_ended()
+                await asyncio.sleep(pause_s)
+            else:
+                return
+        self._begin(await self._establish(start=start))
 
     def closing(self, *, yes: bool = True) -> None:
         """The coming loss of the connection is wanted; or no longer."""
@@ -252,7 +268,7 @@ class Link:
             MonitorUnavailable: it has been lost meanwhile.
         """
         if not connection.is_open:
-            raise MonitorUnavailable("the new monitor died before it could take over")
+            raise MonitorLost("the new monitor died before it could take over")
         self._connection = connection
         self._since = asyncio.get_running_loop().time()
         self._connected.set()

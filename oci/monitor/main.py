@@ -23,7 +23,7 @@ import sys
 
 from host.environment import of_helpers
 from host.memory import keep_freed_memory
-from host.spawn import become_subreaper, keep_to_itself
+from host.spawn import IGNORED, become_subreaper, keep_to_itself
 from oci.monitor.complaints import Complaints
 from oci.monitor.node import Node
 from oci.monitor.reactor import Reactor, complain
@@ -85,7 +85,7 @@ def _mind_signals(reactor: Reactor, node: Node) -> None:
         else:
             complain("SIGTERM ignored: containers live")
 
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, terminate)
 

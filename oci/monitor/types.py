@@ -28,6 +28,10 @@ class MonitorUnavailable(Unavailable):
     """The monitor cannot be started or reached, or died while it was asked."""
 
 
+class MonitorLost(MonitorUnavailable):
+    """The monitor died while it was asked."""
+
+
 class MonitorFailed(Internal):
     """The monitor could not do what it was asked, for a reason of its own (a log that cannot be opened …)."""
 

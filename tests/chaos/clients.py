@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ import grpc
 from google.protobuf.message import Message
 
 from api.runtime.v1 import api_pb2 as pb
-from tests.chaos.requests import View, draw
+from tests.chaos.requests import WEIGHTS, View, draw
 from tests.harness.client import Client
 from tests.harness.patience import patient
 
@@ -71,9 +71,11 @@ class Crowd:
         logs: Path,
         cgroup: str,
         think_s: float = 0.0,
+        weights: Mapping[str, float] = WEIGHTS,
     ) -> None:
         """``think_s``: how long each pauses at most between some calls and the next."""
         self.tally = Tally()
+        self._weights = weights
         self._think_s = think_s
         self._endpoint, self._images, self._logs, self._cgroup = endpoint, images, logs, cgroup
         self._gate = threading.Condition()
@@ -136,7 +138,7 @@ class Crowd:
         for _ in range(_BURST):
             if not self._open:
                 return
-            verb, request = draw(view)
+            verb, request = draw(view, self._weights)
             self._doing[number] = f"{verb} {request}"[:300]
             timeout_s = chance.choice(_DEADLINES_S)
             answer = self._call(client, verb, request, timeout_s)

@@ -10,12 +10,12 @@ Sen, which a few odd samples do not move, says how much it has grown between the
 import re
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 from tests.chaos.place import processes
+from tests.harness.processes import descriptor_count, smaps_kib, status
 
 ROLES = {
     "daemon": r" serve --config",
@@ -75,23 +75,10 @@ def look(at_s: float) -> Iterator[Sample]:
         role = next((name for name, words in ROLES.items() if re.search(words, line)), None)
         if role is None:
             continue
-        try:
-            directory = Path("/proc") / str(pid)
-            memory = _rollup((directory / "smaps_rollup").read_text())
-            descriptors = len(list((directory / "fd").iterdir()))
-            threads = len(list((directory / "task").iterdir()))
-        except (OSError, KeyError):
-            continue
-        yield Sample(at_s, role, pid, memory["Pss"], memory["Anonymous"], descriptors, threads)
-
-
-def _rollup(text: str) -> Mapping[str, int]:
-    """KiB by name, of /proc/PID/smaps_rollup."""
-    return {
-        name: int(value.split()[0])
-        for name, _, value in (line.partition(":") for line in text.splitlines()[1:])
-        if value.strip().endswith("kB")
-    }
+        pss, anonymous = smaps_kib(pid, "Pss"), smaps_kib(pid, "Anonymous")
+        descriptors, threads = descriptor_count(pid), status(pid).get("Threads")
+        if pss is not None and anonymous is not None and threads is not None:
+            yield Sample(at_s, role, pid, pss, anonymous, descriptors, int(threads))
 
 
 def trends(samples: Iterable[Sample]) -> list[Trend]:

@@ -26,6 +26,7 @@ from tests.harness.counts import Counts
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.images import Entry, Image, Layer, digest_of
 from tests.harness.patience import patient
+from tests.harness.processes import command_line, everyone
 from tests.harness.registry import Registry
 from tests.harness.runs import scratch
 from tools.demo import busybox_image
@@ -38,6 +39,9 @@ _OURS = re.compile(
     r"^process: .*( serve --config|oci\.monitor|podwright-|cri\.streaming\.process\.main)"
     r"|^file: .*((sqlite|\.db)-(wal|shm)|/keeper\.sock)$"
 )
+
+# Of daemons; in our process namespace there are none of others.
+_HELPERS = ("podwright-logs", "podwright-keeper", "storage.unpack", "userns_helper")
 
 
 class Place:
@@ -108,18 +112,23 @@ class Place:
 
     def end_processes(self) -> None:
         """Kill what is of the daemon, by its command line; containers are their cgroups' business."""
-        marks = (str(self.daemon.runroot), str(self.daemon.state))
+        marks = (str(self.daemon.runroot), str(self.daemon.state), *_HELPERS)
         for pid, line in processes():
-            if any(mark in line for mark in marks) or line.startswith("podwright-"):
+            if any(mark in line for mark in marks):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
     def monitor(self) -> int | None:
         """The pid of the daemon's monitor."""
-        for pid, line in processes():
-            if "oci.monitor.main" in line and str(self.daemon.runroot) in line:
-                return pid
-        return None
+        return self._process("oci.monitor.main")
+
+    def keeper(self) -> int | None:
+        """That of the monitor's keeper; there is one once there was a container."""
+        return self._process("podwright-keeper")
+
+    def _process(self, name: str) -> int | None:
+        directory = str(self.daemon.runroot)
+        return next((pid for pid, line in processes() if name in line and directory in line), None)
 
     def clear(self) -> list[str]:
         """Remove every pod and every image but the first; what is still there and was not before."""
@@ -204,10 +213,7 @@ def _digests_of_layers(image: Image) -> dict[str, str]:
 
 def processes() -> Iterator[tuple[int, str]]:
     """Pid and command line of what lives in our process namespace; zombies have none."""
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-        except OSError:
-            continue
-        if line and int(directory.name) != os.getpid():
-            yield int(directory.name), line
+    for pid in everyone():
+        line = command_line(pid)
+        if line and pid != os.getpid():
+            yield pid, line

@@ -12,13 +12,14 @@ class Victim(StrEnum):
 
     DAEMON = "daemon"
     MONITOR = "monitor"
-    BOTH = "both"
+    KEEPER = "keeper"
+    BOTH = "both"  # daemon and monitor
     STOPPED = "stopped"  # the daemon by SIGTERM, and started again
     NOBODY = "nobody"
 
 
-BY_ONE = {Victim.DAEMON: 4, Victim.STOPPED: 1}, {Victim.MONITOR: 1}
-MIXED = {Victim.DAEMON: 9, Victim.MONITOR: 9, Victim.BOTH: 2}
+BY_ONE = {Victim.DAEMON: 4, Victim.STOPPED: 1}, {Victim.MONITOR: 4, Victim.KEEPER: 1}
+MIXED = {Victim.DAEMON: 9, Victim.MONITOR: 9, Victim.KEEPER: 3, Victim.BOTH: 3}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ A maker gets a :class:`View` and gives a request, or None where there is nothing
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,9 +187,12 @@ VERBS: dict[str, Verb] = {
 }
 
 
-def draw(view: View) -> tuple[str, Message]:
-    """A verb and its request."""
+WEIGHTS = {name: verb.weight for name, verb in VERBS.items()}
+
+
+def draw(view: View, weights: Mapping[str, float] = WEIGHTS) -> tuple[str, Message]:
+    """A verb and its request; those without a weight are not drawn."""
     while True:
-        (name,) = view.chance.choices(list(VERBS), [verb.weight for verb in VERBS.values()])
+        (name,) = view.chance.choices(list(weights), list(weights.values()))
         if (request := VERBS[name].make(view)) is not None:
             return name, request

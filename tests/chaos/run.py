@@ -1,4 +1,4 @@
-"""Chaos: twenty clients ask for everything at random, and daemon or monitor are killed at random.
+"""Chaos: twenty clients ask for everything at random, and daemon, monitor or keeper are killed at random.
 
 ``python -m tests.chaos.run [--kills N] [--minutes M] [--seed S] …`` runs in the namespaces of
 tests.harness.private until so many kills or minutes are over. After each kill the clients pause, and lists,
@@ -7,6 +7,7 @@ descriptors of our processes are looked at. At the end it prints one JSON object
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -94,16 +95,24 @@ class Chaos:
         return result
 
     def _kill(self, victim: Victim) -> None:
+        """At once, as far as signals are; the daemon is reaped then."""
         self.result.kills[victim] += 1
-        monitor = self._place.monitor() if victim in (Victim.MONITOR, Victim.BOTH) else None
+        place, daemon = self._place, self._place.daemon
+        victims: dict[Victim, list[int | None]] = {
+            Victim.DAEMON: [daemon.pid],
+            Victim.MONITOR: [place.monitor()],
+            Victim.KEEPER: [place.keeper()],
+            Victim.BOTH: [daemon.pid, place.monitor()],
+        }
+        doomed = victims.get(victim, [])
+        for pid in doomed:
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):  # it ends just now
+                    os.kill(pid, signal.SIGKILL)
         if victim in (Victim.DAEMON, Victim.BOTH):
-            os.kill(self._place.daemon.pid, signal.SIGKILL)
-        if monitor is not None:
-            os.kill(monitor, signal.SIGKILL)
-        if victim in (Victim.DAEMON, Victim.BOTH):
-            self._place.daemon.stop(signal.SIGKILL)
+            daemon.kill()
         if victim is Victim.STOPPED:
-            self._place.daemon.stop()
+            daemon.stop()
 
     def _note(self) -> None:
         client = self._place.client

@@ -28,6 +28,7 @@ from host.cgroups import Hierarchy
 from tests.harness.client import container_config, eventually, pod_config
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.patience import patient
+from tests.harness.processes import lock_holder, mentioning
 from tools.demo import busybox_image
 
 IMAGE = "localhost/test/busybox:1"
@@ -92,21 +93,12 @@ class Rig:
 
     def monitor(self) -> int | None:
         """Who holds the monitor's lock."""
-        inode = (self.daemon.runroot / "monitor.lock").stat().st_ino
-        for line in Path("/proc/locks").read_text().splitlines():
-            words = line.split()
-            if words[5].endswith(f":{inode}") and words[1] == "FLOCK":
-                return int(words[4])
-        return None
+        return lock_holder(self.daemon.runroot / "monitor.lock")
 
     def keeper(self) -> int | None:
         """The keeper of this daemon's monitor."""
-        name = f"podwright-keeper: {self.daemon.runroot}".encode()
-        for directory in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if (directory / "cmdline").read_bytes().startswith(name):
-                    return int(directory.name)
-        return None
+        found = mentioning(f"podwright-keeper: {self.daemon.runroot}")
+        return found[0] if found else None
 
     def kill(self, mode: str) -> int:
         """Have it die, and come back; the number of processes that were killed."""

@@ -8,6 +8,7 @@
 A point is told with the line of the product's code that brings it about; what only writes a log has none.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -102,7 +103,8 @@ class Planned:
         else:
             self._plan.unlink()
         for pid in plan.also:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # who was replaced in the course of the verb
+                os.kill(pid, signal.SIGKILL)
         died(self._plan).write_text(name)
         os.kill(os.getpid(), signal.SIGKILL)
         signal.pause()

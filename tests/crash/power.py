@@ -34,11 +34,21 @@ from cri.paths import Paths
 from host.cgroups import Hierarchy
 from host.mounts import MNT_DETACH, mountpoints_below, umount
 from tests.chaos.clients import Crowd
-from tests.chaos.place import START_S, Place, files_of_images
+from tests.chaos.place import START_S, Place, files_of_images, processes
 from tests.harness.client import container_config
 from tests.harness.patience import patient
 
 CLIENTS = 8
+# What changes the disk, and pulls above all.
+_WEIGHTS = {
+    "PullImage": 30.0,
+    "RemoveImage": 6.0,
+    "RunPodSandbox": 12.0,
+    "CreateContainer": 20.0,
+    "StopContainer": 3.0,
+    "RemoveContainer": 6.0,
+    "RemovePodSandbox": 6.0,
+}
 _SIZE_BYTES = 512 << 20
 _SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN
 _WITHOUT_LOG = 2
@@ -133,7 +143,8 @@ class Node(Place):
             umount(self.daemon.state, MNT_DETACH)
         while subprocess.run(["losetup", "-j", self._disk], capture_output=True, check=True).stdout:
             if time.monotonic() > end:
-                raise TimeoutError(f"somebody still has {self._disk} mounted")
+                raise TimeoutError(f"somebody still has {self._disk} mounted: {list(processes())}")
+            self.end_processes()  # what others started before they were killed themselves
             time.sleep(0.05)
 
     def boot(self) -> None:
@@ -170,8 +181,13 @@ class PowerCuts:
 
     def _load_and_cut(self) -> None:
         node = self._node
+        for name in self._chance.sample(node.images[1:], 3):
+            node.client.pull(name)
+        os.sync()  # those are durable when the load begins
         seed = self._chance.randrange(1 << 30)
-        crowd = Crowd(node.daemon.endpoint, CLIENTS, seed, node.images, node.logs, node.cgroup)
+        crowd = Crowd(
+            node.daemon.endpoint, CLIENTS, seed, node.images, node.logs, node.cgroup, weights=_WEIGHTS
+        )
         crowd.open()
         time.sleep(self._chance.uniform(1, 6))
         node.cut()

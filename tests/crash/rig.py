@@ -24,6 +24,7 @@ from tests.crash.planned import DAEMON, KEEPER, MONITOR, WRITER, Plan, died, tra
 from tests.harness.client import Client, container_config, eventually, pod_config
 from tests.harness.counts import Counts
 from tests.harness.daemon import Daemon, DaemonFailed, Settings
+from tests.harness.images import Entry, Image, Layer
 from tests.harness.patience import patient
 from tests.harness.registry import Registry
 from tools.demo import busybox_image
@@ -49,7 +50,9 @@ class Rig:
     def __init__(self) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="crash-", dir="/var/tmp"))
         self.plan = self._directory / "plan"
+        (self._directory / "registry").mkdir()
         self.registry = Registry(self._directory / "registry")
+        self.registry.start()
         program = [sys.executable, "-m", "tests.crash.daemon", str(self.plan)]
         settings = Settings(
             bridge="pw-crash0", subnet="10.93.0.0/16", registries_conf=self.registry.registries_conf()
@@ -72,10 +75,10 @@ class Rig:
         command = self.daemon.command("image import", str(archive))
         subprocess.run(command, check=True, timeout=patient(60), capture_output=True)
         archive.unlink()
-        (self._directory / "registry").mkdir()
-        self.registry.start()
-        image = busybox_image()
-        self.registry.push(image, "test/busybox:1")
+        base = busybox_image()  # a removal takes all names of an image: not that of our own
+        self.registry.push(
+            Image([*base.layers, Layer.of([Entry("more", b"")])], base.config), "test/busybox:1"
+        )
         Hierarchy.detect().create(self.cgroup)
         self.daemon.start()
         self.run_pod()  # what the first pod makes stays: the bridge, the firewall's table, a log writer

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from host import cgroup_limits
 from host.cgroup_limits import Limits
 from host.cgroup_stats import MemoryUsage
-from host.cgroups import Hierarchy
+from host.cgroups import CgroupBusy, Hierarchy
 from tests.fakes.monitor import FakeMonitor
 from tests.fakes.world import World
 
@@ -24,6 +24,9 @@ class FakeHierarchy(Hierarchy):
         return True
 
     def remove(self, path: str) -> None:
+        for name in self.world.names("processes"):
+            if self.world.file("processes", name).read_text() == path:
+                raise CgroupBusy(f"cgroup {path} still holds processes of {name}")
         self.world.take("cgroups", path)
 
     def apply(self, path: str, limits: Limits) -> None:

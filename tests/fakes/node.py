@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from api.ids import ImageId
 from conf.schema import Config
 from cri import exits
 from cri import restore as restoring
+from cri.cgroups.ahead import MovesAhead
 from cri.cgroups.files import FilesDriver
 from cri.containers.accounts import Accounts
 from cri.containers.record import Container
@@ -66,7 +67,7 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         path.mkdir(parents=True, exist_ok=True)
     hierarchy, network = FakeHierarchy((), world, monitor), FakeNetwork(world)
     records, background = Records(paths.records), Supervisor()
-    parts: dict[str, Any] = dict.fromkeys(Node.__dataclass_fields__) | {
+    parts: dict[str, Any] = dict.fromkeys(_needed()) | {
         "config": _config(directory),
         "paths": paths,
         "records": records,
@@ -76,6 +77,7 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         "events": Events(),
         "quarantine": Quarantine(),
         "accounts": Accounts(),
+        "moves": MovesAhead(),
         "images": images(world),
         "rootfs": FakeRootfs(world),
         "network": network,
@@ -101,6 +103,11 @@ async def started(directory: Path, point: Callable[[str], None] = lambda _: None
         await asyncio.gather(watching, return_exceptions=True)
         await background.close()
         records.close()
+
+
+def _needed() -> list[str]:
+    """The parts that a node does not bring along itself."""
+    return [one.name for one in fields(Node) if one.default is MISSING and one.default_factory is MISSING]
 
 
 async def _watch_exits(node: Node) -> None:

@@ -39,13 +39,13 @@ class FakeRootfs:
     def known(self) -> set[ContainerId]:
         return {ContainerId(name) for name in self._world.names("rootfs")}
 
-    async def restore(self, doomed: Collection[str] = ()) -> dict[Path, OSError]:
+    async def restore(self, unused: Collection[str] = ()) -> dict[Path, OSError]:
         await asyncio.sleep(0)
         known = self.known()
         for name in self._world.names("mounts"):
             if name not in known:
                 self._world.take("mounts", name)
-        for name in known - set(doomed):
+        for name in known - set(unused):
             if not self._world.file("mounts", name).exists():
                 self._world.make("mounts", name)
         return {}

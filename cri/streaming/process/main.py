@@ -24,7 +24,7 @@ from cri.streaming.process.remote import Daemon
 from cri.streaming.settings import Settings
 from cri.streaming.tls import BadTls, received_context
 from host.fds import close_all, receive_message
-from host.spawn import PR_SET_NAME
+from host.spawn import IGNORED, PR_SET_NAME
 from host.syscalls import libc
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def main() -> None:
     libc.prctl(PR_SET_NAME, b"podwright-strea")
     os.closerange(LISTENER + 1, os.sysconf("SC_OPEN_MAX"))  # of a daemon whose own starter left some open
     os.chdir("/")
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     with socket.socket(fileno=CONTROL) as daemon, socket.socket(fileno=LISTENER) as listener:
         first, descriptors = receive_message(daemon, control.ANSWER_BYTES)

@@ -71,6 +71,8 @@ def take_counts(daemon: Daemon) -> Counts:
 
 # The daemon, its streaming process, monitor, keeper: a restart brings a new one in the place of each.
 SINGLE = (" serve --config", "cri.streaming.process.main", "oci.monitor.main", "podwright-keeper")
+# The keeper comes with the first container, and stays with the monitor.
+KEEPER = re.compile(r"file: .*/keeper\.sock$")
 # One for each file system of logs, as long as the monitor lives.
 LOG_WRITER = "podwright-logs"
 
@@ -90,7 +92,9 @@ def left_over(before: Counts, daemon: Daemon) -> list[str]:
 
 
 def _is_replaced(line: str, before: Counts, after: Counts) -> bool:
-    """Whether the line names a process of the daemon that is there in the place of another."""
+    """Whether the line names a process of the daemon that is there in the place of another, or its socket."""
+    if KEEPER.match(line):
+        return True
     if not line.startswith("process:"):
         return False
     found = [name for name in SINGLE if name in line]

@@ -13,8 +13,8 @@ from tests.chaos.run import CLIENTS, run
 
 pytestmark = pytest.mark.root
 
-KILLS = 16
-MEAN_S = 2.0
+KILLS = 10
+MEAN_S = 1.0
 
 
 def test_nothing_is_lost_or_left_by_kills_at_random() -> None:

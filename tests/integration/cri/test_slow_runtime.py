@@ -1,5 +1,6 @@
 """A runtime whose commands do not come back: what it made is ended, and the daemon starts all the same."""
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -95,3 +96,28 @@ def test_a_daemon_starts_although_an_exec_of_before_hangs_and_that_ends(slow: tu
     command.write_text("")
     client.remove_pod(pod)
     assert client.pods() == []
+
+
+def test_a_start_that_hangs_ends_with_its_container_although_the_monitor_died(
+    slow: tuple[Daemon, Path],
+) -> None:
+    daemon, command = slow
+    client, config = daemon.client, pod_config("slow")
+    before = take_counts(daemon)
+    pod = client.run_pod(config, "slow")
+    container = client.create_container(pod, container_config("main", IMAGE, ["sleep", "1000000"]), config)
+    command.write_text("start")
+    request = pb.StartContainerRequest(container_id=container)
+    starting = client.runtime.StartContainer.future(request, timeout=patient(60))
+    eventually(_hanging, bool, "the runtime hangs")
+    for pid in those(lambda pid: "oci.monitor.main" in processes.command_line(pid)):
+        os.kill(pid, signal.SIGKILL)
+    client.stop_container(container)
+    with pytest.raises(grpc.RpcError) as caught:
+        starting.result()
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION, caught.value
+    assert client.container(container).state == pb.CONTAINER_EXITED
+    eventually(_hanging, lambda found: not found, "the command has been ended")
+    command.write_text("")
+    client.remove_pod(pod)
+    assert left_over(before, daemon) == [], daemon.log_tail()

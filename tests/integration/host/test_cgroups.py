@@ -13,7 +13,7 @@ from host.cgroup_limits import LimitRefused, Limits
 from host.cgroups import CgroupBusy, Hierarchy
 from host.features import probe
 from host.userns import UserNamespaceFailed, make_user_namespace
-from tests.harness.processes import cgroup, descriptor_count
+from tests.harness.processes import PROC, cgroup, descriptor_count
 
 pytestmark = pytest.mark.root
 
@@ -145,7 +145,7 @@ def test_a_user_namespace_has_its_maps() -> None:
     holder = make_user_namespace([(0, 3949199360, 65536)], [(0, 3949199360, 65536)])
     try:
         script = "grep -c . /proc/self/uid_map; tr -s ' ' < /proc/self/uid_map"
-        target = f"/proc/{os.getpid()}/fd/{holder}"
+        target = f"{PROC}/{os.getpid()}/fd/{holder}"
         done = subprocess.run(
             ["nsenter", f"--user={target}", "sh", "-c", script], capture_output=True, text=True, timeout=10
         )

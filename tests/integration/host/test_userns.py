@@ -1,17 +1,21 @@
 """Namespaces that a user namespace owns, and id-mapped copies of mounts, on the real kernel."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from host import userns as host_userns
 from host.features import idmapped_mounts, recursive_readonly
 from host.idmaps import attach_copy, detach_copy, mapped_copies
 from host.mounts import is_mountpoint, mount_tmpfs, mountpoints_below, umount
 from host.namespaces import Kind, SysctlRefused, is_pinned, unpin
 from host.userns import UserNamespaceFailed, make_user_namespace, pin_owned
+from tests.harness.patience import patient
 
 pytestmark = pytest.mark.root
 
@@ -45,6 +49,22 @@ def test_a_refused_sysctl_leaves_nothing(tmp_path: Path, sysctl: str, value: str
     with pytest.raises(SysctlRefused, match=said):
         pin_owned(ALL, tmp_path, MAP, MAP, sysctls={sysctl: value})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_helper_whose_asker_has_ended_ends_without_a_word() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    helper = [sys.executable, "-I", "-S", str(Path(host_userns.__file__).with_name("userns_helper.py")), "0"]
+    done = subprocess.run(
+        helper,
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=patient(60),
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_refused_map_leaves_nothing(tmp_path: Path) -> None:

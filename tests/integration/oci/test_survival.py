@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from host.spawn import IGNORED
 from oci.monitor.client import Monitor
 from oci.monitor.exec_sync import exec_sync
 from oci.monitor.types import MonitorUnavailable
@@ -373,11 +374,16 @@ async def test_daemon_is_killed_while_containers_print(workshop: Workshop) -> No
     assert done.stdout == b"works\n"
 
 
-async def test_sigterm_does_not_end_a_monitor_with_containers(workshop: Workshop) -> None:
-    container_id = await workshop.run("/bin/sleep", "600")
+async def test_signals_do_not_end_a_monitor_with_containers_nor_reach_them(workshop: Workshop) -> None:
+    script = "/bin/cat /proc/self/status; exec /bin/sleep 600"
+    container_id = await workshop.run("/bin/sh", "-c", script)
+    await until(lambda: b"\nSigCgt:" in workshop.log_text(container_id))
+    ignored = int(workshop.log_text(container_id).split(b"SigIgn:\t")[1].split()[0], 16)
+    assert [number for number in IGNORED if ignored >> (number - 1) & 1] == []
     pid = await monitor_pid(workshop.directory)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-        os.kill(pid, number)
+    for number in (signal.SIGTERM, *IGNORED):
+        for process_id in (pid, *log_writers(pid)):
+            os.kill(process_id, number)
     await workshop.monitor.signal(container_id, signal.SIGKILL)
     assert (await workshop.exit_of(container_id)).exit_code == 137
     assert await monitor_pid(workshop.directory) == pid

@@ -178,3 +178,23 @@ async def test_the_command_line_upgrades_it_beside_a_daemon(workshop: Workshop) 
     assert await is_upgraded(workshop)
     await workshop.monitor.signal(container_id, signal.SIGKILL)
     assert (await workshop.exit_of(container_id)).exit_code == 137
+
+
+async def test_an_attachment_ends_with_an_upgrade_and_costs_others_nothing(workshop: Workshop) -> None:
+    once = await workshop.run("/bin/sh", "-c", "cat; exit 6", stdin=True, stdin_once=True)
+    before = await workshop.monitor.attach(once, stdin=True)
+    await workshop.monitor.upgrade()
+    reading, writing = os.pipe()
+    after = await workshop.monitor.attach(once, stdout=writing)
+    os.close(writing)
+    assert before.stdin is not None
+    os.write(before.stdin, b"words")
+    await before.close()  # whose stdin it was: that ends
+    assert (await workshop.exit_of(once)).exit_code == 6
+    await asyncio.to_thread(_assert_reads, reading, b"words")
+    await after.close()
+
+
+def _assert_reads(descriptor: int, wanted: bytes) -> None:
+    with os.fdopen(descriptor, "rb") as file:
+        assert file.read() == wanted

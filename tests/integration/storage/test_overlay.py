@@ -210,6 +210,12 @@ async def test_many_root_filesystems_cost_one_look_at_the_mount_table(
     assert looks == 2  # with leftovers to unmount, once before they are
 
 
+async def test_an_unmount_waits_for_no_disk(store: Images, rootfs: RootfsManager) -> None:
+    path = await rootfs.prepare(new_container_id(), await add(store, LAYERS, "volatile"))
+    [mount] = [mount for mount in mounts.mounts() if mount.mountpoint == path]
+    assert {"volatile", "fsync=volatile"}.intersection(mount.super_options)  # newer kernels say it so
+
+
 async def test_a_busy_root_filesystem_is_still_removed(store: Images, rootfs: RootfsManager) -> None:
     image = await add(store, LAYERS, "busy")
     container = new_container_id()
@@ -231,10 +237,10 @@ async def test_a_caller_that_goes_away_leaves_no_root_filesystem(
     reached, go_on = threading.Event(), threading.Event()
     mounted: list[int] = []
 
-    def held(*arguments: Any) -> None:
+    def held(*arguments: Any, **options: Any) -> None:
         reached.set()
         go_on.wait(60)
-        overlay(*arguments)
+        overlay(*arguments, **options)
         mounted.append(len(mounts.mountpoints_below(store.root)))
 
     monkeypatch.setattr("storage.overlay.overlay", held)

@@ -726,6 +726,34 @@ async def test_a_token_is_fetched_and_not_sent_to_where_a_redirect_leads(open_st
     assert seen == ["token repository:a/b:pull Basic dXNlcjpwYXNz", "store -", "store -"]
 
 
+async def test_a_repeat_fetches_what_is_not_here_and_no_more(open_store: OpenStore) -> None:
+    image = build_image([tar_bytes([Member("t", b"t")])])
+    seen: list[str] = []
+    runner = await token_registry(image, seen)
+    token = "token repository:a/b:pull -"
+    try:
+        host = f"127.0.0.1:{runner.addresses[0][1]}"
+        async with open_store(host, insecure=[f"localhost:{runner.addresses[0][1]}"]) as store:
+            for name, asked in (
+                ("a/b:1", [token, "store -", "store -"]),
+                ("a/b:1", [token]),
+                ("a/b:2", [token, "store -"]),  # another name: the config, but no layer
+                ("a/b:2", [token]),
+            ):
+                seen.clear()
+                pulled = await store.pull(f"{host}/{name}")
+                assert (pulled.id, seen) == (sha256(image.config), asked)
+            assert pulled.repo_tags == (f"{host}/a/b:1", f"{host}/a/b:2")
+            (store.layers.tree(pulled.layers[0]) / "t").unlink()
+            store.layers.tree(pulled.layers[0]).rmdir()
+            seen.clear()
+            again = await store.pull(f"{host}/a/b:1")
+            assert seen == [token, "store -", "store -"]
+            assert (store.layers.tree(again.layers[0]) / "t").read_bytes() == b"t"
+    finally:
+        await runner.cleanup()
+
+
 async def test_concurrent_pulls_are_one_and_survive_their_first_caller(
     registry: Registry, open_store: OpenStore
 ) -> None:

@@ -1,6 +1,7 @@
 """Verbs that meet on one object, over fakes: the second finds it whole or gone, and none brings it back."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,11 +21,11 @@ from cri.operations import Operation
 from cri.sandboxes import update as sandbox_update
 from cri.sandboxes.record import Phase as SandboxPhase
 from host.cgroup_limits import Limits
-from oci.monitor.types import CreateContainer, Created
+from oci.monitor.types import CreateContainer, Created, MonitorUnavailable
 from oci.runtime import Runtime
 from tests.crash.scenarios import Client
 from tests.fakes.monitor import FakeMonitor
-from tests.fakes.node import kernel, leftovers, started
+from tests.fakes.node import kernel, leftovers, started, world_of
 from tests.harness.patience import patient
 
 
@@ -55,6 +56,25 @@ async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         yield asking
         await asking.remove_pod()
         assert leftovers(asking.node) == []
+
+
+async def test_what_a_killed_creation_left_in_the_cgroup_ends_with_it(client: Client) -> None:
+    """The runtime was killed before it wrote its state: only the cgroup tells of the process."""
+    world = world_of(client.node)
+
+    async def die_midway(spec: CreateContainer) -> Created:
+        cgroup = json.loads((spec.bundle / "config.json").read_text())["linux"]["cgroupsPath"]
+        world.make("cgroups", cgroup)
+        world.make("processes", "a runtime's child", cgroup)
+        raise MonitorUnavailable("the monitor went away before it answered")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(monitor(client), "create", die_midway)
+        with pytest.raises(MonitorUnavailable) as caught:
+            await client.create_container()
+    assert not hasattr(caught.value, "__notes__") or "undo" not in str(caught.value.__notes__)
+    assert world.names("processes") == world.names("cgroups") == []
+    assert client.container() is None
 
 
 def monitor(client: Client) -> FakeMonitor:

@@ -34,6 +34,33 @@ async def test_each_task_shows_what_it_waits_in_from_the_outside_in() -> None:
     await task
 
 
+class Compiled:
+    """Awaits a coroutine as compiled code does."""
+
+    def __init__(self, event: asyncio.Event) -> None:
+        self._event = event
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return _inner(self._event).__await__()
+
+
+async def test_a_coroutine_that_compiled_code_awaits_is_seen_into() -> None:
+    event = asyncio.Event()
+
+    async def waits() -> None:
+        await Compiled(event)
+
+    task = asyncio.create_task(waits(), name="by compiled code")
+    await asyncio.sleep(0)
+    said = io.StringIO()
+    print_stacks(said)
+    lines = said.getvalue().splitlines()
+    begin = lines.index("task by compiled code:")
+    assert lines[begin + 3].endswith(" in _inner")
+    event.set()
+    await task
+
+
 class Odd(Iterator[None]):
     """A coroutine of compiled code: no frame, no line."""
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import processes
+from tests.harness.cache import PROJECT
 
 Child = subprocess.Popen[bytes]
 # What is asked of a process, and the answer of one that is gone.
@@ -83,6 +85,24 @@ def test_one_that_ends_while_it_is_looked_at_answers_nothing(
     # A file may be made when it is opened, and tell of what was.
     assert ask(child.pid) in ((nothing,) if moment == "before it is opened" else (nothing, answer))
     assert child.returncode is not None
+
+
+# A file of a process that is not the one that reads, other than by the functions that expect its end.
+RAW = re.compile(r"""f"/proc/\{|"/proc"\)( /|\.glob|\.iterdir)|"/proc/locks|listdir\("/proc"\)""")
+
+
+def test_no_other_module_of_the_tests_reads_of_processes_by_itself() -> None:
+    own = {Path(processes.__file__), Path(__file__)}
+    found = [
+        f"{path.relative_to(PROJECT)}: {line.strip()}"
+        for top in ("tests", "bench")
+        for path in (PROJECT / top).rglob("*.py")
+        if path not in own
+        for line in path.read_text().splitlines()
+        if RAW.search(line)
+    ]
+    # It names files for another account to read, which tells of none that it cannot.
+    assert [line for line in found if not line.startswith("tests/harness/reach.py")] == []
 
 
 def test_a_zombie_has_ended_and_is_there(child: Child) -> None:

@@ -13,9 +13,13 @@ def streaming(daemon: Daemon) -> list[int]:
     return mentioning("cri.streaming.process", str(daemon.runroot))
 
 
-def one(daemon: Daemon) -> int:
-    eventually(lambda: streaming(daemon), lambda found: len(found) == 1, "there is one process")
-    [pid] = streaming(daemon)
+def one(daemon: Daemon, before: int | None = None) -> int:
+    """The process, once there is one alone, and another than that of ``before``."""
+    [pid] = eventually(
+        lambda: streaming(daemon),
+        lambda found: len(found) == 1 and found != [before],
+        "there is one process",
+    )
     return pid
 
 
@@ -42,10 +46,10 @@ def test_a_stopped_process_goes_with_its_killed_daemon_too() -> None:
 
 def test_a_process_that_is_killed_is_replaced_and_the_daemon_never_noticed() -> None:
     with Daemon(Settings(bridge="pw-stream0", subnet="10.94.0.0/24")) as daemon:
-        first, pid = one(daemon), daemon.pid
+        streams, pid = one(daemon), daemon.pid
         for _ in range(3):
-            os.kill(one(daemon), signal.SIGKILL)
+            os.kill(streams, signal.SIGKILL)
             assert not daemon.client.not_ready()
-        assert one(daemon) != first
+            streams = one(daemon, streams)
         assert daemon.pid == pid
         assert daemon.told("the streaming process has ended, another is started")

@@ -1,7 +1,9 @@
 """oci/monitor/client: a monitor that does not start or answer; what it says in one breath."""
 
+import asyncio
 import contextlib
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,9 +14,10 @@ import pytest
 from api.ids import ContainerId
 from host.fds import receive_message, send_message
 from oci.cli import CliRuntime, Kind
-from oci.monitor import protocol
+from oci.monitor import protocol, release
 from oci.monitor.client import Monitor
 from oci.monitor.types import CreateContainer, MonitorUnavailable
+from tests.harness.patience import patient
 from tests.unit.oci.monitor.test_protocol import RECORD
 
 
@@ -59,7 +62,8 @@ def scripted_monitor(directory: Path, answers: dict[str, Answer]) -> Iterator[No
 
 
 def _nothing(peer: socket.socket, rid: int) -> None:
-    result = {"version": protocol.VERSION, "pid": os.getpid(), "records": []}
+    is_ours = {"release": release.identity(), "abilities": list(release.ABILITIES)}
+    result = {"version": protocol.VERSION, "pid": os.getpid(), "records": [], **is_ours}
     send_message(peer, protocol.encode_reply(rid, result))
 
 
@@ -132,4 +136,25 @@ async def test_nothing_is_held_of_what_the_monitor_has_forgotten(tmp_path: Path)
         assert not container.is_read_by_nobody()
         await monitor.forget(ContainerId(LIVE.id))
         assert container.is_read_by_nobody()
+        await monitor.close()
+
+
+async def test_an_exec_whose_monitor_dies_as_it_is_answered_ends_all_the_same(tmp_path: Path) -> None:
+    process = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}, setpgroup=0)  # noqa: ASYNC221 - at once
+
+    def started(peer: socket.socket, rid: int) -> None:
+        pidfd = os.pidfd_open(process)
+        result = {"status": 0, "log": "", "stderr": "", "pid": process}
+        send_message(peer, protocol.encode_reply(rid, result), [pidfd])
+        os.close(pidfd)
+        peer.shutdown(socket.SHUT_RDWR)
+
+    with scripted_monitor(tmp_path, {"exec": started}):
+        (tmp_path / "scratch").mkdir()
+        monitor = await Monitor.connect(tmp_path)
+        runtime = CliRuntime("crun", Path("/bin/true"), tmp_path, Kind.CRUN)
+        handle = await monitor.exec(ContainerId("c"), runtime, {})
+        os.kill(process, signal.SIGKILL)
+        assert (await asyncio.wait_for(handle.wait(), patient(60))).exit_code == 137
+        handle.close()
         await monitor.close()

@@ -12,6 +12,7 @@ from host.local_sockets import dial, peer_of
 from oci.monitor import keeping
 from oci.monitor.keeping import Keeping
 from oci.monitor.reactor import Reactor
+from tests.harness.processes import children, command_line
 
 
 class Thing:
@@ -98,11 +99,10 @@ class Rig:
 
 def end_all(directory: Path) -> None:
     """What a failure leaves; keepers are children of ours."""
-    for path in Path("/proc/self/task").glob("*/children"):
-        for pid in map(int, path.read_text().split()):
-            if f"podwright-keeper: {directory}".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, os.WNOHANG)
+    for pid in children("self"):
+        if f"podwright-keeper: {directory}" in command_line(pid):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, os.WNOHANG)
 
 
 @pytest.fixture

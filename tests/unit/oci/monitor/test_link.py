@@ -93,6 +93,26 @@ async def test_a_monitor_that_dies_in_its_own_recovery_is_replaced(
     monitors.kill(monitors.living[-1])
 
 
+@pytest.mark.parametrize("deaths", range(1, 6))
+async def test_monitors_that_die_at_the_first_word_keep_no_daemon_from_starting(
+    linked: Callable[..., Link], monkeypatch: pytest.MonkeyPatch, deaths: int
+) -> None:
+    monkeypatch.setattr("oci.monitor.link._RESTART_DELAY_S", (0.0,) * 5)
+    monitors = Monitors(*[0] * deaths, 100)
+    link = linked(monitors)
+    await link.connect(start=True)
+    assert await link.records() == []
+    await link.close()
+    monitors.kill(monitors.living[-1])
+
+
+async def test_when_each_dies_at_the_first_word_that_is_said(linked: Callable[..., Link]) -> None:
+    link = linked(Monitors(0, 0, 100))
+    with pytest.raises(MonitorUnavailable, match="went away"):
+        await link.connect(start=True)
+    await link.close()
+
+
 async def test_sixty_that_die_in_a_row_leave_the_daemon_its_turns(linked: Callable[..., Link]) -> None:
     """Each at another word of its recovery; everybody else goes on meanwhile."""
     monitors = Monitors(1, *(number % 4 for number in range(60)), 100)

@@ -85,8 +85,8 @@ class Life:
         return self._replied(7)
 
     def until_logged(self, text: bytes) -> bool:
-        """Whether it is in the log, or else the writer was killed before."""
-        while not (self.log.exists() and text in self.log.read_bytes()):
+        """Whether it is in the log, and the journal rid of it, or else the writer was killed before."""
+        while not (self.log.exists() and text in self.log.read_bytes()) or journal.waiting(self.journal, 0):
             if os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 return False
             os.sched_yield()
