@@ -62,6 +62,7 @@ class Gift(NamedTuple):
     cgroup: int | None = None  # a v2 directory to be born in
     cgroup_files: list[int] | None = None
     program: bytes = b""
+    stdio: tuple[int, ...] = ()
     keep: int = 3
     listening: int = 0
     hook_state: Mapping[str, object] = {}
@@ -279,7 +280,7 @@ def _context(channel: socket.socket, gift: Gift) -> Context:
     context.start, context.answer, context.console = gift.start, gift.answer, gift.console
     context.cgroup_files, context.program, context.keep = gift.cgroup_files, gift.program, gift.keep
     context.hook_state, context.root = gift.hook_state, gift.root
-    context.sockets = gift.listening
+    context.sockets, context.stdio = gift.listening, gift.stdio
     return context
 
 

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 
 from tests.critest.toolchain import ToolchainFailed, ensure_tool
+from tests.harness import podman
+from tests.harness.debian import unpacked
 from tests.harness.registry import registry_program
 from tests.harness.wheels import wheels
 
@@ -18,6 +20,7 @@ def crictl() -> None:
     registry_program()
     ensure_tool("crictl")
     wheels()
+    unpacked(podman.PACKAGES)
 
 
 def node() -> None:

@@ -72,7 +72,7 @@ def become(steps: Iterable[NamedTuple], context: Context) -> NoReturn:
         prctl(PR_SET_DUMPABLE, 0)
         os.umask(0)
         os.setsid()
-        process.close_on_execution(context.keep)
+        process.keep_descriptors(context)
         for step in steps:
             perform(step, context)
     except BaseException as error:

@@ -32,12 +32,18 @@ class Context:
         self.program = b""  # the compiled seccomp filter
         self.environment: tuple[str, ...] = ()
         self.path = ""  # of the program
+        self.stdio: tuple[int, ...] = ()  # what becomes descriptors 0, 1 and 2, unless they stay as they are
         self.keep = 3  # descriptors below it are the program's
         self.sockets = 0  # how many of them are listening ones of systemd's (sd_listen_fds(3))
         self.hook_state: Mapping[str, object] = {}
         self.in_directory = False
         self.listening = False  # our words go to the answer, no longer to the parent
         self.mask = -1  # the empty directory that covers others
+
+    def own_descriptors(self) -> set[int]:
+        """What we were born with and need until the execution."""
+        single = (self.channel.fileno(), self.procfs, self.start, self.answer, self.console, self.root)
+        return {number for number in (*single, *(self.cgroup_files or ())) if number >= 0}
 
     def tell(self, message: Mapping[str, object], descriptors: tuple[int, ...] = ()) -> None:
         """Send the parent a message."""

@@ -1,6 +1,7 @@
 """What the process is and may, up to the execution of the program."""
 
 import contextlib
+import ctypes
 import errno
 import os
 import socket
@@ -47,6 +48,7 @@ from oci.run.process_operations import (
 
 _PASSWD_LIMIT = 1 << 20
 _LAST_DESCRIPTOR = (1 << 32) - 1
+_CLOSE_RANGE_CLOEXEC = 4
 
 
 def ask_parent(operation: AskParent, context: Context) -> None:
@@ -270,7 +272,19 @@ def execute(operation: Execute, context: Context) -> None:
     credentials.execute(context.path, operation.arguments, context.environment)
 
 
-def close_on_execution(first: int) -> None:
-    """Every descriptor from ``first`` on is closed by the execution of the program, whoever opened it."""
-    cloexec = 4
-    syscall("close_range", SYS_CLOSE_RANGE, first, _LAST_DESCRIPTOR, cloexec)
+def keep_descriptors(context: Context) -> None:
+    """Close what the parent had open for others, and let the execution close what is ours; of the rest, the
+    program's, the first three are those that we were told."""
+    for number, descriptor in enumerate(context.stdio):
+        os.dup2(descriptor, number)
+    first = context.keep
+    for descriptor in sorted(context.own_descriptors()):
+        if descriptor > first:
+            _close_range(first, descriptor - 1)
+        first = max(first, descriptor + 1)
+    _close_range(first, _LAST_DESCRIPTOR)
+    _close_range(context.keep, _LAST_DESCRIPTOR, _CLOSE_RANGE_CLOEXEC)
+
+
+def _close_range(first: int, last: int, flags: int = 0) -> None:
+    syscall("close_range", SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(flags))
