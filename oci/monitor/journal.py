@@ -9,8 +9,15 @@ no end yet: it says so to a successor, and the line's end goes through it like a
     read    straight into the memory
     done    the log has it; the header says: nothing under way
 
-A successor that finds the nonce knows that the read did not happen; otherwise it cuts the log to the noted
-size and writes the chunk again: nothing lost, nothing twice. It takes the slots over as they are.
+A log that has no room may take the first of a chunk's lines. Then others may write to it, until the rest is
+tried again, so what is noted is of one try each:
+
+    stall   header says: nothing is being written, the log has so many bytes of the chunk's lines for good
+    again   header says: the rest is being written; the log's identity and size now
+
+A successor that finds the nonce knows that the read did not happen. Of a try that was under way it cuts the
+log to the noted size, and where none was it cuts nothing: what is behind may be others'. Then it writes what
+the log had not got for good: nothing lost, nothing twice. It takes the slots over as they are.
 
 There is one writer for a journal at a time: it holds an exclusive lock (flock(2)), which the kernel takes
 from it when it has ended for good. One that was killed while a file system held it may write until then.
@@ -25,21 +32,30 @@ import time
 from typing import NamedTuple
 
 CHUNK_BYTES = 65536  # what a pipe holds by default
-_HEADER = struct.Struct("=IIQQQQ8s128s")  # state, length, size, device, inode, time, stream, container
+# State, length, size, device, inode, time, stream, container; bytes that were taken before the try, and after.
+_HEADER = struct.Struct("=IIQQQQ8s128sQQ")
 _DATA = mmap.PAGESIZE
 _NONCE_BYTES = 16
+_NO_TEXT = bytes((0xC0, 0xC1, *range(0xF5, 0x100)))  # are in no UTF-8
 _SLOT_BYTES = _DATA + CHUNK_BYTES
-_IDLE, _UNDER_WAY, _STALLED, _UNFINISHED = 0, 1, 2, 3
+# 2 was "stalled" of earlier versions, which noted the first try only: like that one under way.
+_IDLE, _UNDER_WAY, _STALLED_BEFORE, _UNFINISHED, _STALLED, _UNDER_WAY_AGAIN = range(6)
+_REFUSED = (_STALLED, _UNDER_WAY_AGAIN, _STALLED_BEFORE)
 _STATE = struct.Struct("=I")
 _LOG_SIZE = struct.Struct("=Q")
-_LOG_SIZE_AT = 8
+_LOG = struct.Struct("=QQQ")
+_LOG_AT = 8
+_TAKEN = struct.Struct("=Q")
+_TAKEN_AT = _HEADER.size - 2 * _TAKEN.size
+_TAKEN_AFTER_AT = _HEADER.size - _TAKEN.size
 _SPARE = 1  # free slots whose memory is kept
 
 
 class Chunk(NamedTuple):
-    """A chunk that a dead writer had read; its log had ``log_size`` bytes before.
+    """A chunk that a dead writer had read; its log has ``taken`` bytes of the chunk's lines for good.
 
-    Without data it is the end of a line whose newline never came.
+    If a try is under way, it may have written the rest or a part of it, behind ``log_size`` bytes. Without
+    data it is the end of a line whose newline never came.
     """
 
     container_id: str
@@ -48,6 +64,8 @@ class Chunk(NamedTuple):
     log_size: int
     log_identity: tuple[int, int]  # device, inode
     data: bytes
+    taken: int = 0
+    is_under_way: bool = True
 
 
 class Unfinished(NamedTuple):
@@ -73,7 +91,7 @@ def new_journal() -> int:
 class Slot:
     """Room for one chunk."""
 
-    __slots__ = ("_journal", "_map", "_nonce", "_view", "number")
+    __slots__ = ("_journal", "_map", "_nonce", "_view", "_was_refused", "number")
 
     def __init__(self, journal: "Journal", number: int) -> None:
         """Made by :class:`Journal`."""
@@ -81,8 +99,10 @@ class Slot:
         self.number = number
         self._map = mmap.mmap(journal.descriptor, _SLOT_BYTES, offset=number * _SLOT_BYTES)
         self._view = memoryview(self._map)
-        # Beside the header, where only a reader of the journal looks: what an unread chunk starts with.
-        self._nonce = secrets.token_bytes(_NONCE_BYTES)
+        self._was_refused = True
+        # Beside the header, where only a reader of the journal looks: what an unread chunk starts with. Of bytes
+        # that no text has, for of a chunk of one byte that is all there is to tell.
+        self._nonce = bytes(secrets.choice(_NO_TEXT) for _ in range(_NONCE_BYTES))
 
     def read(
         self,
@@ -130,16 +150,39 @@ class Slot:
         before: int = _IDLE,
     ) -> None:
         """The state comes last: until then a successor finds what was ``before``."""
-        _HEADER.pack_into(self._map, 0, before, length, *log, time_ns, stream.encode(), container_id.encode())
+        its = stream.encode(), container_id.encode()
+        _HEADER.pack_into(self._map, 0, before, length, *log, time_ns, *its, 0, 0)
         _STATE.pack_into(self._map, 0, state)
 
     def log_is_cut(self) -> None:
         """The log is about to be begun anew: a successor writes the chunk to its start."""
-        _LOG_SIZE.pack_into(self._map, _LOG_SIZE_AT, 0)
+        _LOG_SIZE.pack_into(self._map, _LOG_AT, 0)
 
-    def stall(self) -> None:
-        """The log has no room for the chunk; it stays."""
+    def stall(self, taken: int = 0) -> None:
+        """The try is over, the log has taken so many bytes more; the rest stays, and others may write."""
+        (state,) = _STATE.unpack_from(self._map, 0)
+        if state == _STALLED:
+            return  # for want of an open log there was no try
+        self._was_refused = True
+        (before,) = _TAKEN.unpack_from(self._map, _TAKEN_AT)
+        _TAKEN.pack_into(self._map, _TAKEN_AFTER_AT, before + taken)
         _STATE.pack_into(self._map, 0, _STALLED)
+
+    def mended(self) -> None:
+        """What a dead writer may have written in its last try is taken back."""
+        self.stall()
+        self._was_refused = False
+
+    def again(self, log: tuple[int, int, int]) -> None:
+        """The rest is about to be written to ``log`` (size, device and inode).
+
+        Between the stores a successor finds that nothing is under way, or a try that has not written yet.
+        """
+        (state,) = _STATE.unpack_from(self._map, 0)
+        _LOG.pack_into(self._map, _LOG_AT, *log)
+        if state == _STALLED:
+            self._map[_TAKEN_AT:_TAKEN_AFTER_AT] = self._map[_TAKEN_AFTER_AT : _HEADER.size]
+            _STATE.pack_into(self._map, 0, _UNDER_WAY_AGAIN if self._was_refused else _UNDER_WAY)
 
     def done(self) -> None:
         """The chunk is in the log, or somewhere else where it is safe; the slot is free."""
@@ -210,20 +253,23 @@ def waiting(descriptor: int, age_s: float) -> list[Waiting]:
     oldest_ns = time.time_ns() - int(age_s * 1e9)
     for number in range(os.fstat(descriptor).st_size // _SLOT_BYTES):
         header = os.pread(descriptor, _HEADER.size, number * _SLOT_BYTES)
-        state, _, _, _, _, time_ns, _, container_id = _HEADER.unpack(header)
-        if state in (_UNDER_WAY, _STALLED) and time_ns < oldest_ns:
-            found.append(Waiting(container_id.rstrip(b"\0").decode(), time_ns, state == _STALLED))
+        state, _, _, _, _, time_ns, _, container_id, _, _ = _HEADER.unpack(header)
+        if state in (_UNDER_WAY, *_REFUSED) and time_ns < oldest_ns:
+            found.append(Waiting(container_id.rstrip(b"\0").decode(), time_ns, state in _REFUSED))
     return found
 
 
 def _content(content: bytes) -> Chunk | Unfinished | None:
     """What the owner of this slot had read and not finished when it died; None if nothing."""
-    state, length, size, device, inode, time_ns, stream, container_id = _HEADER.unpack_from(content)
+    state, length, *log, time_ns, stream, container_id, taken, taken_after = _HEADER.unpack_from(content)
+    size, device, inode = log
     data = content[_DATA : _DATA + length]
     nonce = content[_DATA - _NONCE_BYTES : _DATA]
     its = container_id.rstrip(b"\0").decode(), stream.rstrip(b"\0").decode()
     if state == _UNFINISHED:
         return Unfinished(*its)
-    if state == _IDLE or (length and data[:_NONCE_BYTES] == nonce[:length]):
+    if state == _IDLE or (state == _UNDER_WAY and length and data[:_NONCE_BYTES] == nonce[:length]):
         return None
-    return Chunk(*its, time_ns, size, (device, inode), data)
+    if state == _STALLED:
+        return Chunk(*its, time_ns, size, (device, inode), data, taken_after, is_under_way=False)
+    return Chunk(*its, time_ns, size, (device, inode), data, taken)

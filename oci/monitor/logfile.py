@@ -8,17 +8,22 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
 
 from host.openat2 import open_without_links
 from oci.monitor.journal import Chunk
 
 _MODE = 0o640
+_Place = tuple[int, int, int]  # size, device and inode
 
 
 class LogFile:
-    """An open log. Only this process writes it, so its size is counted, not asked for."""
+    """An open log. Only this process writes it, so its size is counted, not asked for.
 
-    __slots__ = ("_identity", "descriptor", "path", "size", "size_max")
+    It is not open while it cannot be, or has of a dead writer what is to be taken back.
+    """
+
+    __slots__ = ("_identity", "_torn", "descriptor", "path", "size", "size_max")
 
     def __init__(self, path: str, size_max: int, *, patient: bool = False) -> None:
         """Open or create ``path`` (absolute, mode 0640); ``size_max`` of 0 means no limit.
@@ -33,6 +38,7 @@ class LogFile:
         self.descriptor = -1
         self.size = 0
         self._identity = (0, 0)
+        self._torn: list[tuple[Chunk, Callable[[], None]]] = []
         try:
             self._open()
         except OSError:
@@ -47,6 +53,7 @@ class LogFile:
         self.descriptor = descriptor
         self.size = status.st_size
         self._identity = (status.st_dev, status.st_ino)
+        self._mend()
 
     def reopen(self) -> None:
         """Start a new file at the path; if that fails, the old one stays in use.
@@ -56,7 +63,17 @@ class LogFile:
         """
         self._open()
 
-    def place(self) -> tuple[int, int, int]:
+    @property
+    def is_open(self) -> bool:
+        """Whether the next try writes to :meth:`place`."""
+        return self.descriptor >= 0
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether something could not be taken back yet; then it is not open."""
+        return bool(self._torn)
+
+    def place(self) -> _Place:
         """Size, device and inode."""
         return (self.size, *self._identity)
 
@@ -69,38 +86,60 @@ class LogFile:
         os.ftruncate(self.descriptor, 0)
         self.size = 0
 
-    def append(self, lines: bytes) -> bytes:
+    def append(self, lines: bytes, note: Callable[[_Place], None] | None = None) -> bytes:
         """Write whole lines; what the disk did not take is returned, to be tried again.
 
         Of a line that was taken in part nothing stays: before the rest comes others may write, or rotate.
+        If the log was not open, ``note`` is told its place before the first byte is written.
         """
         try:
             if self.descriptor < 0:
                 self._open()
+                if note is not None:
+                    note(self.place())
             count = os.write(self.descriptor, lines)
             if count < len(lines):
                 count = lines.rfind(b"\n", 0, count) + 1
                 os.ftruncate(self.descriptor, self.size + count)
         except FileNotFoundError:
+            for _, then in self._torn:
+                then()
+            self._torn.clear()
             return b""  # the directory is gone, and with it whoever reads logs there
         except OSError:
             return lines
         self.size += count
         return lines[count:]
 
-    def recover(self, chunk: Chunk, lines: bytes) -> bytes:
-        """Write what a dead writer may have written in part or not at all; returns what did not fit.
+    def take_back(self, chunk: Chunk, then: Callable[[], None]) -> None:
+        """Take back what a dead writer may have written in its last try, of which ``chunk`` tells.
 
-        If the log was renamed meanwhile, the renamed file is cut back and the lines go to the new one.
+        Then ``then`` is called. Until that has been possible, nothing is written here: it would be cut off too.
+        If the log was renamed meanwhile, the renamed file is cut.
         """
-        if chunk.log_identity == self._identity:
-            if self.size > chunk.log_size:
-                os.ftruncate(self.descriptor, chunk.log_size)
-                self.size = chunk.log_size
-        else:
+        self._torn.append((chunk, then))
+        with contextlib.suppress(OSError):
+            self._mend()
+
+    def _mend(self) -> None:
+        try:
+            while self._torn:
+                chunk, then = self._torn[0]
+                self._cut_back(chunk)
+                then()
+                del self._torn[0]
+        except OSError:
+            self.close()  # whoever opens it again comes here again
+            self.size, self._identity = 0, (0, 0)
+            raise
+
+    def _cut_back(self, chunk: Chunk) -> None:
+        if chunk.log_identity != self._identity:
             with contextlib.suppress(FileNotFoundError):
                 _cut_renamed(os.path.dirname(self.path), chunk)
-        return self.append(lines)
+        elif self.size > chunk.log_size:
+            os.ftruncate(self.descriptor, chunk.log_size)
+            self.size = chunk.log_size
 
     def close(self) -> None:
         """Close; idempotent."""
@@ -132,7 +171,9 @@ def _cut_renamed(directory: str, chunk: Chunk) -> None:
     descriptor = open_without_links(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for name in os.listdir(descriptor):
-            _cut_if_it_is(chunk, os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor))
+            with contextlib.suppress(FileNotFoundError):  # that one; it may be removed just now
+                found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+                _cut_if_it_is(chunk, found)
     finally:
         os.close(descriptor)
 

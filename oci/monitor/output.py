@@ -116,7 +116,6 @@ class Stream:
         self._slot: Slot | None = None  # of the chunk that is not in the log yet
         self._line: Slot | None = None  # says in the journal whether the last line has no end yet
         self._line_is_noted = False  # that it has none
-        self._left: Chunk | None = None  # by a writer before, to be logged first
         self._retry_s = _LOG_RETRY_S
         self._is_over_rate = False
         self._within_line = False  # what is in the log of this stream ends with a P piece
@@ -130,7 +129,7 @@ class Stream:
     @property
     def stalled(self) -> bool:
         """Whether the log does not take what was read."""
-        return bool(self._unlogged) or self._left is not None
+        return bool(self._unlogged)
 
     def add_sink(self, descriptor: int) -> Sink:
         """Copy to ``descriptor`` from now on, which is taken over."""
@@ -156,13 +155,14 @@ class Stream:
         self.resume()
 
     def recover(self, chunk: Chunk, slot: Slot) -> None:
-        """Log the chunk that a writer had read when it died, before anything else."""
-        if self._log is None:
-            slot.done()
-            return
+        """Log what a writer had read when it died, and its log has not, before anything else.
+
+        What that writer may have written of it in its last try is to be taken back before.
+        """
         self._within_line = bool(chunk.data) and not chunk.data.endswith(b"\n")
-        self._left, self._slot = chunk, slot
-        self._log_what_is_left()
+        self._slot = slot
+        self._unlogged = self._lines(chunk.time_ns, chunk.data)[chunk.taken :]
+        self._try_again()
 
     def is_within_line(self, slot: Slot) -> None:
         """The writer before has logged the beginning of a line."""
@@ -270,27 +270,24 @@ class Stream:
                 self._slot.log_is_cut()
             with contextlib.suppress(OSError):  # then it grows beyond its limit
                 self._log.cut()
-        self._take_result(self._log.append(lines))
+        self._try(lines)
 
-    def _log_what_is_left(self) -> None:
-        """Try to make whole what a writer before may have written in part."""
+    def _try_again(self) -> None:
         assert self._log is not None
-        assert self._left is not None
-        chunk = self._left
-        lines = self._lines(chunk.time_ns, chunk.data)
-        try:
-            unlogged = self._log.recover(chunk, lines)
-        except OSError:
-            self._stall(len(lines))
-            return
-        self._left = None
-        self._take_result(unlogged)
+        if self._log.is_open:
+            self._note_try(self._log.place())
+        self._try(self._unlogged)
 
-    def _take_result(self, unlogged: bytes) -> None:
-        """The log has taken all but ``unlogged`` of what was read."""
-        self._unlogged = unlogged
+    def _note_try(self, log: tuple[int, int, int]) -> None:
+        if self._slot is not None:
+            self._slot.again(log)
+
+    def _try(self, lines: bytes) -> None:
+        """Write what is left of what was read."""
+        assert self._log is not None
+        unlogged = self._unlogged = self._log.append(lines, self._note_try)
         if unlogged:
-            self._stall(len(unlogged))
+            self._stall(len(lines) - len(unlogged))
             return
         self._retry_s = _LOG_RETRY_S
         self._note_line()  # before the chunk is forgotten that began or ended it
@@ -311,12 +308,14 @@ class Stream:
             self._line.finished()
         self._line_is_noted = self._within_line
 
-    def _stall(self, length: int) -> None:
+    def _stall(self, taken: int) -> None:
+        """The log has taken no more than these bytes of what is left; others may write to it."""
         assert self._log is not None
+        if self._slot is not None and not self._log.is_torn:
+            self._slot.stall(taken)
         if self._retry_s == _LOG_RETRY_S:
+            length = len(self._unlogged)
             complain(f"log {self._log.path} does not take {length} bytes; its container waits")
-        if self._slot is not None:
-            self._slot.stall()
         self._reactor.unwatch(self.descriptor)
         self._reactor.later(self._retry_s, self._retry)
         self._retry_s = min(2 * self._retry_s, _LOG_RETRY_MAX_S)
@@ -324,8 +323,5 @@ class Stream:
     def _retry(self) -> None:
         if self.ended or self._log is None:
             return
-        if self._left is not None:
-            self._log_what_is_left()
-        else:
-            self._take_result(self._log.append(self._unlogged))
+        self._try_again()
         self.resume()

@@ -158,12 +158,26 @@ class LogWriter:
             if line.container_id == order.id and line.stream in output.streams:
                 self._journal.unfinished.remove((slot, line))
                 output.streams[line.stream].is_within_line(slot)
-        for slot, chunk in list(self._journal.left):
-            if chunk.container_id == order.id and chunk.stream in output.streams:
-                self._journal.left.remove((slot, chunk))
-                output.streams[chunk.stream].recover(chunk, slot)
+        self._recover(order.id, output)
         for stream in output.streams.values():
             stream.resume()
+
+    def _recover(self, container_id: str, output: _Output) -> None:
+        """Log what the writer before had read, when all that it may have written in part is taken back."""
+        left = [
+            (slot, chunk)
+            for slot, chunk in self._journal.left
+            if chunk.container_id == container_id and chunk.stream in output.streams
+        ]
+        for slot, chunk in left:
+            self._journal.left.remove((slot, chunk))
+            if output.log is None:
+                slot.done()
+            elif chunk.is_under_way:
+                output.log.take_back(chunk, slot.mended)
+        for slot, chunk in left:
+            if output.log is not None:
+                output.streams[chunk.stream].recover(chunk, slot)
 
     def _drain(self, rid: int, container_id: str, output: _Output) -> None:
         output.draining = rid

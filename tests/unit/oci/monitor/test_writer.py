@@ -1,6 +1,9 @@
 """A log writer that is killed at every line of its code between a pipe and the log: its successor leaves the
 log as if nothing had happened, with the last line's end, once."""
 
+import errno
+import io
+import mmap
 import os
 import re
 import signal
@@ -21,6 +24,9 @@ from tests.harness.patience import patient
 ID = "c" * 64
 TRACED = {module.__file__ for module in (journal, logfile, output)}
 TIMEOUT_S = patient(30)
+RETRY_S = 0.02
+LONG = b"long " * 60
+PREFIX = len("2026-01-02T03:04:05.678901234Z stdout F ")
 
 
 def killed_at(step: int) -> Callable[[FrameType, str, Any], Any]:
@@ -47,6 +53,7 @@ class Life:
         self.log = directory / "log"
         self.journal = journal.new_journal()
         self.reading, self.writing = os.pipe()
+        self.pipes: dict[str, int] = {"stdout": self.reading}
         self._sock: socket.socket | None = None
         self._pid = 0
 
@@ -66,7 +73,7 @@ class Life:
         ours.settimeout(TIMEOUT_S)
         self._sock = ours
         self._tell(Open(ID, str(self.log), 0, 0, True))
-        self._tell(Add(ID, ["stdout"]), self.reading)
+        self._tell(Add(ID, list(self.pipes)), *self.pipes.values())
 
     def _be_a_writer(self, ours: socket.socket, its: socket.socket, step: int) -> None:
         ours.close()
@@ -74,7 +81,11 @@ class Life:
             os.close(self.writing)
         if step:
             sys.settrace(killed_at(step))
+        self.prepare()
         writer.run(its, os.dup(self.journal))
+
+    def prepare(self) -> None:
+        """In the writer's process."""
 
     def end(self) -> bool:
         """The container ends; whether the writer said that the log is complete, or else it was killed."""
@@ -87,7 +98,7 @@ class Life:
     def until_logged(self, text: bytes) -> bool:
         """Whether it is in the log, and the journal rid of it, or else the writer was killed before."""
         while not (self.log.exists() and text in self.log.read_bytes()) or journal.waiting(self.journal, 0):
-            if os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            if self.is_dead:
                 return False
             os.sched_yield()
         return True
@@ -100,6 +111,10 @@ class Life:
             self._sock.close()  # one that lives ends by that
             self._sock = None
             os.waitpid(self._pid, 0)
+
+    @property
+    def is_dead(self) -> bool:
+        return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def close(self) -> None:
         self.bury()
@@ -147,6 +162,95 @@ def lives(tmp_path: Path) -> Iterator[Callable[[], Life]]:
     yield make
     for life in made:
         life.close()
+
+
+class FullDisk(Life):
+    """With a stderr too, on a disk that has room for so many bytes of log."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._room = mmap.mmap(-1, 8)  # shared with the writers
+        self.err_reading, self.err_writing = os.pipe()
+        self.pipes["stderr"] = self.err_reading
+
+    def has_room(self, size: int) -> None:
+        self._room[:] = size.to_bytes(8, "little")
+
+    def prepare(self) -> None:
+        if self.err_writing >= 0:
+            os.close(self.err_writing)
+        write = os.write
+
+        def limited(descriptor: int, data: bytes) -> int:
+            status = os.fstat(descriptor)
+            if not self.log.exists() or not os.path.samestat(status, self.log.stat()):
+                return write(descriptor, data)
+            room = int.from_bytes(self._room, "little") - status.st_size
+            if room <= 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return write(descriptor, data[:room])
+
+        patch = pytest.MonkeyPatch()
+        patch.setattr(os, "write", limited)
+        patch.setattr(output, "_LOG_RETRY_S", RETRY_S)
+        patch.setattr(output, "_LOG_RETRY_MAX_S", RETRY_S)
+        sys.stderr = io.StringIO()
+
+    def print_aside(self, text: bytes) -> None:
+        os.write(self.err_writing, text)
+
+    def end(self) -> bool:
+        self._close_err()
+        return super().end()
+
+    def close(self) -> None:
+        self._close_err()
+        if self.err_reading >= 0:
+            os.close(self.err_reading)
+            self.err_reading = -1
+        super().close()
+
+    def _close_err(self) -> None:
+        if self.err_writing >= 0:
+            os.close(self.err_writing)
+            self.err_writing = -1
+
+    def go_on_until(self, is_so: Callable[["FullDisk"], bool]) -> bool:
+        """By the successor of the writer if that was killed: then False."""
+        survived = True
+        while not is_so(self):
+            if self.is_dead:
+                survived = False
+                self.bury()
+                self.writer()
+            os.sched_yield()
+        return survived
+
+    def refused(self) -> int:
+        """The number of chunks that wait for room."""
+        return [chunk.is_refused for chunk in journal.waiting(self.journal, 0)].count(True)
+
+
+@pytest.fixture
+def full_disks(tmp_path: Path) -> Iterator[Callable[[], FullDisk]]:
+    made: list[FullDisk] = []
+
+    def make() -> FullDisk:
+        directory = tmp_path / str(len(made))
+        directory.mkdir()
+        made.append(FullDisk(directory))
+        return made[-1]
+
+    yield make
+    for disk in made:
+        disk.close()
+
+
+def texts(log: bytes, stream: bytes) -> list[tuple[bytes, bytes]]:
+    """Tag and text of every line of the stream; every line must be of the format."""
+    lines = [re.fullmatch(rb"\S+Z (stdout|stderr) ([FP]) (.*)", line) for line in log.splitlines()]
+    assert None not in lines, log
+    return [(one[2], one[3]) for one in lines if one is not None and one[1] == stream]
 
 
 def records(log: bytes) -> list[tuple[bytes, bytes]]:
@@ -225,3 +329,64 @@ def test_a_line_that_was_ended_gets_no_second_end(lives: Callable[[], Life]) -> 
     life.writer()
     assert life.end()
     assert records(life.log.read_bytes()) == [(b"P", b"one"), (b"F", b" two")]
+
+
+def test_killed_at_every_line_while_the_other_stream_writes_after_a_chunk_that_was_taken_in_part(
+    full_disks: Callable[[], FullDisk],
+) -> None:
+    step, complete = 0, False
+    while not complete:
+        step += 1
+        disk = full_disks()
+        disk.has_room(PREFIX + len("one\n") + 50)
+        disk.writer(step)
+        disk.print(b"one\n" + LONG + b"\ntwo")
+        complete = disk.go_on_until(lambda disk: disk.refused() == 1)
+        disk.has_room(200)  # too little for the long line
+        disk.print_aside(b"aside\n")
+        complete &= disk.go_on_until(lambda disk: b"stderr F aside\n" in disk.log.read_bytes())
+        complete &= ended(disk)
+        log = disk.log.read_bytes()
+        expected = [(b"F", b"one"), (b"F", LONG), (b"P", b"two"), (b"F", b"")]
+        assert texts(log, b"stdout") == expected, step
+        assert texts(log, b"stderr") == [(b"F", b"aside")], step
+        assert disk.left() == [], step
+        disk.close()
+    assert step > 100  # else nothing was traced
+
+
+def test_a_successor_is_killed_at_every_line_while_both_streams_wait_for_room(
+    full_disks: Callable[[], FullDisk],
+) -> None:
+    step, complete = 0, False
+    while not complete:
+        step += 1
+        disk = full_disks()
+        disk.has_room(PREFIX + len("one\n") + 50)
+        disk.writer()
+        disk.print(b"one\n" + LONG)
+        disk.print_aside(LONG + b"aside\n")
+        disk.go_on_until(lambda disk: disk.refused() == 2)
+        disk.kill()
+        disk.bury()
+        disk.writer(step)
+        complete = ended(disk)
+        log = disk.log.read_bytes()
+        assert texts(log, b"stdout") == [(b"F", b"one"), (b"P", LONG), (b"F", b"")], step
+        assert texts(log, b"stderr") == [(b"F", LONG + b"aside")], step
+        assert disk.left() == [], step
+        disk.close()
+    assert step > 50  # else nothing was traced
+
+
+def ended(disk: FullDisk) -> bool:
+    """The container ends, when there is room again; whether the writer was not killed meanwhile."""
+    disk.has_room(1 << 20)
+    if disk.end():
+        disk.bury()
+        return True
+    disk.bury()
+    disk.writer()
+    assert disk.end()
+    disk.bury()
+    return False
