@@ -48,21 +48,21 @@ _LOG_AT = 8
 _TAKEN = struct.Struct("=Q")
 _TAKEN_AT = _HEADER.size - 2 * _TAKEN.size
 _TAKEN_AFTER_AT = _HEADER.size - _TAKEN.size
+Place = tuple[int, int, int]  # a log's size before a try to write to it, device and inode
 _SPARE = 1  # free slots whose memory is kept
 
 
 class Chunk(NamedTuple):
     """A chunk that a dead writer had read; its log has ``taken`` bytes of the chunk's lines for good.
 
-    If a try is under way, it may have written the rest or a part of it, behind ``log_size`` bytes. Without
+    If a try is under way, it may have written the rest or a part of it, behind the size in ``log``. Without
     data it is the end of a line whose newline never came.
     """
 
     container_id: str
     stream: str
     time_ns: int
-    log_size: int
-    log_identity: tuple[int, int]  # device, inode
+    log: Place
     data: bytes
     taken: int = 0
     is_under_way: bool = True
@@ -111,7 +111,7 @@ class Slot:
         container_id: str,
         stream: str,
         time_ns: int,
-        log: tuple[int, int, int],
+        log: Place,
     ) -> bytes:
         """Read ``length`` bytes (at most CHUNK_BYTES; that many are there) and keep them until :meth:`done`.
 
@@ -135,7 +135,7 @@ class Slot:
         """It has one now."""
         _STATE.pack_into(self._map, 0, _IDLE)
 
-    def end_line(self, container_id: str, stream: str, time_ns: int, log: tuple[int, int, int]) -> None:
+    def end_line(self, container_id: str, stream: str, time_ns: int, log: Place) -> None:
         """The end of this unfinished line is about to be written to ``log`` (size, device and inode)."""
         self._begin(_UNDER_WAY, 0, container_id, stream, time_ns, log, before=_UNFINISHED)
 
@@ -146,7 +146,7 @@ class Slot:
         container_id: str,
         stream: str,
         time_ns: int,
-        log: tuple[int, int, int],
+        log: Place,
         before: int = _IDLE,
     ) -> None:
         """The state comes last: until then a successor finds what was ``before``."""
@@ -173,7 +173,7 @@ class Slot:
         self.stall()
         self._was_refused = False
 
-    def again(self, log: tuple[int, int, int]) -> None:
+    def again(self, log: Place) -> None:
         """The rest is about to be written to ``log`` (size, device and inode).
 
         Between the stores a successor finds that nothing is under way, or a try that has not written yet.
@@ -261,8 +261,8 @@ def waiting(descriptor: int, age_s: float) -> list[Waiting]:
 
 def _content(content: bytes) -> Chunk | Unfinished | None:
     """What the owner of this slot had read and not finished when it died; None if nothing."""
-    state, length, *log, time_ns, stream, container_id, taken, taken_after = _HEADER.unpack_from(content)
-    size, device, inode = log
+    state, length, size, *file, time_ns, stream, container_id, taken, taken_after = _HEADER.unpack_from(content)
+    device, inode = file
     data = content[_DATA : _DATA + length]
     nonce = content[_DATA - _NONCE_BYTES : _DATA]
     its = container_id.rstrip(b"\0").decode(), stream.rstrip(b"\0").decode()
@@ -271,5 +271,5 @@ def _content(content: bytes) -> Chunk | Unfinished | None:
     if state == _IDLE or (state == _UNDER_WAY and length and data[:_NONCE_BYTES] == nonce[:length]):
         return None
     if state == _STALLED:
-        return Chunk(*its, time_ns, size, (device, inode), data, taken_after, is_under_way=False)
-    return Chunk(*its, time_ns, size, (device, inode), data, taken)
+        return Chunk(*its, time_ns, (size, device, inode), data, taken_after, is_under_way=False)
+    return Chunk(*its, time_ns, (size, device, inode), data, taken)

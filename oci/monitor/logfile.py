@@ -11,16 +11,15 @@ import stat
 from collections.abc import Callable
 
 from host.openat2 import open_without_links
-from oci.monitor.journal import Chunk
+from oci.monitor.journal import Place, Slot
 
 _MODE = 0o640
-_Place = tuple[int, int, int]  # size, device and inode
 
 
 class LogFile:
     """An open log. Only this process writes it, so its size is counted, not asked for.
 
-    It is not open while it cannot be, or has of a dead writer what is to be taken back.
+    It is not open while it cannot be, or has a part of a line that is to be taken back.
     """
 
     __slots__ = ("_identity", "_torn", "descriptor", "path", "size", "size_max")
@@ -38,7 +37,7 @@ class LogFile:
         self.descriptor = -1
         self.size = 0
         self._identity = (0, 0)
-        self._torn: list[tuple[Chunk, Callable[[], None]]] = []
+        self._torn: list[tuple[Place, Callable[[], None]]] = []
         try:
             self._open()
         except OSError:
@@ -73,7 +72,7 @@ class LogFile:
         """Whether something could not be taken back yet; then it is not open."""
         return bool(self._torn)
 
-    def place(self) -> _Place:
+    def place(self) -> Place:
         """Size, device and inode."""
         return (self.size, *self._identity)
 
@@ -86,46 +85,55 @@ class LogFile:
         os.ftruncate(self.descriptor, 0)
         self.size = 0
 
-    def append(self, lines: bytes, note: Callable[[_Place], None] | None = None) -> bytes:
+    def append(self, lines: bytes, slot: Slot | None = None) -> bytes:
         """Write whole lines; what the disk did not take is returned, to be tried again.
 
         Of a line that was taken in part nothing stays: before the rest comes others may write, or rotate.
-        If the log was not open, ``note`` is told its place before the first byte is written.
+        If the log was not open, the ``slot`` is told its place before the first byte is written.
         """
         try:
             if self.descriptor < 0:
                 self._open()
-                if note is not None:
-                    note(self.place())
+                if slot is not None:
+                    slot.again(self.place())
             count = os.write(self.descriptor, lines)
-            if count < len(lines):
-                count = lines.rfind(b"\n", 0, count) + 1
-                os.ftruncate(self.descriptor, self.size + count)
         except FileNotFoundError:
-            for _, then in self._torn:
-                then()
-            self._torn.clear()
+            self._forget_torn()
             return b""  # the directory is gone, and with it whoever reads logs there
         except OSError:
             return lines
+        if count < len(lines):
+            return self._keep_whole_lines(lines, count, slot)
         self.size += count
+        return b""
+
+    def _keep_whole_lines(self, lines: bytes, written: int, slot: Slot | None) -> bytes:
+        place = self.place()
+        count = lines.rfind(b"\n", 0, written) + 1
+        self.size += written
+        try:
+            os.ftruncate(self.descriptor, place[0] + count)
+        except OSError:
+            self.take_back(place, slot.mended if slot is not None else lambda: None)
+            return lines
+        self.size = place[0] + count
         return lines[count:]
 
-    def take_back(self, chunk: Chunk, then: Callable[[], None]) -> None:
-        """Take back what a dead writer may have written in its last try, of which ``chunk`` tells.
+    def take_back(self, place: Place, then: Callable[[], None]) -> None:
+        """Take back what may have been written in part by a try that began at ``place``; then call ``then``.
 
-        Then ``then`` is called. Until that has been possible, nothing is written here: it would be cut off too.
-        If the log was renamed meanwhile, the renamed file is cut.
+        Until that has been possible, nothing is written here: it would be cut off too. If the log was renamed
+        meanwhile, the renamed file is cut.
         """
-        self._torn.append((chunk, then))
+        self._torn.append((place, then))
         with contextlib.suppress(OSError):
             self._mend()
 
     def _mend(self) -> None:
         try:
             while self._torn:
-                chunk, then = self._torn[0]
-                self._cut_back(chunk)
+                place, then = self._torn[0]
+                self._cut_back(place)
                 then()
                 del self._torn[0]
         except OSError:
@@ -133,13 +141,19 @@ class LogFile:
             self.size, self._identity = 0, (0, 0)
             raise
 
-    def _cut_back(self, chunk: Chunk) -> None:
-        if chunk.log_identity != self._identity:
+    def _cut_back(self, place: Place) -> None:
+        size, *identity = place
+        if tuple(identity) != self._identity:
             with contextlib.suppress(FileNotFoundError):
-                _cut_renamed(os.path.dirname(self.path), chunk)
-        elif self.size > chunk.log_size:
-            os.ftruncate(self.descriptor, chunk.log_size)
-            self.size = chunk.log_size
+                _cut_renamed(os.path.dirname(self.path), place)
+        elif self.size > size:
+            os.ftruncate(self.descriptor, size)
+            self.size = size
+
+    def _forget_torn(self) -> None:
+        for _, then in self._torn:
+            then()
+        self._torn.clear()
 
     def close(self) -> None:
         """Close; idempotent."""
@@ -166,23 +180,24 @@ def _open_regular(path: str) -> int:
         os.close(found)
 
 
-def _cut_renamed(directory: str, chunk: Chunk) -> None:
-    """Cut the file of the chunk's identity in ``directory`` to the size that it had before the chunk."""
+def _cut_renamed(directory: str, place: Place) -> None:
+    """Cut the file of this identity in ``directory`` to this size."""
     descriptor = open_without_links(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for name in os.listdir(descriptor):
             with contextlib.suppress(FileNotFoundError):  # that one; it may be removed just now
                 found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
-                _cut_if_it_is(chunk, found)
+                _cut_if_it_is(place, found)
     finally:
         os.close(descriptor)
 
 
-def _cut_if_it_is(chunk: Chunk, found: int) -> None:
-    """Cut the file behind ``found`` (by O_PATH; it is closed) if it is the chunk's."""
+def _cut_if_it_is(place: Place, found: int) -> None:
+    """Cut the file behind ``found`` (by O_PATH; it is closed) if it is the one."""
+    size, *identity = place
     try:
         status = os.fstat(found)
-        if (status.st_dev, status.st_ino) == chunk.log_identity and status.st_size > chunk.log_size:
-            os.truncate(f"/proc/self/fd/{found}", chunk.log_size)
+        if [status.st_dev, status.st_ino] == identity and status.st_size > size:
+            os.truncate(f"/proc/self/fd/{found}", size)
     finally:
         os.close(found)

@@ -274,18 +274,14 @@ class Stream:
 
     def _try_again(self) -> None:
         assert self._log is not None
-        if self._log.is_open:
-            self._note_try(self._log.place())
+        if self._slot is not None and self._log.is_open:
+            self._slot.again(self._log.place())
         self._try(self._unlogged)
-
-    def _note_try(self, log: tuple[int, int, int]) -> None:
-        if self._slot is not None:
-            self._slot.again(log)
 
     def _try(self, lines: bytes) -> None:
         """Write what is left of what was read."""
         assert self._log is not None
-        unlogged = self._unlogged = self._log.append(lines, self._note_try)
+        unlogged = self._unlogged = self._log.append(lines, self._slot)
         if unlogged:
             self._stall(len(lines) - len(unlogged))
             return

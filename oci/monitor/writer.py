@@ -174,7 +174,7 @@ class LogWriter:
             if output.log is None:
                 slot.done()
             elif chunk.is_under_way:
-                output.log.take_back(chunk, slot.mended)
+                output.log.take_back(chunk.log, slot.mended)
         for slot, chunk in left:
             if output.log is not None:
                 output.streams[chunk.stream].recover(chunk, slot)

@@ -49,7 +49,7 @@ def test_a_chunk_that_was_read_is_found(journal: Journal, pipe: tuple[int, int],
     data = secrets.token_urlsafe(length)[:length].encode()
     os.write(pipe[1], data)
     assert read(journal.take(), pipe[0], length) == data
-    assert left_by(journal) == [Chunk(ID, "stdout", 12345, 100, (1, 2), data)]
+    assert left_by(journal) == [Chunk(ID, "stdout", 12345, (100, 1, 2), data)]
 
 
 def test_a_chunk_that_is_done_is_not(journal: Journal, pipe: tuple[int, int]) -> None:
@@ -146,7 +146,7 @@ LINES = log_lines(Stamps().render(7), b"stdout", DATA)
 
 
 def recover(log: LogFile, chunk: Chunk) -> bytes:
-    log.take_back(chunk, lambda: None)
+    log.take_back(chunk.log, lambda: None)
     return log.append(LINES)
 
 
@@ -155,11 +155,11 @@ def test_a_log_written_in_part_is_made_whole(tmp_path: Path, written: int) -> No
     path = tmp_path / "log"
     path.write_bytes(b"before\n")
     log = LogFile(str(path), 0)
-    size, device, inode = log.place()
+    place = log.place()
     log.append(LINES[:written])
     log.close()
     successor = LogFile(str(path), 0)
-    chunk = Chunk(ID, "stdout", 7, size, (device, inode), DATA)
+    chunk = Chunk(ID, "stdout", 7, place, DATA)
     assert recover(successor, chunk) == b""
     successor.close()
     assert path.read_bytes() == b"before\n" + LINES
@@ -169,12 +169,48 @@ def test_a_log_that_was_renamed_meanwhile_is_cut_and_continued_in_the_new_one(tm
     path = tmp_path / "log"
     path.write_bytes(b"before\n")
     log = LogFile(str(path), 0)
-    size, device, inode = log.place()
+    place = log.place()
     log.append(LINES[:9])
     log.close()
     path.rename(tmp_path / "log.1")
     successor = LogFile(str(path), 0)
-    recover(successor, Chunk(ID, "stdout", 7, size, (device, inode), DATA))
+    recover(successor, Chunk(ID, "stdout", 7, place, DATA))
     successor.close()
     assert (tmp_path / "log.1").read_bytes() == b"before\n"
     assert path.read_bytes() == LINES
+
+
+def test_each_try_notes_where_it_begins_and_what_was_taken_before(
+    journal: Journal, pipe: tuple[int, int]
+) -> None:
+    os.write(pipe[1], DATA)
+    slot = journal.take()
+    read(slot, pipe[0], len(DATA))
+    first = Chunk(ID, "stdout", 12345, (100, 1, 2), DATA)
+    assert left_by(journal) == [first]
+    slot.stall(7)
+    assert left_by(journal) == [first._replace(taken=7, is_under_way=False)]
+    slot.stall()  # there was no try
+    assert left_by(journal) == [first._replace(taken=7, is_under_way=False)]
+    slot.again((300, 1, 3))
+    assert left_by(journal) == [first._replace(log=(300, 1, 3), taken=7)]
+    assert [one.is_refused for one in waiting(journal.descriptor, 0)] == [True]
+    slot.stall(5)
+    assert left_by(journal) == [first._replace(log=(300, 1, 3), taken=12, is_under_way=False)]
+    slot.done()
+    os.write(pipe[1], DATA)
+    assert journal.take() is slot
+    read(slot, pipe[0], len(DATA))
+    assert left_by(journal) == [first]
+
+
+def test_a_try_that_was_taken_back_was_not_refused(journal: Journal, pipe: tuple[int, int]) -> None:
+    os.write(pipe[1], DATA)
+    slot = journal.take()
+    read(slot, pipe[0], len(DATA))
+    slot.mended()
+    slot.again((300, 1, 3))
+    assert [one.is_refused for one in waiting(journal.descriptor, 0)] == [False]
+    slot.stall()
+    slot.again((300, 1, 3))
+    assert [one.is_refused for one in waiting(journal.descriptor, 0)] == [True]

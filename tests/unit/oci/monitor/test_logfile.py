@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -7,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from host.openat2 import LinkOnTheWay
-from oci.monitor.journal import Chunk
 from oci.monitor.logfile import LogFile
 
 
@@ -116,8 +116,7 @@ def test_recovery_cuts_no_file_behind_a_link(tmp_path: Path, part: str) -> None:
         (tmp_path / "logs/pod/container").mkdir()
         (tmp_path / "logs/pod/container/log.1").symlink_to(theirs)
     log = LogFile(str(tmp_path / "logs/pod/container/log"), 0, patient=True)
-    chunk = Chunk("f" * 64, "stdout", 7, 2, (status.st_dev, status.st_ino), b"x")
-    log.take_back(chunk, lambda: None)
+    log.take_back((2, status.st_dev, status.st_ino), lambda: None)
     with contextlib.suppress(OSError):
         log.append(b"x\n")
     log.close()
@@ -178,3 +177,48 @@ def test_a_patient_log_is_opened_once_it_can_be(tmp_path: Path) -> None:
     assert log.append(b"kept\n") == b""
     log.close()
     assert path.read_bytes() == b"kept\n"
+
+
+def test_nobody_writes_behind_a_part_of_a_line_that_could_not_be_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    log = LogFile(str(path), 0)
+    assert log.append(b"zero\n") == b""
+    with monkeypatch.context() as broken:
+        write = os.write
+        broken.setattr(os, "write", lambda fd, data: write(fd, data[:6]))
+        broken.setattr(os, "ftruncate", refuse)
+        assert log.append(b"one\ntwo\n") == b"one\ntwo\n"
+        assert log.append(b"aside\n") == b"aside\n"
+        assert log.is_torn
+        assert path.read_bytes() == b"zero\none\ntw"
+    path.rename(tmp_path / "old")
+    assert log.append(b"aside\n") == b""
+    assert log.append(b"one\ntwo\n") == b""
+    assert ((tmp_path / "old").read_bytes(), path.read_bytes()) == (b"zero\n", b"aside\none\ntwo\n")
+    log.close()
+
+
+def refuse(descriptor: int, size: int) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_what_is_taken_back_later_is_told_then(tmp_path: Path) -> None:
+    path = tmp_path / "logs/log"
+    path.parent.mkdir()
+    path.write_bytes(b"one\ntw")
+    status = path.stat()
+    path.parent.rename(tmp_path / "away")
+    path.parent.symlink_to(tmp_path / "away")
+    told: list[int] = []
+    log = LogFile(str(path), 0, patient=True)
+    log.take_back((4, status.st_dev, status.st_ino), lambda: told.append(log.size))
+    assert log.append(b"two\n") == b"two\n"
+    assert (told, log.is_torn) == ([], True)
+    path.parent.unlink()
+    (tmp_path / "away").rename(path.parent)
+    assert log.append(b"two\n") == b""
+    assert (told, log.is_torn) == ([4], False)
+    assert path.read_bytes() == b"one\ntwo\n"
+    log.close()
