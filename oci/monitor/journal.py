@@ -32,7 +32,7 @@ import time
 from typing import NamedTuple
 
 CHUNK_BYTES = 65536  # what a pipe holds by default
-# State, length, size, device, inode, time, stream, container; bytes that were taken before the try, and after.
+# State, length, size, device, inode, time, stream, container; bytes taken before the try, and after it.
 _HEADER = struct.Struct("=IIQQQQ8s128sQQ")
 _DATA = mmap.PAGESIZE
 _NONCE_BYTES = 16
@@ -100,8 +100,8 @@ class Slot:
         self._map = mmap.mmap(journal.descriptor, _SLOT_BYTES, offset=number * _SLOT_BYTES)
         self._view = memoryview(self._map)
         self._was_refused = True
-        # Beside the header, where only a reader of the journal looks: what an unread chunk starts with. Of bytes
-        # that no text has, for of a chunk of one byte that is all there is to tell.
+        # Beside the header, where only a reader of the journal looks: what an unread chunk starts with.
+        # Of bytes that no text has: the first is all there is to tell a chunk of one byte from none.
         self._nonce = bytes(secrets.choice(_NO_TEXT) for _ in range(_NONCE_BYTES))
 
     def read(
@@ -169,7 +169,7 @@ class Slot:
         _STATE.pack_into(self._map, 0, _STALLED)
 
     def mended(self) -> None:
-        """What a dead writer may have written in its last try is taken back."""
+        """What a try may have written that did not end is taken back, and others may write."""
         self.stall()
         self._was_refused = False
 
@@ -261,8 +261,8 @@ def waiting(descriptor: int, age_s: float) -> list[Waiting]:
 
 def _content(content: bytes) -> Chunk | Unfinished | None:
     """What the owner of this slot had read and not finished when it died; None if nothing."""
-    state, length, size, *file, time_ns, stream, container_id, taken, taken_after = _HEADER.unpack_from(content)
-    device, inode = file
+    header = _HEADER.unpack_from(content)
+    state, length, size, device, inode, time_ns, stream, container_id, taken, taken_after = header
     data = content[_DATA : _DATA + length]
     nonce = content[_DATA - _NONCE_BYTES : _DATA]
     its = container_id.rstrip(b"\0").decode(), stream.rstrip(b"\0").decode()

@@ -18,13 +18,13 @@ import pytest
 
 from host.fds import send_message
 from oci.monitor import journal, logfile, output, writer
-from oci.monitor.writer_words import Add, Drain, Open, Order, decode_reply, encode_order
+from oci.monitor.writer_words import Add, Drain, Open, Order, Reopen, decode_reply, encode_order
 from tests.harness.patience import patient
 
 ID = "c" * 64
 TRACED = {module.__file__ for module in (journal, logfile, output)}
 TIMEOUT_S = patient(30)
-RETRY_S = 0.02
+RETRY_S = 0.004
 LONG = b"long " * 60
 PREFIX = len("2026-01-02T03:04:05.678901234Z stdout F ")
 
@@ -182,10 +182,9 @@ class FullDisk(Life):
         write = os.write
 
         def limited(descriptor: int, data: bytes) -> int:
-            status = os.fstat(descriptor)
-            if not self.log.exists() or not os.path.samestat(status, self.log.stat()):
+            if not str(Path(f"/proc/self/fd/{descriptor}").readlink()).startswith(str(self.log)):
                 return write(descriptor, data)
-            room = int.from_bytes(self._room, "little") - status.st_size
+            room = int.from_bytes(self._room, "little") - os.fstat(descriptor).st_size
             if room <= 0:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return write(descriptor, data[:room])
@@ -195,6 +194,14 @@ class FullDisk(Life):
         patch.setattr(output, "_LOG_RETRY_S", RETRY_S)
         patch.setattr(output, "_LOG_RETRY_MAX_S", RETRY_S)
         sys.stderr = io.StringIO()
+
+    def rotate(self) -> None:
+        self.log.rename(self.log.with_suffix(".1"))
+        self._tell(Reopen(ID), rid=8)
+
+    def logged(self) -> bytes:
+        files = self.log.with_suffix(".1"), self.log
+        return b"".join(file.read_bytes() for file in files if file.exists())
 
     def print_aside(self, text: bytes) -> None:
         os.write(self.err_writing, text)
@@ -331,8 +338,9 @@ def test_a_line_that_was_ended_gets_no_second_end(lives: Callable[[], Life]) -> 
     assert records(life.log.read_bytes()) == [(b"P", b"one"), (b"F", b" two")]
 
 
+@pytest.mark.parametrize("is_rotated", [False, True])
 def test_killed_at_every_line_while_the_other_stream_writes_after_a_chunk_that_was_taken_in_part(
-    full_disks: Callable[[], FullDisk],
+    full_disks: Callable[[], FullDisk], is_rotated: bool
 ) -> None:
     step, complete = 0, False
     while not complete:
@@ -343,10 +351,12 @@ def test_killed_at_every_line_while_the_other_stream_writes_after_a_chunk_that_w
         disk.print(b"one\n" + LONG + b"\ntwo")
         complete = disk.go_on_until(lambda disk: disk.refused() == 1)
         disk.has_room(200)  # too little for the long line
+        if is_rotated:
+            disk.rotate()
         disk.print_aside(b"aside\n")
-        complete &= disk.go_on_until(lambda disk: b"stderr F aside\n" in disk.log.read_bytes())
+        complete &= disk.go_on_until(lambda disk: b"stderr F aside\n" in disk.logged())
         complete &= ended(disk)
-        log = disk.log.read_bytes()
+        log = disk.logged()
         expected = [(b"F", b"one"), (b"F", LONG), (b"P", b"two"), (b"F", b"")]
         assert texts(log, b"stdout") == expected, step
         assert texts(log, b"stderr") == [(b"F", b"aside")], step
@@ -371,7 +381,7 @@ def test_a_successor_is_killed_at_every_line_while_both_streams_wait_for_room(
         disk.bury()
         disk.writer(step)
         complete = ended(disk)
-        log = disk.log.read_bytes()
+        log = disk.logged()
         assert texts(log, b"stdout") == [(b"F", b"one"), (b"P", LONG), (b"F", b"")], step
         assert texts(log, b"stderr") == [(b"F", LONG + b"aside")], step
         assert disk.left() == [], step
