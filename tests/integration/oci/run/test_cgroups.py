@@ -123,7 +123,10 @@ def created_by(request: pytest.FixtureRequest, rootfs: Path, tmp_path: Path) -> 
             "ociVersion": "1.0.2",
             "process": {"user": {"uid": 0, "gid": 0}, "args": ["/bin/sleep", "1"], "env": [], "cwd": "/"},
             "root": {"path": str(rootfs), "readonly": True},
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},  # nodes in it, not in the image
+            ],
             "linux": {
                 "namespaces": [{"type": kind} for kind in ("pid", "mount")],
                 "cgroupsPath": PATH,
