@@ -131,7 +131,7 @@ def test_many_at_once() -> None:
 
 async def test_who_waits_for_an_end_has_no_part_in_what_gets_its_number_next() -> None:
     """The one who gave the descriptor closes it in the moment in which the waiting is given up."""
-    with subprocess.Popen(["/bin/sleep", "600"]) as child:
+    with subprocess.Popen(["/bin/sleep", "600"]) as child:  # noqa: ASYNC220
         others = os.pidfd_open(child.pid)  # as the keeper has one
         given = os.dup(others)
         waiting = asyncio.create_task(exited(given, None))
@@ -157,7 +157,7 @@ async def test_who_waits_for_an_end_has_no_part_in_what_gets_its_number_next() -
 
 
 async def test_two_may_wait_for_the_same_descriptor() -> None:
-    with subprocess.Popen(["/bin/sleep", "600"]) as child:
+    with subprocess.Popen(["/bin/sleep", "600"]) as child:  # noqa: ASYNC220
         pidfd = os.pidfd_open(child.pid)
         patient = asyncio.create_task(exited(pidfd, 60))
         assert not await exited(pidfd, 0.01)
