@@ -15,6 +15,7 @@ import grpc
 
 from api.runtime.v1 import api_pb2 as pb
 from host.cgroups import Hierarchy
+from tests.harness import processes
 from tests.harness.client import Client
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.debian import find, unpacked
@@ -161,11 +162,7 @@ def busy_s() -> float:
 
 def pss_mib(pid: int) -> float:
     """The memory of a process, shared pages divided among those who share them; 0 when it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
+    return (processes.smaps_kib(pid, "Pss") or 0) / 1024
 
 
 def checkout(revision: str, directory: Path) -> Path:

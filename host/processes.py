@@ -95,7 +95,12 @@ def _input_file(content: bytes | None) -> int:
 
 
 async def exited(pidfd: int, timeout_s: float | None) -> bool:
-    """Wait until the process behind ``pidfd`` has ended; False when the time was up before."""
+    """Wait until the process behind ``pidfd`` has ended; False when the time was up before.
+
+    Of the descriptor a duplicate is watched: its owner may close it meanwhile, and others may wait for the
+    same process. The kernel's epoll would go on with a number that was closed while it was watched, as long
+    as anybody has the process, and tell its next owner things of it.
+    """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
 
@@ -103,12 +108,14 @@ async def exited(pidfd: int, timeout_s: float | None) -> bool:
         if not ended.done():
             ended.set_result(None)
 
-    loop.add_reader(pidfd, ready)
+    own = os.dup(pidfd)
     try:
+        loop.add_reader(own, ready)
         done, _ = await asyncio.wait([ended], timeout=timeout_s)
         return bool(done)
     finally:
-        loop.remove_reader(pidfd)
+        loop.remove_reader(own)
+        os.close(own)
 
 
 def _reap(pidfd: int) -> int:

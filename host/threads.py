@@ -38,12 +38,17 @@ class DetachedThreads:
         await self._turns.acquire()
         future: Future[T] = Future()
         running = asyncio.wrap_future(future)
-        running.add_done_callback(lambda _: self._turns.release())
+        running.add_done_callback(self._is_done)
         try:
             self._hand_over(partial(_settle, future, function))
         except RuntimeError as error:  # the system has no thread for us
             future.set_exception(error)
         return await asyncio.shield(running)
+
+    def _is_done(self, running: "asyncio.Future[T]") -> None:
+        self._turns.release()
+        if not running.cancelled():
+            running.exception()  # of one that nobody waits for any more, asyncio would complain
 
     def _hand_over(self, job: Job) -> None:
         try:

@@ -1,7 +1,9 @@
 """CreateContainer: root file system, bundle, and the runtime's create through the monitor."""
 
 import asyncio
+import contextlib
 import logging
+import threading
 import time
 from collections.abc import Coroutine, Mapping
 from functools import partial
@@ -243,10 +245,50 @@ async def _make_bundle(
     with operation.step("root file system"):
         rootfs = await node.rootfs.prepare(container.id, image, sandbox.namespaces.get("user"))
     with operation.step("spec"):
-        writing = partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
-        written = await _while_ready(sandbox, node.volume_threads.run(writing))
+        writing = _Writing(node, container, sandbox, image, volume_images, rootfs)
+        try:
+            written = await _while_ready(sandbox, node.volume_threads.run(writing))
+        except BaseException:
+            writing.is_given_up.set()
+            raise
     container.user = written.user
     return written.expected
+
+
+class _Writing:
+    """The call that writes a bundle. It may hang on a volume, and come back when the creation has been given
+    up and undone: then it removes itself what it has made since."""
+
+    def __init__(
+        self,
+        node: Node,
+        container: Container,
+        sandbox: Sandbox,
+        image: Image,
+        volume_images: Mapping[int, Image],
+        rootfs: Path,
+    ) -> None:
+        self.is_given_up = threading.Event()
+        self._node, self._container = node, container
+        self._write = partial(bundle.write, node, container, sandbox, image, volume_images, rootfs)
+
+    def __call__(self) -> bundle.Written:
+        try:
+            return self._write()
+        finally:
+            if self.is_given_up.is_set():
+                self._sweep()
+
+    def _sweep(self) -> None:
+        """The undo may be at it, too: what one of them does not find, the other has removed."""
+        paths, identifier = self._node.paths, self._container.id
+        for step in (
+            partial(prepared_mounts.release, self._node, identifier),
+            partial(reach.remove, paths, identifier),
+            partial(bundle.remove, paths.container(identifier)),
+        ):
+            with contextlib.suppress(FileNotFoundError):
+                step()
 
 
 def _put_aids_away(node: Node, identifier: ContainerId) -> None:

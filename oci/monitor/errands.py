@@ -78,6 +78,7 @@ class Errand:
         finally:
             gone.cancel()
             ending.cancel()
+            await asyncio.gather(gone, ending, return_exceptions=True)  # they use what others close
 
     async def _search(self) -> None:
         """Its monitor may have died before it could tell of it. A script has its interpreter before it."""

@@ -38,7 +38,7 @@ SCRIPT = f"trap 'exit {EXIT_CODE}' USR1; i=0; while :; do echo line $i; i=$((i+1
 _EXPECTED = re.compile(
     r"^process: .*( serve --config|oci\.monitor\.main|tests\.crash\.daemon|podwright-(logs|keeper)"
     r"|cri\.streaming\.process\.main)"
-    r"|^file: .*(sqlite|\.db)-(wal|shm)$"
+    r"|^file: .*((sqlite|\.db)-(wal|shm)|/keeper\.sock)$"  # the keeper stays with the monitor
 )
 _QUIET_S = 0.3  # without a new point: what a verb has brought about is over
 _SETTLES_S = 10.0

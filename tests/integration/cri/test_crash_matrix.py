@@ -1,11 +1,10 @@
 """Daemon, monitor, keeper, a log writer, or several at once are killed at steps of each verb: nothing
 that is not documented is lost, nothing is left.
 
-One step of each verb for each of them, another one each day, and for some every other verb;
-``make crash-test`` tries all of them.
+One step of each verb for each of them, and for some every other verb, always the same; ``make crash-test``
+tries all of them.
 """
 
-import datetime
 from collections.abc import Iterator
 
 import pytest
@@ -21,13 +20,13 @@ BUSY = {
     Victim.MONITOR: ("CreateContainer", "StartContainer", "ExecSync", "Exec", "StopContainer", "hand-over"),
     Victim.WRITER: ("StartContainer", "ReopenContainerLog"),
 }
-EVERY_DAY = (Victim.DAEMON, Victim.MONITOR, Victim.BOTH_AT_DAEMON)
-TODAY = datetime.date.today().toordinal()
+ALWAYS = (Victim.DAEMON, Victim.MONITOR, Victim.BOTH_AT_DAEMON)
+STEP = 739_950  # modulo the number of steps: somewhere in the middle
 CASES = [
     (verb, victim)
     for number, verb in enumerate(SCENARIOS)
     for victim in VICTIMS
-    if victim in EVERY_DAY or (number + VICTIMS.index(victim) + TODAY) % 2 == 0
+    if victim in ALWAYS or (number + VICTIMS.index(victim) + STEP) % 2 == 0
 ]
 TRIES = 12
 
@@ -45,7 +44,7 @@ def matrix() -> Iterator[Matrix]:
 
 @pytest.mark.parametrize(("verb", "victim"), CASES)
 def test_a_kill_at_this_step_costs_nothing(matrix: Matrix, verb: str, victim: Victim) -> None:
-    result = matrix.attempt(verb, victim, most=1, offset=TODAY)
+    result = matrix.attempt(verb, victim, most=1, offset=STEP)
     assert result.failures == [], matrix.rig.daemon.log_tail()
     assert result.steps >= 5 * (verb in BUSY.get(victim, ()))
 

@@ -2,12 +2,13 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from host.processes import CommandNotStarted, CommandTimedOut, run
+from host.processes import CommandNotStarted, CommandTimedOut, exited, run
 from tests.harness.processes import descriptor_count, is_there
 
 SH = "/bin/sh"
@@ -126,3 +127,40 @@ def test_many_at_once() -> None:
         return [one.stdout for one in done]
 
     assert asyncio.run(scenario()) == [b"%d\n" % i for i in range(30)]
+
+
+async def test_who_waits_for_an_end_has_no_part_in_what_gets_its_number_next() -> None:
+    """The one who gave the descriptor closes it in the moment in which the waiting is given up."""
+    with subprocess.Popen(["/bin/sleep", "600"]) as child:  # noqa: ASYNC220
+        others = os.pidfd_open(child.pid)  # as the keeper has one
+        given = os.dup(others)
+        waiting = asyncio.create_task(exited(given, None))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        os.close(given)
+        await asyncio.gather(waiting, return_exceptions=True)
+        reading, writing = os.pipe()
+        os.dup2(reading, given)
+        told = asyncio.Event()
+        asyncio.get_running_loop().add_reader(given, told.set)
+        child.kill()
+        assert await exited(others, 60)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not told.is_set()
+        os.write(writing, b"x")
+        async with asyncio.timeout(60):
+            await told.wait()
+        asyncio.get_running_loop().remove_reader(given)
+        for descriptor in {given, reading, writing, others}:
+            os.close(descriptor)
+
+
+async def test_two_may_wait_for_the_same_descriptor() -> None:
+    with subprocess.Popen(["/bin/sleep", "600"]) as child:  # noqa: ASYNC220
+        pidfd = os.pidfd_open(child.pid)
+        patient = asyncio.create_task(exited(pidfd, 60))
+        assert not await exited(pidfd, 0.01)
+        child.kill()
+        assert await patient
+        os.close(pidfd)

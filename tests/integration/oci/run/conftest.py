@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness import processes
 from tests.harness.patience import patient
 from tests.harness.runtimes import OWN, program
 from tests.integration.oci.conftest import rootfs  # noqa: F401 - a fixture
@@ -156,4 +157,4 @@ def bundles(rootfs: Path, tmp_path: Path) -> Iterator[Bundles]:  # noqa: F811 - 
 
 
 def namespace_of(pid: int, name: str) -> str:
-    return str(Path(f"/proc/{pid}/ns/{name}").readlink())
+    return str(processes.link(pid, f"ns/{name}"))

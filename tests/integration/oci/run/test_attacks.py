@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from host.cgroups import Hierarchy
+from tests.harness import processes
 from tests.harness.cache import PROJECT
 from tests.harness.patience import patient
 from tests.harness.runtimes import OWN, RUNTIMES, program
@@ -170,7 +171,8 @@ def config(rootfs: Path) -> Json:
 
 @pytest.fixture(params=RUNTIMES)
 def box(request: pytest.FixtureRequest, rootfs: Path, tmp_path: Path) -> Iterator[Box]:
-    shutil.copytree(rootfs, tmp_path / "rootfs", symlinks=True)
+    shutil.copytree(rootfs, tmp_path / "rootfs", symlinks=True, ignore=shutil.ignore_patterns("dev"))
+    (tmp_path / "rootfs/dev").mkdir()
     (tmp_path / "rootfs").chmod(0o755)
     for name in ("ls", "readlink", "pwd", "mount"):
         link = tmp_path / "rootfs/bin" / name
@@ -229,7 +231,7 @@ def test_the_runtime_cannot_be_overwritten_by_way_of_a_created_container(box: Bo
     before = digest(copy)
     created = box.create()
     assert created.returncode == 0, created.stdout
-    descriptor = os.open(f"/proc/{box.pid}/exe", os.O_RDONLY)
+    descriptor = os.open(processes.PROC / f"{box.pid}/exe", os.O_RDONLY)
     try:
         box.run("delete", "--force", "box")
         assert_read_only(descriptor, copy, before)
@@ -251,9 +253,9 @@ def test_the_runtime_cannot_be_overwritten_by_an_image_that_executes_it(box: Box
     created = box.create()
     assert created.returncode == 0, created.stdout
     assert box.run("start", "box").returncode == 0
-    line = Path(f"/proc/{box.pid}/cmdline")
+    line = processes.PROC / f"{box.pid}/cmdline"
     wait_for(lambda: line.read_bytes().startswith(b"/bin/again"))
-    descriptor = os.open(f"/proc/{box.pid}/exe", os.O_RDONLY)
+    descriptor = os.open(processes.PROC / f"{box.pid}/exe", os.O_RDONLY)
     try:
         box.run("delete", "--force", "box")
         assert_read_only(descriptor, copy, before)
@@ -267,7 +269,7 @@ def test_the_runtime_cannot_be_overwritten_by_way_of_an_exec(box: Box) -> None:
     before = digest(copy)
     assert box.create().returncode == 0
     assert box.run("start", "box").returncode == 0
-    wait_for(lambda: str(Path(f"/proc/{box.pid}/exe").readlink()) == "/bin/busybox")
+    wait_for(lambda: str(processes.link(box.pid, "exe")) == "/bin/busybox")
     procs = next(path for path in procs_files() if path.is_file())
     descriptor = -1
     for _ in range(200):
@@ -309,9 +311,9 @@ def caught(box: Box, procs: Path) -> int:
 def _of_stopped(pid: int) -> int:
     os.kill(pid, signal.SIGSTOP)
     try:
-        if "busybox" in str(Path(f"/proc/{pid}/exe").readlink()):
+        if "busybox" in str(processes.link(pid, "exe")):
             raise ProcessLookupError
-        return os.open(f"/proc/{pid}/exe", os.O_RDONLY)
+        return os.open(processes.PROC / f"{pid}/exe", os.O_RDONLY)
     finally:
         os.kill(pid, signal.SIGCONT)
 
@@ -345,7 +347,7 @@ def test_an_exec_has_three_descriptors(box: Box, secret: Path) -> None:
     assert box.run("start", "box").returncode == 0
     done = box.exec("box", "/bin/sh", "-c", "ls -l /proc/$$/fd", pass_fds=(LEAK,))
     assert numbers_of(done.stdout) == ["0", "1", "2"]
-    listed = sorted(path.name for path in Path(f"/proc/{box.pid}/fd").iterdir())
+    listed = sorted(path.name for path in (processes.PROC / f"{box.pid}/fd").iterdir())
     assert listed == ["0", "1", "2"]
 
 
@@ -486,7 +488,7 @@ def test_what_masks_a_path_is_the_null_device(box: Box) -> None:
     box.spec["linux"]["maskedPaths"] = ["/etc/masked"]
     box.spec["process"]["args"] = ["/bin/sleep", "1000"]
     if box.create().returncode == 0:
-        masked = Path(f"/proc/{box.pid}/root/etc/masked")
+        masked = processes.PROC / f"{box.pid}/root/etc/masked"
         assert masked.is_char_device()
 
 
@@ -508,7 +510,7 @@ def test_what_masks_a_path_is_the_null_device_also_when_it_is_swapped_meanwhile(
     try:
         for _ in range(12):
             if box.create().returncode == 0:
-                masked = Path(f"/proc/{box.pid}/root/etc/masked").stat()
+                masked = (processes.PROC / f"{box.pid}/root/etc/masked").stat()
                 assert masked.st_rdev == os.makedev(1, 3)
             box.run("delete", "--force", "box")
     finally:

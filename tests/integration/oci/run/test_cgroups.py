@@ -18,6 +18,7 @@ from host.cgroups import CgroupBusy, Hierarchy
 from oci.run.cgroups.choose import cgroup_for, cgroup_from
 from oci.run.cgroups.files import FilesCgroup
 from oci.run.cgroups.types import Cgroup, CgroupInUse
+from tests.harness import processes
 from tests.harness.cgroups import Sleeper, opens, wait_for
 from tests.harness.patience import patient
 from tests.harness.runs import scratch
@@ -122,7 +123,10 @@ def created_by(request: pytest.FixtureRequest, rootfs: Path, tmp_path: Path) -> 
             "ociVersion": "1.0.2",
             "process": {"user": {"uid": 0, "gid": 0}, "args": ["/bin/sleep", "1"], "env": [], "cwd": "/"},
             "root": {"path": str(rootfs), "readonly": True},
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},  # nodes in it, not in the image
+            ],
             "linux": {
                 "namespaces": [{"type": kind} for kind in ("pid", "mount")],
                 "cgroupsPath": PATH,
@@ -164,20 +168,12 @@ def sleepers() -> Iterator[list[Sleeper]]:
         one.end()
 
 
-def state(pid: int) -> str:
-    """The process' state letter; "" once it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
-
-
 def test_joining_is_of_every_hierarchy(sleepers: list[Sleeper]) -> None:
     cgroup = ours()
     sleepers.append(Sleeper(cgroup))
     pid = sleepers[0].process.pid
     assert pid in cgroup.pids()
-    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+    for line in processes.read(pid, "cgroup").splitlines():
         assert line.endswith(PATH)
 
 
@@ -228,7 +224,7 @@ def test_frozen_and_thawed_again(sleepers: list[Sleeper]) -> None:
     assert cgroup_from(json.loads(json.dumps(cgroup.facts()))).frozen()
     cgroup.thaw()
     assert not cgroup.frozen()
-    wait_for(lambda: state(sleepers[0].process.pid) == "R")
+    wait_for(lambda: processes.state(sleepers[0].process.pid) == "R")
 
 
 def test_a_frozen_cgroup_is_not_taken_for_a_new_container() -> None:

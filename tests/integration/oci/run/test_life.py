@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import processes
 from tests.harness.patience import patient
 from tests.integration.oci.run.conftest import CGROUP_PARENT, Bundles, cgroup_directories
 
@@ -33,7 +34,7 @@ def test_states_follow_the_verbs(bundles: Bundles, tmp_path: Path) -> None:
     assert (state["bundle"], state["annotations"]) == (bundles.bundle(name), {"a": "b"})
     bundles.ok("start", name)
     assert bundles.state(name)["status"] == "running"
-    assert Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+    assert processes.read(pid, "comm") == "sleep\n"
     bundles.ok("pause", name)
     assert bundles.state(name)["status"] == "paused"
     bundles.ok("resume", name)
@@ -165,16 +166,9 @@ def test_kill_of_a_container_in_the_hosts_pid_namespace_ends_all_of_it(bundles: 
         time.sleep(0.05)
     pids = json.loads(bundles.ok("ps", "-f", "json", name))
     bundles.ok("kill", name, "KILL")
-    while any(Path(f"/proc/{pid}/cmdline").exists() and _lives(pid) for pid in pids):
+    while any(not processes.has_ended(pid) for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_exec_has_its_own_process_object_and_exit_code(bundles: Bundles, tmp_path: Path) -> None:
@@ -205,7 +199,7 @@ def test_a_detached_exec_has_a_pid_file_only_if_it_runs(bundles: Bundles, tmp_pa
     assert not pid_file.exists()
     bundles.ok("exec", "-d", "--pid-file", str(pid_file), name, "/bin/sleep", "601")
     pid = int(pid_file.read_text())
-    assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"/bin/sleep\x00601\x00"
+    assert processes.read_bytes(pid, "cmdline") == b"/bin/sleep\x00601\x00"
     os.kill(pid, signal.SIGKILL)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from host.namespaces import Kind, pin, unpin
 from host.userns import pin_owned
+from tests.harness import processes
 from tests.integration.oci.run.conftest import Bundles, namespace_of
 
 pytestmark = pytest.mark.root
@@ -93,8 +94,8 @@ def test_namespaces_of_a_pod_with_a_user_namespace_are_joined(bundles: Bundles, 
         name = bundles.started(document)
         pid = bundles.pid(name)
         for kind in names.values():
-            assert Path(f"/proc/{pid}/ns/{kind}").stat().st_ino == pinned[kind].stat().st_ino
-        assert Path(f"/proc/{pid}/uid_map").read_text().split() == ["0", "200000", "65536"]
+            assert (processes.PROC / f"{pid}/ns/{kind}").stat().st_ino == pinned[kind].stat().st_ino
+        assert processes.read(pid, "uid_map").split() == ["0", "200000", "65536"]
         assert (
             bundles.ok("exec", name, "/bin/cat", "/proc/sys/net/ipv4/ip_forward", "/proc/sys/kernel/shmmax")
             == "1\n4096\n"
@@ -105,7 +106,7 @@ def test_a_pid_namespace_is_joined(bundles: Bundles) -> None:
     first = bundles.started(bundles.document("/bin/sleep", "600"))
     pid = bundles.pid(first)
     document = bundles.document("/bin/sh", "-c", "cat /proc/1/cmdline; echo $$", namespaces=("mount", "ipc"))
-    document["linux"]["namespaces"].append({"type": "pid", "path": f"/proc/{pid}/ns/pid"})
+    document["linux"]["namespaces"].append({"type": "pid", "path": f"{processes.PROC}/{pid}/ns/pid"})
     text = bundles.output(document)
     assert text.startswith("/bin/sleep\x00600\x00")
     assert text.rpartition("\x00")[2].strip() != "1"
@@ -120,8 +121,8 @@ def test_a_joined_network_namespace_with_a_new_user_namespace(bundles: Bundles, 
         document["linux"]["namespaces"].append({"type": "network", "path": str(pinned[Kind.NET])})
         document["linux"] |= {"uidMappings": MAPS, "gidMappings": MAPS}
         pid = bundles.pid(bundles.started(document))
-        assert Path(f"/proc/{pid}/ns/net").stat().st_ino == pinned[Kind.NET].stat().st_ino
-        assert Path(f"/proc/{pid}/uid_map").read_text().split() == ["0", "100000", "65536"]
+        assert (processes.PROC / f"{pid}/ns/net").stat().st_ino == pinned[Kind.NET].stat().st_ino
+        assert processes.read(pid, "uid_map").split() == ["0", "100000", "65536"]
     finally:
         unpin(pinned[Kind.NET])
 

@@ -16,6 +16,7 @@ from cri.containers import bundle, create
 from cri.containers.create import PodNotPrivileged, require_privileged
 from cri.containers.mounts import BadMount
 from cri.operations import Operation
+from cri.paths import Paths
 from cri.sandboxes.record import Phase as SandboxPhase
 from cri.sandboxes.record import Sandbox, SandboxNotReady
 from host.threads import DetachedThreads
@@ -99,6 +100,42 @@ async def test_a_volume_that_hangs_does_not_hold_up_other_work(monkeypatch: pyte
     for one in creating:
         with pytest.raises(BadMount):
             await one
+
+
+async def test_what_a_volume_that_hung_lets_be_made_after_the_undo_is_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun, let_go, back = threading.Event(), threading.Event(), threading.Event()
+    paths = Paths(tmp_path / "run", reachable=tmp_path / "userns")
+    bundle_directory, reachable = paths.container(TARGET.id), paths.reachable / TARGET.id
+
+    def write(*_: object) -> None:
+        begun.set()
+        let_go.wait()
+        (reachable / "rootfs").mkdir(parents=True)
+        bundle_directory.mkdir(parents=True)
+        (bundle_directory / "config.json").touch()
+
+    async def prepare(*_: object) -> Path:
+        return Path("/rootfs")
+
+    monkeypatch.setattr(bundle, "write", write)
+    node = cast(
+        Any, SimpleNamespace(rootfs=SimpleNamespace(prepare=prepare), moves=MovesAhead(), paths=paths)
+    )
+    node.volume_threads = DetachedThreads("volumes", 1)
+    sandbox = _ready_sandbox()
+    making = asyncio.create_task(create._make_bundle(node, Operation("test", ""), TARGET, sandbox, IMAGE, {}))
+    await asyncio.to_thread(begun.wait)
+    sandbox.phase = SandboxPhase.STOPPING
+    sandbox.ended.set()
+    with pytest.raises(SandboxNotReady):
+        await making
+    let_go.set()
+    await node.volume_threads.run(back.set)  # the only turn: the other call is over
+    assert back.is_set()
+    assert not bundle_directory.exists()
+    assert not reachable.exists()
 
 
 @pytest.mark.parametrize(
