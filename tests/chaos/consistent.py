@@ -94,7 +94,7 @@ class _Machine:
         """Address and id of its pod."""
         for path in (self._place.daemon.state / "ipam").glob("*/[0-9]*.*"):
             with contextlib.suppress(FileNotFoundError):
-                yield path.name, path.read_text().partition("\r\n")[0].strip()
+                yield path.name, path.read_bytes().partition(b"\r\n")[0].decode()
 
     def records(self) -> dict[str, str]:
         """Phases by id."""
