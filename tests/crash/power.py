@@ -127,11 +127,12 @@ class Node(Place):
         hierarchy = Hierarchy.detect()
         hierarchy.kill(self.cgroup)
         hierarchy.remove(self.cgroup)
-        for directory in (self.daemon.runroot, self.daemon.state):
+        reachable = Paths(self.daemon.runroot).reachable
+        for directory in (self.daemon.runroot, reachable, self.daemon.state):
             for path in mountpoints_below(directory):
                 umount(path, MNT_DETACH)
         self._unplug()
-        for path in (*self.daemon.runroot.iterdir(), *_below(Paths(self.daemon.runroot).reachable)):
+        for path in (*self.daemon.runroot.iterdir(), *_below(reachable)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for gone in (["ip", "link", "delete", self.daemon.settings.bridge], ["nft", "flush", "ruleset"]):
             subprocess.run(gone, check=False, capture_output=True)
