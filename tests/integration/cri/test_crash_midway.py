@@ -14,7 +14,7 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import Client, container_config, eventually
 from tests.harness.daemon import Daemon
-from tests.harness.processes import has_ended
+from tests.harness.processes import has_ended, mentioning
 from tests.integration.cri.conftest import IMAGE, left_over, pod_config, take_counts
 
 pytestmark = pytest.mark.root
@@ -82,23 +82,41 @@ def test_killed_while_pods_are_removed(daemon: Daemon, client: Client, logs: Pat
     assert left_over(before, daemon) == [], daemon.log_tail()
 
 
-def test_daemon_and_monitor_killed_together(daemon: Daemon, client: Client, logs: Path) -> None:
+def test_a_container_outlives_daemon_and_monitor(daemon: Daemon, client: Client, logs: Path) -> None:
+    """The keeper has its output for the next monitor."""
+    before = take_counts(daemon)
+    _start(client, logs, 1)
+    (container,) = client.containers()
+    _kill_all(daemon, "oci.monitor.main")
+    daemon.start()
+    status = client.container(container.id)
+    assert (status.state, status.exit_code) == (pb.CONTAINER_RUNNING, 0)
+    client.remove_all()
+    assert left_over(before, daemon) == [], daemon.log_tail()
+
+
+def test_daemon_monitor_and_keeper_killed_together(daemon: Daemon, client: Client, logs: Path) -> None:
     """Then nobody holds the output any more: the container is ended and says so, and nothing is left."""
     before = take_counts(daemon)
     _start(client, logs, 1)
     (container,) = client.containers()
-    monitors = [
-        line for line in before.kinds["process"] if str(daemon.runroot) in line and "oci.monitor" in line
-    ]
-    (monitor,) = monitors
-    daemon.kill()
-    _kill(int(monitor.split()[0]))
+    _kill_all(daemon, "oci.monitor.main", "podwright-keeper")
     daemon.start()
     status = client.container(container.id)
     assert (status.state, status.exit_code) == (pb.CONTAINER_EXITED, 255)
     client.remove_all()
-    left = [line for line in left_over(before, daemon) if "oci.monitor" not in line]
-    assert left == [], daemon.log_tail()
+    assert left_over(before, daemon) == [], daemon.log_tail()
+
+
+def _kill_all(daemon: Daemon, *others: str) -> None:
+    """The daemon and one process of each of these names, one after the other as fast as can be."""
+    pids = []
+    for name in others:
+        (pid,) = mentioning(name, str(daemon.runroot))
+        pids.append(pid)
+    daemon.kill()
+    for pid in pids:
+        _kill(pid)
 
 
 def _kill(pid: int) -> None:
