@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import container_config
 from tests.harness.daemon import PLUGIN_DIRECTORIES, Daemon, Settings, Value
-from tests.harness.runtimes import RUNTIMES
+from tests.harness.runtimes import RUNTIMES, program
 from tests.integration.cri.conftest import IMAGE, import_busybox, pod_config
 from tests.integration.cri.test_user_namespaces import FOREVER
 
@@ -63,9 +62,7 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     handler = str(request.param)
     place = tmp_path_factory.mktemp("recorders")
     record = place / "record"
-    program = shutil.which(handler)
-    assert program is not None
-    wrapper = recorder(place / handler, program, record)
+    wrapper = recorder(place / handler, program(handler), record)
     plugins = next(Path(each) for each in PLUGIN_DIRECTORIES if (Path(each) / "bridge").exists())
     for kind in ("bridge", "portmap", "loopback"):
         recorder(place / kind, str(plugins / kind), record)
