@@ -221,8 +221,7 @@ def test_a_hostile_image_leads_nowhere(bundles: Bundles, tmp_path: Path) -> None
             target.symlink_to(path.readlink())
         else:
             os.link(path, target)
-    (root / "tmp").rmdir()
-    (root / "tmp").symlink_to(outside)
+    (root / "linked").symlink_to(outside)
     (root / "data").symlink_to("../../../../../../../.." + str(outside))
     document = bundles.document("/bin/true")
     document["root"]["path"] = str(root)
@@ -230,7 +229,7 @@ def test_a_hostile_image_leads_nowhere(bundles: Bundles, tmp_path: Path) -> None
     document["process"]["cwd"] = "/data/cwd"
     document["mounts"] = [
         *document["mounts"][:3],
-        bind(bundles.rootfs, "bind", destination="/tmp/a"),
+        bind(bundles.rootfs, "bind", destination="/linked/a"),
         {"destination": "/data/b", "type": "tmpfs", "source": "tmpfs"},
     ]
     bundles.output(document)
