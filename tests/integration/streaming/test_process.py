@@ -208,17 +208,17 @@ async def flood(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], data
     return said
 
 
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def upgraded(url: str, method: str, *headers: str) -> Streams:
+async def upgraded(url: str, method: str, *headers: str) -> Ends:
     streams = await connect(url)
     code, head = await ask(streams, url, method, *headers)
     assert code == 101, head
     return streams
 
 
-async def refusal(connected: Callable[[], Awaitable[Streams]], data: bytes, words: bytes) -> bytes:
+async def last_words(connected: Callable[[], Awaitable[Ends]], data: bytes, words: bytes) -> bytes:
     """What is said last to a flood, which ends: so it was refused. The reset that follows may overtake the
     ``words``, and then our kernel drops them unread: it is tried again."""
     said = b""
@@ -240,7 +240,7 @@ async def test_a_flood_of_frames_that_carry_nothing_is_a_policy_violation(
     pid = await pid_of(server)
     data = b"\x02\x80" + MASK + frame * 40_000 if frame is EMPTY else frame * 40_000
     headers = (*WEBSOCKET, f"Sec-WebSocket-Protocol: {V4}")
-    said = await refusal(lambda: upgraded(server.exec_url(CAT), "GET", *headers), data, POLICY_VIOLATION)
+    said = await last_words(lambda: upgraded(server.exec_url(CAT), "GET", *headers), data, POLICY_VIOLATION)
     assert POLICY_VIOLATION in said
     assert peak_mib(pid) < BOUND_MIB
     assert await run_echo(server.exec_url(ECHO)) == b"hi\n"
@@ -249,7 +249,7 @@ async def test_a_flood_of_frames_that_carry_nothing_is_a_policy_violation(
 async def test_a_flood_of_settings_is_a_protocol_error(server: StreamingServer) -> None:
     url = server.port_forward_url(PortForwardRequest.checked("p"))
     headers = (*SPDY[:2], "X-Stream-Protocol-Version: portforward.k8s.io")
-    said = await refusal(lambda: upgraded(url, "POST", *headers), SETTINGS * 40_000, GO_AWAY)
+    said = await last_words(lambda: upgraded(url, "POST", *headers), SETTINGS * 40_000, GO_AWAY)
     assert said.endswith(GO_AWAY)
     assert await run_echo(server.exec_url(ECHO)) == b"hi\n"
 
