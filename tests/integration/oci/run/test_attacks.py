@@ -36,6 +36,7 @@ Json = dict[str, Any]
 
 # Debian 12's runc 1.1.5 and crun 1.8.1 are older than the remedies of these, which later ones have.
 UNREMEDIED = {
+    "swapped target": ("crun", "runc"),  # CVE-2024-45310 of runc; of crun, a race lost proves nothing
     "fake null": ("crun", "runc"),  # CVE-2025-31133
     "linked dev": ("crun", "runc"),  # CVE-2026-41579, CVE-2026-47766
     "linked console": ("crun",),  # CVE-2026-88264
@@ -425,6 +426,7 @@ def test_a_linked_mount_target_stays_inside(box: Box, outside: Path, way: str, k
     assert list(outside.iterdir()) == []
 
 
+@remedied("swapped target")
 def test_a_mount_target_that_is_swapped_meanwhile_stays_inside(box: Box, outside: Path) -> None:
     """A neighbour with the same volume exchanges directory and link, as quickly as it can, while containers
     are made over it."""
