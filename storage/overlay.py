@@ -267,7 +267,8 @@ class RootfsManager:
 
     def _remount(self, container_id: ContainerId) -> None:
         # What a volatile mount leaves, so that nobody takes what it has written for complete after a crash.
-        remove_tree(self._containers / container_id / "work/work/incompat")
+        # The kernel keeps it in a directory of its own inside the work directory.
+        remove_tree(self._containers.joinpath(container_id, "work", "work", "incompat"))
         rows = self._database.read(
             "SELECT chain_id FROM rootfs_layers WHERE container_id = ? AND position < ? ORDER BY position",
             container_id,

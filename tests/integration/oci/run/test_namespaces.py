@@ -177,8 +177,8 @@ def test_the_root_is_the_containers(bundles: Bundles, how: str) -> None:
     bundles.ok("create", *flags, "--bundle", bundles.bundle(name), name)
     bundles.ok("start", name)
     assert (
-        bundles.ok("exec", name, "/bin/sh", "-c", "cd ..; echo bin/*sybox; echo /work/*")
-        == "bin/busybox\n/work/*\n"
+        bundles.ok("exec", name, "/bin/sh", "-c", "cd ..; echo bin/*sybox; echo /usr/*")
+        == "bin/busybox\n/usr/*\n"
     )
 
 

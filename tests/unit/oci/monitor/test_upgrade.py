@@ -32,7 +32,7 @@ def test_the_next_image_reads_what_the_last_wrote() -> None:
 
 
 def test_another_argument_is_no_state() -> None:
-    assert resumed("/work/tree") is None
+    assert resumed("/srv/tree") is None
 
 
 def test_objects_that_share_a_descriptor_get_one_each() -> None:
