@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -149,19 +149,27 @@ class Life:
         return False
 
 
-@pytest.fixture
-def lives(tmp_path: Path) -> Iterator[Callable[[], Life]]:
-    made: list[Life] = []
+Kind = TypeVar("Kind", bound=Life)
 
-    def make() -> Life:
-        directory = tmp_path / str(len(made))
+
+def makers(kind: type[Kind], place: Path) -> Iterator[Callable[[], Kind]]:
+    """Make one after the other, each in a directory of its own; all are closed in the end."""
+    made: list[Kind] = []
+
+    def make() -> Kind:
+        directory = place / str(len(made))
         directory.mkdir()
-        made.append(Life(directory))
+        made.append(kind(directory))
         return made[-1]
 
     yield make
     for life in made:
         life.close()
+
+
+@pytest.fixture
+def lives(tmp_path: Path) -> Iterator[Callable[[], Life]]:
+    yield from makers(Life, tmp_path)
 
 
 class FullDisk(Life):
@@ -240,17 +248,7 @@ class FullDisk(Life):
 
 @pytest.fixture
 def full_disks(tmp_path: Path) -> Iterator[Callable[[], FullDisk]]:
-    made: list[FullDisk] = []
-
-    def make() -> FullDisk:
-        directory = tmp_path / str(len(made))
-        directory.mkdir()
-        made.append(FullDisk(directory))
-        return made[-1]
-
-    yield make
-    for disk in made:
-        disk.close()
+    yield from makers(FullDisk, tmp_path)
 
 
 def texts(log: bytes, stream: bytes) -> list[tuple[bytes, bytes]]:
