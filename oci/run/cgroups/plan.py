@@ -127,6 +127,13 @@ def rdma(resources: Resources, _: Read) -> list[Write]:
     return writes
 
 
+def cpuset(resources: Resources, _: Read) -> list[Write]:
+    """The same on both versions."""
+    cpu = table(resources, "cpu")
+    names = (("cpuset.cpus", text(cpu, "cpus")), ("cpuset.mems", text(cpu, "mems")))
+    return [Write("cpuset", name, value) for name, value in names if value is not None]
+
+
 def pids(resources: Resources, _: Read) -> list[Write]:
     """The same in both versions; 0 is less than the first process, which is there already."""
     limit = number(table(resources, "pids"), "limit")

@@ -10,6 +10,7 @@ from oci.run.cgroups.plan import (
     Section,
     Write,
     as_number,
+    cpuset,
     device,
     number,
     page_size,
@@ -18,18 +19,11 @@ from oci.run.cgroups.plan import (
     set_number,
     table,
     tables,
-    text,
 )
 from oci.run.cgroups.types import BadResources, Resources
 
 UNLIMITED = -1
 DEFAULT_PERIOD_US = 100_000
-
-
-def cpuset(resources: Resources, _: Read) -> list[Write]:
-    cpu = table(resources, "cpu")
-    names = (("cpuset.cpus", text(cpu, "cpus")), ("cpuset.mems", text(cpu, "mems")))
-    return [Write("cpuset", name, value) for name, value in names if value is not None]
 
 
 def cpu(resources: Resources, read: Read) -> list[Write]:
