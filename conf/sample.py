@@ -45,6 +45,34 @@ def differences(config: Config) -> str:
     return "\n".join(lines[1:]) + "\n" if lines else ""
 
 
+def document(config: Config) -> dict[str, Any]:
+    """Every option with its value in force, nested by table, of JSON's types; times are seconds."""
+    whole = _document_of(config)
+    runtimes = {name: _document_of(table) for name, table in config.runtime.runtimes.items()}
+    for table in schema_tables():
+        if table and table[-1:] != (ANY_TABLE,):
+            whole[table[0]] = _document_of(_table_of(config, table))
+    whole["runtime"]["runtimes"] = runtimes
+    return whole
+
+
+def _document_of(table: Any) -> dict[str, Any]:
+    return {key: _plain(getattr(table, key)) for key in options_of(type(table))}
+
+
+def _plain(value: Any) -> Any:
+    """A value of the schema in JSON's types."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return str(value)
+
+
 def render(value: Any, kind: Any = None) -> str:
     """A value of the schema in TOML."""
     if value is None:

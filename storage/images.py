@@ -15,7 +15,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -203,6 +203,10 @@ class Images:
             enforcing=self.options.short_names_enforcing,
             insecure=self.options.insecure_registries,
         )
+
+    def config_document(self, image_id: ImageId) -> Mapping[str, object] | None:
+        """See Catalogue."""
+        return self.catalogue.config_document(image_id)
 
     async def _try_registries(self) -> None:
         """Take registries.conf as it is now; one that cannot be used is said here, and fails every pull."""

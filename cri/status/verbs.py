@@ -5,7 +5,7 @@ import logging
 import os
 
 from api.runtime.v1 import api_pb2 as pb
-from conf.sample import differences
+from conf.sample import differences, document
 from cri.node import Node
 from cri.stuck_logs import describe
 from cri.version import VERSION
@@ -65,6 +65,8 @@ def _info(node: Node) -> dict[str, str]:
         for operation in node.operations.running()
     ]
     config = {
+        "sandboxImage": node.config.image.pause_image,
+        "crio": document(node.config),
         "stateDir": str(node.paths.runroot),
         "root": str(node.config.root),
         "podwright": differences(node.config),
