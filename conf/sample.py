@@ -32,6 +32,16 @@ def sample() -> str:
     return "\n".join(lines) + "\n"
 
 
+def in_force(config: Config) -> str:
+    """Every option with its value, as a file that would set them all."""
+    lines: list[str] = []
+    for table, values in _tables(config):
+        kind = schema_tables()[pattern_of(table)]
+        lines += ["", "[" + ".".join(("crio", *map(_bare_key, table))) + "]"]
+        lines += [f"{key} = {render(getattr(values, key), _kind(kind, key))}" for key in options_of(kind)]
+    return "\n".join(lines[1:]) + "\n"
+
+
 def differences(config: Config) -> str:
     """The options that are not at their defaults, as a file that would set them; may be empty."""
     lines: list[str] = []

@@ -131,6 +131,7 @@ def parser() -> argparse.ArgumentParser:
     for each in (check, ops):
         _add_output(each)
         _add_configuration(each)
+    _add_status(commands.add_parser("status", help="ask the running daemon about itself and its containers"))
     version = commands.add_parser("version", help="print the version")
     version.add_argument("--json", dest="output", action="store_const", const="json", help="as -o json")
     _add_output(version)
@@ -160,6 +161,29 @@ def _add_image(image: argparse.ArgumentParser) -> None:
     for action in (imported, listed, inspected, pull):
         _add_output(action)
     for action in (imported, listed, inspected, pull, remove):
+        _add_configuration(action)
+
+
+def _add_status(status: argparse.ArgumentParser) -> None:
+    actions = status.add_subparsers(dest="action", required=True, metavar="ACTION")
+    info = actions.add_parser("info", aliases=["i"], help="its version, storage and cgroups")
+    config = actions.add_parser("config", aliases=["c"], help="the configuration in force")
+    containers = actions.add_parser(
+        "containers", aliases=["container", "cs", "s"], help="containers, or all that is known of one"
+    )
+    containers.add_argument("--id", "-i", help="of a container or pod, or its beginning")
+    containers.add_argument("--quiet", "-q", action="store_true", help="ids alone")
+    tasks = actions.add_parser("tasks", aliases=["goroutines", "g"], help="where its tasks and threads wait")
+    heap = actions.add_parser("heap", aliases=["hp"], help="what its memory holds")
+    for action in (tasks, heap):
+        action.add_argument("--file", "-f", type=Path, help="write it there, for root alone")
+    pause = actions.add_parser("pause", help="freeze a container; the CRI goes on calling it running")
+    unpause = actions.add_parser("unpause", help="let a frozen container go on")
+    for action in (pause, unpause):
+        action.add_argument("id", help="of a container, or its beginning")
+    for action in (info, config, containers, tasks, heap, pause, unpause):
+        action.add_argument("--socket", type=Path, help="of the daemon; inspection_socket by default")
+        _add_output(action)
         _add_configuration(action)
 
 

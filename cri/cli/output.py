@@ -5,7 +5,7 @@ Names, errors and subjects come from images, registries and pods: what would act
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from api.text import printable
@@ -38,6 +38,15 @@ def show(form: str, document: object, lines: Iterable[str]) -> None:
     else:
         for line in lines:
             say(line)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Lines of columns under their heads, each as wide as its widest cell; the last one as it comes."""
+    cells = [tuple(heads), *(tuple(printable(str(cell)) for cell in row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "   ".join(padded).rstrip()
 
 
 def warn(line: str) -> None:

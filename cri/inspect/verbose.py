@@ -4,7 +4,7 @@
     sandbox    info    image, pid, runtimeSpec; cniResult, namespaces, directory
     image      info    labels, imageSpec: the image's whole config (image-spec v1.1, config.md)
 
-``runtimeSpec`` is the document that the runtime got, with CRI-O's annotations laid over its own. A pod without
+``runtimeSpec`` is the document that the runtime got, with CRI-O's annotations over its own. A pod without
 a process of its own has none on disk: its namespaces and cgroup are told in the same form.
 """
 

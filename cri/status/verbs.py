@@ -54,8 +54,9 @@ async def status(node: Node, request: pb.StatusRequest) -> pb.StatusResponse:
     )
 
 
-def _info(node: Node) -> dict[str, str]:
-    operations = [
+def operations(node: Node) -> list[dict[str, object]]:
+    """What runs now, the oldest first."""
+    return [
         {
             "verb": operation.verb,
             "subject": operation.subject,
@@ -64,6 +65,9 @@ def _info(node: Node) -> dict[str, str]:
         }
         for operation in node.operations.running()
     ]
+
+
+def _info(node: Node) -> dict[str, str]:
     config = {
         "sandboxImage": node.config.image.pause_image,
         "crio": document(node.config),
@@ -74,7 +78,7 @@ def _info(node: Node) -> dict[str, str]:
     return {
         "config": json.dumps(config),
         "daemon": json.dumps({"pid": os.getpid(), "version": VERSION}),
-        "operations": json.dumps({"running": operations}),
+        "operations": json.dumps({"running": operations(node)}),
         "troubles": json.dumps(troubles(node)),
     }
 
