@@ -235,6 +235,13 @@ class RuntimeTable:
     slow_operation_seconds: Seconds = option(
         Seconds(5.0), "A request that takes longer is logged with its steps.", unit="s", own=True
     )
+    timeline_size: int = option(
+        16 << 20,
+        "Memory for operations that have ended, more than a day's of a busy node: what podwright "
+        "timeline and why look at. 0 keeps but the last few.",
+        unit="bytes",
+        own=True,
+    )
     runtime_command_timeout_s: Seconds = option(
         Seconds(60.0), "Time for any command of an OCI runtime other than create.", unit="s", own=True
     )
@@ -360,9 +367,7 @@ class TracingTable:
     """[crio.tracing]: spans for OpenTelemetry; needs the optional packages of podwright[tracing]."""
 
     enable_tracing: bool = option(False, "Send spans of calls, operations and their steps.")
-    tracing_endpoint: str = option(
-        "127.0.0.1:4317", "Collector of OTLP, by gRPC without TLS, as host:port."
-    )
+    tracing_endpoint: str = option("127.0.0.1:4317", "Collector of OTLP, by gRPC without TLS, as host:port.")
     tracing_sampling_rate_per_million: int = option(
         0,
         "How many of a million calls whose caller says nothing of tracing are traced; what a caller traces "

@@ -1,8 +1,8 @@
 """What the verbs need of the parts below: the real ones, or fakes under one contract (tests/contract)."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from api.ids import ContainerId, ImageId
 from cni.network import Readiness
@@ -17,6 +17,9 @@ from storage.image_volumes import ImageVolumes
 from storage.images import FilesystemUsage, Options
 from storage.registry.auth import Credentials
 from storage.registry.registries_conf import Registries
+
+if TYPE_CHECKING:
+    from storage.progress import Watch
 
 
 class Monitor(Protocol):
@@ -87,7 +90,13 @@ class Images(Protocol):
 
     def find(self, text: str) -> Image | None: ...
 
-    async def pull(self, reference: str, credentials: Credentials | None = None) -> Image: ...
+    async def pull(
+        self,
+        reference: str,
+        credentials: Credentials | None = None,
+        *,
+        watch: Callable[[], "Watch"] | None = None,
+    ) -> Image: ...
 
     async def remove(self, text: str) -> None: ...
 

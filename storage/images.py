@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from api.errors import DeadlineExceeded
 from api.ids import ImageId
@@ -40,6 +40,9 @@ from storage.registry.registries_conf import BadRegistriesConf, Registries
 from storage.slots import Slots
 from storage.unpack.faults import Limits
 from storage.unpacker import House, LayerSource, Unpacker
+
+if TYPE_CHECKING:
+    from storage.progress import Watch
 
 log = logging.getLogger(__name__)
 
@@ -231,13 +234,14 @@ class Images:
         *,
         auth_files: Sequence[Path] | None = None,
         policy_file: Path | None = None,
+        watch: Callable[[], "Watch"] | None = None,
     ) -> Image:
         """Have the image that a registry has under ``reference`` now; layers that are here stay here.
 
         A pull of the same reference with the same credentials joins the one in flight. A caller that goes
         away does not end it, but when all have gone and nobody comes back for ``abandoned_s`` it is undone,
         and so is one that takes longer than ``pull_deadline_s``. ``auth_files`` and ``policy_file`` stand in
-        for the configured ones.
+        for the configured ones. ``watch`` is for storage.progress.
 
         Raises:
             InvalidReference, BadRegistriesConf, AmbiguousShortName, RegistryBlocked, RejectedByPolicy,
@@ -256,12 +260,14 @@ class Images:
                 files = auth_files if auth_files is not None else self.options.auth_files
                 paths = default_paths() if files is None else [*files]
                 pull = Pull(self, registries, policy, credentials, paths)
-                running = self._start(key, partial(pull.run, Reference.parse(reference)))
+                running = self._start(key, partial(pull.run, Reference.parse(reference)), watch)
         return await running.wait(self.options.abandoned_s, lambda: self._abandon(key))
 
-    def _start(self, key: PullKey, work: Callable[[], Awaitable[Image]]) -> "_RunningPull":
+    def _start(
+        self, key: PullKey, work: Callable[[], Awaitable[Image]], watch: Callable[[], "Watch"] | None
+    ) -> "_RunningPull":
         task = asyncio.create_task(_in_time(work, self.options.pull_deadline_s), name=f"pull {key[0]}")
-        self._pulls[key] = running = _RunningPull(task)
+        self._pulls[key] = running = _RunningPull(task, None if watch is None else watch())
         self._pull_tasks.add(task)
         task.add_done_callback(lambda _: self._pull_ended(key, running))
         return running
@@ -277,7 +283,10 @@ class Images:
         running.end()
         if self._pulls.get(key) is running:
             del self._pulls[key]
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if running.watch is not None:
+            running.watch.ended(error)
+        if error is not None and not task.cancelled():
             log.warning("pull failed reference=%s error=%s", key[0], error)
 
     async def remove(self, text: str) -> None:
@@ -362,8 +371,9 @@ class Images:
 class _RunningPull:
     """A pull in flight, and how many wait for it."""
 
-    def __init__(self, task: asyncio.Task[Image]) -> None:
+    def __init__(self, task: asyncio.Task[Image], watch: "Watch | None") -> None:
         self.task = task
+        self.watch = watch
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
 

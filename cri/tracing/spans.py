@@ -40,7 +40,7 @@ Fields = Callable[[Any], Mapping[str, object]]
 
 
 class Spans:
-    """Makes them of calls (``unary``, ``streaming``) and, as an observer (cri/operations.py), of operations."""
+    """Makes them of calls (``unary``, ``streaming``) and, observing cri/operations.py, of operations."""
 
     def __init__(self, tracer: Tracer, about: Fields) -> None:
         """``about`` gives the fields of what a request names."""
@@ -141,7 +141,7 @@ def _caller(context: grpc.aio.ServicerContext[Any, Any]) -> contexts.Context:
 
 
 def _outcome(context: Any) -> tuple[int, str]:
-    """The number of the call's status, 0 when all went well, and its words; gRPC gives either kind of each."""
+    """The number of the call's status, 0 when all went well, and its words."""
     code, details = context.code(), context.details()
     number: int = code.value[0] if isinstance(code, grpc.StatusCode) else int(code or 0)
     return number, details.decode(errors="replace") if isinstance(details, bytes) else str(details or "")
