@@ -145,11 +145,8 @@ def test_a_signal_writes_where_everything_waits(daemon: Daemon) -> None:
 
 
 def test_tasks_and_heap_go_to_a_file_of_roots(daemon: Daemon, tmp_path: Path) -> None:
-    for what, words in (
-        ("tasks", "thread MainThread:"),
-        ("goroutines", "task exits:"),
-        ("heap", "builtins.dict"),
-    ):
+    wanted = {"tasks": "thread MainThread:", "goroutines": "task exits:", "heap": "builtins.dict"}
+    for what, words in wanted.items():
         assert told(daemon, what, "--file", str(tmp_path / what)) == ""
         assert words in (tmp_path / what).read_text()
         assert stat.S_IMODE((tmp_path / what).stat().st_mode) == 0o600
@@ -176,7 +173,7 @@ def test_verbose_answers_have_what_crios_have(daemon: Daemon, pod: tuple[str, st
     assert info["sandboxID"] == sandbox
     assert info["runtimeSpec"]["annotations"]["io.kubernetes.cri-o.Image"] == IMAGE
     asked_image = pb.ImageStatusRequest(image=pb.ImageSpec(image=IMAGE), verbose=True)
-    info = info_of(daemon.client.images.ImageStatus(asked_image, timeout=TIMEOUT_S))
+    info = info_of(daemon.client.image.ImageStatus(asked_image, timeout=TIMEOUT_S))
     assert {"architecture", "os", "rootfs", "config"} <= info["imageSpec"].keys()
     config = runtime.Status(pb.StatusRequest(verbose=True), timeout=TIMEOUT_S).info["config"]
     assert json.loads(config)["crio"]["runroot"] == str(daemon.runroot)

@@ -41,6 +41,12 @@ async def collector() -> AsyncIterator[Collector]:
         yield made
 
 
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for owner, name, value in fakes.kernel(tmp_path):
+        monkeypatch.setattr(owner, name, value)
+
+
 class Traced:
     """A node served with tracing, and a channel to it."""
 
