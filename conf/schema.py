@@ -223,7 +223,12 @@ class RuntimeTable:
     log_filter: str = option(
         "", "Regular expression: only messages in which it is found are logged. Empty: all.", reload=True
     )
-    log_format: Literal["text", "json"] = option("text", "Form of the log: key=value text or JSON.", own=True)
+    log_format: Literal["text", "json", "journald"] = option(
+        "text",
+        "Form of the log: key=value text or JSON on standard error, or a message of systemd-journald's with a "
+        "field each.",
+        own=True,
+    )
     monitor_scope: Literal["node", "pod"] = option(
         "node", 'One monitor process for the node. "pod" is not supported yet.', own=True
     )

@@ -136,8 +136,7 @@ def set_up(level: str, form: str, pattern: str = "", *, threaded: bool = True) -
 
     ``threaded``: a thread writes, so that nobody waits for a disk.
     """
-    handler: logging.Handler = QueueHandler(sys.stderr) if threaded else logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler = _handler(form, threaded=threaded)
     handler.addFilter(Only(pattern))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -147,6 +146,18 @@ def set_up(level: str, form: str, pattern: str = "", *, threaded: bool = True) -
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for talkative in ("asyncio", "grpc", "aiohttp"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
+
+
+def _handler(form: str, *, threaded: bool) -> logging.Handler:
+    if form == "journald" and threaded:
+        from cri.journal import Journal, JournalFormatter  # only where systemd runs the machine
+
+        handler: logging.Handler = QueueHandler(Journal(sys.stderr))
+        handler.setFormatter(JournalFormatter())
+        return handler
+    handler = QueueHandler(sys.stderr) if threaded else logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    return handler
 
 
 def set_level(level: str) -> None:

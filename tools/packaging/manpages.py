@@ -13,8 +13,8 @@ from conf.reference import Described, reference
 from conf.tables import dotted
 from conf.unsupported import ANY_KEY, ANY_TABLE, UNSUPPORTED
 from cri.cli.arguments import parser
+from cri.cli.grammar import Argument, Command, commands
 from cri.version import VERSION
-from tools.packaging.grammar import Argument, Command, commands
 from tools.packaging.roff import Page
 
 SOURCE = f"Podwright {VERSION}"
