@@ -225,8 +225,8 @@ class RuntimeTable:
     )
     log_format: Literal["text", "json", "journald"] = option(
         "text",
-        "Form of the log: key=value text or JSON on standard error, or a message of systemd-journald's with a "
-        "field each.",
+        "Form of the log: key=value text or JSON on standard error, or systemd-journald's, whose messages have "
+        "fields.",
         own=True,
     )
     monitor_scope: Literal["node", "pod"] = option(

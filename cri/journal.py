@@ -33,7 +33,7 @@ class JournalFormatter(TextFormatter):
             **{f"PODWRIGHT_{name.upper()}": value for name, value in fields_of(record).items()},
         }
         _, _, message = super().format(record).partition(f"{record.name}: ")
-        size, data = 0, _field(_FIRST[:-1], str(priority)) + _field("MESSAGE", message[: LIMIT_BYTES // 4])
+        data = _field(_FIRST[:-1], str(priority)) + _field("MESSAGE", message[: LIMIT_BYTES // 4])
         size = len(data)
         for name, value in told.items():
             if name.replace("_", "").isalnum() and name.isascii():
@@ -52,7 +52,7 @@ def _field(name: str, value: str) -> bytes:
 
 
 class Journal:
-    """Takes what JournalFormatter made, as a stream does; what else is written becomes a message of its own."""
+    """Takes what JournalFormatter made, as a stream does; other words become a message of their own."""
 
     def __init__(self, other: TextIO, path: Path = SOCKET) -> None:
         """``other`` gets what the journal does not take."""
@@ -71,6 +71,10 @@ class Journal:
 
     def flush(self) -> None:
         """Nothing waits here."""
+
+    def close(self) -> None:
+        """Write no more."""
+        self._socket.close()
 
     def _send(self, data: bytes) -> None:
         try:

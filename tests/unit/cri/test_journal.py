@@ -5,13 +5,13 @@ import logging
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cri.journal import LIMIT_BYTES, Journal, JournalFormatter
-from cri.logs import fields
 
 
 @pytest.fixture
@@ -34,16 +34,24 @@ def read(datagram: bytes) -> dict[str, str]:
     return found
 
 
+def write(path: str | Path, text: str) -> str:
+    """What the other stream got."""
+    other = io.StringIO()
+    with closing(Journal(other, Path(path))) as journal:
+        journal.write(text)
+    return other.getvalue()
+
+
 def sent(journald: socket.socket, message: str, level: int = logging.INFO, **extra: Any) -> dict[str, str]:
     record = logging.LogRecord("cri.x", level, "x.py", 1, message, (), extra.pop("exc_info", None))
     for name, value in extra.items():
         setattr(record, name, value)
-    Journal(io.StringIO(), Path(journald.getsockname())).write(JournalFormatter().format(record) + "\n")
+    assert write(journald.getsockname(), JournalFormatter().format(record) + "\n") == ""
     return read(journald.recv(1 << 20))
 
 
 def test_a_message_has_its_fields(journald: socket.socket) -> None:
-    assert sent(journald, "pod started", **fields(pod="web", ms=1.5)) == {
+    assert sent(journald, "pod started", fields={"pod": "web", "ms": 1.5}) == {
         "PRIORITY": "6",
         "MESSAGE": "pod started pod=web ms=1.5",
         "SYSLOG_IDENTIFIER": "podwright",
@@ -78,20 +86,16 @@ def test_a_traceback_is_one_message_of_many_lines(journald: socket.socket) -> No
 
 @pytest.mark.parametrize("value", ["a\nPRIORITY=0", "\ud800", "x" * (2 * LIMIT_BYTES)])
 def test_a_strangers_value_is_a_value_and_no_more(journald: socket.socket, value: str) -> None:
-    found = sent(journald, "x", **fields(image=value))
+    found = sent(journald, "x", fields={"image": value})
     assert found["PRIORITY"] == "6"
     assert set(found) <= {"PRIORITY", "MESSAGE", "SYSLOG_IDENTIFIER", "LOGGER", "PODWRIGHT_IMAGE"}
 
 
 def test_a_remark_of_the_queue_is_a_message_too(journald: socket.socket) -> None:
-    Journal(io.StringIO(), Path(journald.getsockname())).write(
-        "5 messages are lost here\nPRIORITY=6\nMESSAGE=x\n\n"
-    )
+    write(journald.getsockname(), "5 messages are lost here\nPRIORITY=6\nMESSAGE=x\n\n")
     assert read(journald.recv(9999)) == {"PRIORITY": "4", "MESSAGE": "5 messages are lost here"}
     assert read(journald.recv(9999)) == {"PRIORITY": "6", "MESSAGE": "x"}
 
 
 def test_without_a_journal_words_go_to_standard_error(tmp_path: Path) -> None:
-    other = io.StringIO()
-    Journal(other, tmp_path / "none").write("PRIORITY=6\nMESSAGE=pod started\nLOGGER=x\n\n")
-    assert other.getvalue() == "pod started\n"
+    assert write(tmp_path / "none", "PRIORITY=6\nMESSAGE=pod started\nLOGGER=x\n\n") == "pod started\n"

@@ -51,7 +51,8 @@ class Answers(http.server.BaseHTTPRequestHandler):
         else:
             self._send(404, "can't find it\n")
 
-    do_POST = do_GET
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def _send(self, status: int, text: str) -> None:
         self.send_response(status)
