@@ -225,8 +225,8 @@ class RuntimeTable:
     )
     log_format: Literal["text", "json", "journald"] = option(
         "text",
-        "Form of the log: key=value text or JSON on standard error, or systemd-journald's, whose messages have "
-        "fields.",
+        "Form of the log: key=value text or JSON on standard error, or systemd-journald's, with a field for each "
+        "name.",
         own=True,
     )
     monitor_scope: Literal["node", "pod"] = option(

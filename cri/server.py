@@ -103,6 +103,8 @@ class Observer(Protocol):
 class Traces(Protocol):
     """Makes spans of calls (cri/tracing/spans.py)."""
 
+    def trace_id(self) -> str: ...
+
     def unary(
         self, service: str, method: str, call: Callable[..., Awaitable[Any]]
     ) -> Callable[..., Awaitable[Any]]: ...
@@ -116,11 +118,11 @@ def generic_handlers(
     node: Node, slow_seconds: float, observer: Observer | None = None, traces: Traces | None = None
 ) -> list[Any]:
     """A gRPC handler for each service of the API; what is not built yet answers UNIMPLEMENTED by name."""
-    calls = Calls(node, slow_seconds, observer)
+    calls = Calls(node, slow_seconds, observer, traces)
     return [
         grpc.method_handlers_generic_handler(
             service.full_name,
-            {method.name: calls.handler(service.full_name, method, traces) for method in service.methods},
+            {method.name: calls.handler(service.full_name, method) for method in service.methods},
         )
         for service in pb.DESCRIPTOR.services_by_name.values()
     ]
@@ -129,21 +131,30 @@ def generic_handlers(
 class Calls:
     """Makes method handlers around the verbs."""
 
-    def __init__(self, node: Node, slow_seconds: float, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        slow_seconds: float,
+        observer: Observer | None = None,
+        traces: Traces | None = None,
+    ) -> None:
         self._node = node
+        self._traces = traces
         self._slow_seconds = slow_seconds
         self._observer = observer
         # Lines of one call are found by it, also among those of a daemon before.
         self._numbers = map(f"{os.urandom(2).hex()}-{{}}".format, itertools.count(1))
 
     def _about(self, request: Message) -> Callable[[], Fields]:
-        return partial(_with_number, next(self._numbers), of_request(self._node, request))
+        about = partial(_with_number, next(self._numbers), of_request(self._node, request))
+        return about if self._traces is None else partial(_with_trace, self._traces, about)
 
-    def handler(self, service: str, method: MethodDescriptor, traces: Traces | None = None) -> Any:
+    def handler(self, service: str, method: MethodDescriptor) -> Any:
         """The gRPC method handler of one RPC."""
         call, streams = self._call(method)
-        if traces is not None:
-            call = (traces.streaming if streams else traces.unary)(service, method.name, call)
+        if self._traces is not None:
+            wrap = self._traces.streaming if streams else self._traces.unary
+            call = wrap(service, method.name, call)
         make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
         return make(
             call,
@@ -221,6 +232,11 @@ class Calls:
 
 def _with_number(number: str, about: Callable[[], Fields]) -> Fields:
     return {**about(), "request": number}
+
+
+def _with_trace(traces: Traces, about: Callable[[], Fields]) -> Fields:
+    trace_id = traces.trace_id()
+    return {**about(), "trace_id": trace_id} if trace_id else about()
 
 
 def level_of(name: str, error: Exception) -> int:

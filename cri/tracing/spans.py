@@ -48,6 +48,11 @@ class Spans:
         self._about = about
         self._open: dict[int, Span] = {}
 
+    def trace_id(self) -> str:
+        """Of the trace that the code which runs now belongs to; "" where none is recorded."""
+        context = trace.get_current_span().get_span_context()
+        return format(context.trace_id, "032x") if context.is_valid and context.trace_flags.sampled else ""
+
     def unary(
         self, service: str, method: str, call: Callable[..., Awaitable[Any]]
     ) -> Callable[..., Awaitable[Any]]:
@@ -127,12 +132,6 @@ class Spans:
         if error is not None:
             span.set_status(Status(StatusCode.ERROR, message_of(error)))
         span.end(operation.wall_ns(operation.ended) if operation.ended is not None else None)
-
-
-def trace_id() -> str:
-    """Of the trace that the code which runs now belongs to; "" where none is recorded."""
-    context = trace.get_current_span().get_span_context()
-    return format(context.trace_id, "032x") if context.is_valid and context.trace_flags.sampled else ""
 
 
 def _caller(context: grpc.aio.ServicerContext[Any, Any]) -> contexts.Context:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -15,6 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from api.runtime.v1 import api_pb2 as pb
 from conf.schema import TracingTable
+from cri.logs import subject
 from cri.node import Node
 from cri.operations import Operation
 from cri.server import generic_handlers
@@ -204,3 +206,22 @@ async def test_operations_that_never_end_do_not_pile_up(
         for operation in kept:
             spans.ended(operation, None)
         assert len(spans._open) == 0
+
+
+async def test_lines_of_a_traced_call_name_its_trace_and_those_of_others_none(
+    tmp_path: Path, kernel: None, collector: Collector
+) -> None:
+    told: list[object] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(subject().get("trace_id"))  # type: ignore[method-assign]
+    logger = logging.getLogger("cri.sandboxes.run")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        async with traced(tmp_path, collector.endpoint) as there:
+            await there.call("RunPodSandbox", pod("one"), SAMPLED)
+            await there.call("RunPodSandbox", pod("two"))
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    assert told == [TRACE, None]
