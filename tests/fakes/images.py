@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from storage.catalogue import Image
-from storage.images import FilesystemUsage, Options
+from storage.images import FilesystemUsage
+from storage.options import Options
 from storage.overlay import ImageNotFound
 from storage.registry.auth import Credentials
 from storage.registry.registries_conf import Registries
