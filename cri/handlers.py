@@ -12,8 +12,9 @@ from api.runtime.v1 import api_pb2 as pb
 from conf.schema import Config
 from oci import own
 from oci.abilities import Abilities, probe
-from oci.cli import CliRuntime, Kind, RuntimeMissing
+from oci.cli import CliRuntime, RuntimeMissing
 from oci.generate.inputs import HostView, RuntimeView
+from oci.runtime import Kind, Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Handlers:
     """The handlers that work on this node; "" names the default one."""
 
     def __init__(
-        self, runtimes: Mapping[str, CliRuntime], default: str, missing: Mapping[str, RuntimeMissing] = NONE
+        self, runtimes: Mapping[str, Runtime], default: str, missing: Mapping[str, RuntimeMissing] = NONE
     ) -> None:
         """``missing`` are the configured ones that cannot be used."""
         self._runtimes = dict(runtimes)
@@ -60,7 +61,7 @@ class Handlers:
         One that is missing is left out with a warning; only a missing default fails a request, and
         Status then says so.
         """
-        found: dict[str, CliRuntime] = {}
+        found: dict[str, Runtime] = {}
         missing: dict[str, RuntimeMissing] = {}
         timeout_s = config.runtime.runtime_command_timeout_s
         arguments = ("--systemd-cgroup",) if cgroup_driver == "systemd" else ()
@@ -110,7 +111,7 @@ class Handlers:
             f"no OCI runtime: install crun or runc, or set runtime_path (default handler {self._default!r})"
         )
 
-    def get(self, name: str) -> CliRuntime:
+    def get(self, name: str) -> Runtime:
         """The runtime for a handler's name.
 
         Raises:
