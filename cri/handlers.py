@@ -14,6 +14,7 @@ from oci import own
 from oci.abilities import Abilities, probe
 from oci.cli import CliRuntime, RuntimeMissing
 from oci.generate.inputs import HostView, RuntimeView
+from oci.own_runtime import OwnRuntime
 from oci.runtime import Kind, Runtime
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,11 @@ class Handlers:
         def attempt(name: str, path: Path | None, state: Path | None, *, quiet: bool = False) -> None:
             place = state or root / name
             try:
-                found[name] = CliRuntime.find(name, str(path or ""), place, arguments, timeout_s)
+                found[name] = (
+                    OwnRuntime.find(name, place, systemd=cgroup_driver == "systemd", timeout_s=timeout_s)
+                    if name == own.HANDLER and path is None
+                    else CliRuntime.find(name, str(path or ""), place, arguments, timeout_s)
+                )
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
             except RuntimeMissing as error:
                 if not quiet:
@@ -77,10 +82,10 @@ class Handlers:
                     logger.warning("handler %s left out: %s", name, error)
 
         for name, table in config.runtime.runtimes.items():
-            attempt(name, table.runtime_path or _built_in(name), table.runtime_root)
+            attempt(name, table.runtime_path, table.runtime_root)
         for name in PREFERRED:
             if name not in config.runtime.runtimes:
-                attempt(name, _built_in(name), None, quiet=True)
+                attempt(name, None, None, quiet=True)
         default = config.runtime.default_runtime or next((name for name in PREFERRED if name in found), "")
         handlers = cls(found, default, missing)
         if problem := handlers.problem():
@@ -221,8 +226,3 @@ class Handlers:
             )
             for name in (["", *names] if self._default in self._runtimes else names)
         ]
-
-
-def _built_in(name: str) -> Path | None:
-    """The program of the handler that comes with the daemon; None for others."""
-    return own.program() if name == own.HANDLER else None

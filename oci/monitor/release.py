@@ -7,7 +7,8 @@ import hashlib
 import os
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_PARTS = ("oci/monitor", "host", "api", "oci")
+_RUN = ("oci/run", *(f"oci/run/{part}" for part in ("cgroups", "cli", "perform", "plan", "verbs")))
+_PARTS = ("oci/monitor", "host", "api", "oci", "oci/inside", *_RUN)
 
 # What this monitor can do beyond protocol.VERSION; a daemon asks for nothing that is not among it.
 ABILITIES = ("keeper", "upgrade")
