@@ -47,6 +47,25 @@ Answer = Message | bytes  # of a message, ready to be sent
 Unary = Callable[[Node, Any], Awaitable[Answer]]
 Streaming = Callable[[Node, Any], AsyncIterator[Answer]]
 
+
+def _metrics(name: str) -> Unary:
+    """A verb of cri.stats.scrape, which is imported when it is first asked for: few kubelets do."""
+
+    async def verb(node: Node, request: Any) -> Answer:
+        from cri.stats import scrape
+
+        return await scrape.UNARY[name](node, request)
+
+    return verb
+
+
+async def _stream_metrics(node: Node, request: Any) -> AsyncIterator[Answer]:
+    from cri.stats import scrape
+
+    async for answer in scrape.stream_pod_sandbox_metrics(node, request):
+        yield answer
+
+
 UNARY: dict[str, Unary] = {
     "Version": status_verbs.version,
     "Status": status_verbs.status,
@@ -73,6 +92,8 @@ UNARY: dict[str, Unary] = {
     "ListContainerStats": stats_verbs.list_container_stats,
     "PodSandboxStats": pod_stats.pod_sandbox_stats,
     "ListPodSandboxStats": pod_stats.list_pod_sandbox_stats,
+    "ListMetricDescriptors": _metrics("ListMetricDescriptors"),
+    "ListPodSandboxMetrics": _metrics("ListPodSandboxMetrics"),
     "UpdatePodSandboxResources": sandbox_update.update_pod_sandbox_resources,
     "ListImages": image_verbs.list_images,
     "ImageStatus": image_verbs.image_status,
@@ -86,6 +107,7 @@ STREAMING: dict[str, Streaming] = {
     "StreamContainers": container_listing.stream_containers,
     "StreamPodSandboxStats": pod_stats.stream_pod_sandbox_stats,
     "StreamContainerStats": stats_verbs.stream_container_stats,
+    "StreamPodSandboxMetrics": _stream_metrics,
     "StreamImages": image_verbs.stream_images,
     "GetContainerEvents": publish.get_container_events,
 }

@@ -24,6 +24,7 @@ from cri.queue import Queue
 from cri.ready_bytes import listed
 from cri.records import Row, require_types
 from cri.sandboxes.validate import wants_user_namespace
+from cri.stats.rate import CpuRate
 
 KIND = "sandbox"
 # What the state of a row must have.
@@ -78,6 +79,7 @@ class Sandbox:
     # Set when it is not ready any more; not stored.
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     queue: Queue = field(default_factory=Queue)
+    cpu_rate: CpuRate = field(default_factory=CpuRate)
     _listed: tuple[int, bytes] | None = None
 
     @property
