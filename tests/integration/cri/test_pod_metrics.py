@@ -1,4 +1,4 @@
-"""Statistics and metrics of live pods by CRI: complete, as the kubelet reads them, and as the kernel counts."""
+"""Statistics and metrics of live pods by CRI: complete, as a kubelet reads them, and as the kernel counts."""
 
 import math
 import time
