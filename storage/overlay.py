@@ -3,7 +3,7 @@
     <root>/containers/<id>/upper     what the container wrote
     <root>/containers/<id>/work      overlayfs's own
     <root>/containers/<id>/merged    the mount, the root file system
-    <root>/containers/<id>/rootfs.saved  its rows once more (storage/saved.py)
+    <root>/containers/<id>/rootfs.saved  its rows once more (storage/rootfs_rows.py)
     <root>/containers/<id>/userns    a link to the pod's pinned user namespace, if the ids are mapped by one
 
 A row of the catalogue comes first and goes last: a directory or mount without one is rubbish of a crash.
@@ -20,7 +20,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.errors import AlreadyExists, FailedPrecondition, NotFound, PodwrightError
+from api.errors import FailedPrecondition, NotFound, PodwrightError
 from api.ids import ContainerId
 from host.disk_usage import disk_usage
 from host.files import remove_tree
@@ -38,11 +38,11 @@ from host.threads import DetachedThreads
 from storage.catalogue import Image, LayersVanished
 from storage.database import Database
 from storage.digest import Digest
-from storage.image_volumes import POSITIONS_PER_MOUNT, ImageVolumes, empty_layer
+from storage.image_volumes import ImageVolumes
 from storage.layers import Layers
-from storage.mapped import mapped_layers
+from storage.lower import LowerDirectories
 from storage.rebuild import Mender
-from storage.saved import SavedRootfs, save_rootfs
+from storage.rootfs_rows import RootfsExists, RootfsRows, save_rootfs
 
 log = logging.getLogger(__name__)
 
@@ -67,14 +67,6 @@ class StillHeld(FailedPrecondition):
 _OPTIONS = ("volatile",)
 
 
-class RootfsExists(AlreadyExists):
-    """The container has a root file system already."""
-
-
-class ImageNotFound(NotFound):
-    """No image has this name or id."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Usage:
     bytes: int
@@ -97,6 +89,8 @@ class RootfsManager:
         self._containers = root / "containers"
         self._database = database
         self._layers = layers
+        self._rows = RootfsRows(root, database)
+        self._lower = LowerDirectories(root, layers)
         self._mender = Mender(root, database, layers)
         self._usage_ttl_s = usage_ttl_s
         self._usage_patience_s = usage_patience_s
@@ -104,7 +98,7 @@ class RootfsManager:
         self._measuring: dict[ContainerId, asyncio.Future[_Usage]] = {}
         self._measurers = DetachedThreads("usage", _MEASURERS)
         self._unmeasured: set[ContainerId] = set()  # those that the log names already
-        self.image_volumes = ImageVolumes(root, database, layers)
+        self.image_volumes = ImageVolumes(self._rows, self._lower, self._mender)
         self._containers.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, container_id: ContainerId) -> Path:
@@ -146,21 +140,10 @@ class RootfsManager:
             raise
 
     def _make(self, container_id: ContainerId, image: Image, userns: Path | None) -> Path:
-        with self._database.transaction() as connection:
-            if connection.execute("SELECT 1 FROM images WHERE id = ?", (image.id,)).fetchone() is None:
-                raise ImageNotFound(f"image {image.id} is not here any more; pull it again")
-            try:
-                connection.execute("INSERT INTO rootfs VALUES (?, ?)", (container_id, image.id))
-            except sqlite3.IntegrityError as error:
-                raise RootfsExists(f"container {container_id} has a root file system already") from error
-            connection.executemany(
-                "INSERT INTO rootfs_layers VALUES (?, ?, ?)",
-                [(container_id, position, chain.hex) for position, chain in enumerate(image.layers)],
-            )
+        saved = self._rows.enter(container_id, image)
         place = self._containers / container_id
         place.mkdir(mode=0o700)
-        layers = tuple((position, chain.hex) for position, chain in enumerate(image.layers))
-        save_rootfs(place, SavedRootfs(image.id, layers))
+        save_rootfs(place, saved)
         for name in ("upper", "work", "merged"):
             (place / name).mkdir(mode=0o755)
             (place / name).chmod(0o755)
@@ -170,15 +153,9 @@ class RootfsManager:
 
     def _mount(self, container_id: ContainerId, chain: Sequence[Digest]) -> Path:
         place = self._containers / container_id
-        lower = [self._layers.tree(chain_id) for chain_id in reversed(chain)]
-        if not lower:
-            lower = [empty_layer(self._containers.parent)]
-        try:
-            with mapped_layers(lower, place) as mapped:
-                _copy_root_mode(mapped[0], place / "upper")
-                overlay(mapped, place / "upper", place / "work", place / "merged", options=_OPTIONS)
-        except FileNotFoundError as error:
-            raise LayersVanished(f"a layer of {container_id} is gone; pull the image again") from error
+        with self._lower.seen_from(place, chain) as lower:
+            _copy_root_mode(lower[0], place / "upper")
+            overlay(lower, place / "upper", place / "work", place / "merged", options=_OPTIONS)
         return place / "merged"
 
     async def remove(self, container_id: ContainerId) -> None:
@@ -212,11 +189,11 @@ class RootfsManager:
             for path in mountpoints_below(place):
                 _unmount(path)
             remove_tree(place)
-        return self._database.freeing(lambda connection: _forget(connection, container_id))
+        return self._rows.forget(container_id)
 
     def known(self) -> set[ContainerId]:
         """The containers that have a root file system."""
-        return {ContainerId(str(row[0])) for row in self._database.read("SELECT container_id FROM rootfs")}
+        return self._rows.known()
 
     async def restore(self, unused: Collection[str] = ()) -> dict[Path, OSError]:
         """After a restart or reboot: sweep what has no row; mount what has one and is not mounted, but for
@@ -271,12 +248,7 @@ class RootfsManager:
         # What a volatile mount leaves, so that nobody takes what it has written for complete after a crash.
         # The kernel keeps it in a directory of its own inside the work directory.
         remove_tree(self._containers.joinpath(container_id, "work", "work", "incompat"))
-        rows = self._database.read(
-            "SELECT chain_id FROM rootfs_layers WHERE container_id = ? AND position < ? ORDER BY position",
-            container_id,
-            POSITIONS_PER_MOUNT,
-        )
-        self._mount(container_id, [Digest(str(row[0])) for row in rows])
+        self._mount(container_id, self._rows.chain(container_id))
 
     async def usage(self, container_id: ContainerId) -> tuple[int, int]:
         """Bytes and inodes that the container itself wrote, as they were measured last: known at once.
@@ -336,14 +308,6 @@ class RootfsManager:
         error = None if done.cancelled() else done.exception()  # nobody may have waited until the end
         if isinstance(error, OSError):
             self._say_unmeasured(container_id, error)
-
-
-def _forget(connection: sqlite3.Connection, container_id: ContainerId) -> list[Digest]:
-    """Delete a root file system's row; the layers that it had."""
-    rows = connection.execute("SELECT chain_id FROM rootfs_layers WHERE container_id = ?", (container_id,))
-    chain = [Digest(str(row[0])) for row in rows]
-    connection.execute("DELETE FROM rootfs WHERE container_id = ?", (container_id,))
-    return chain
 
 
 def _timed_usage(upper: Path) -> tuple[int, int, float]:

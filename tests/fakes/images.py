@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from storage.catalogue import Image
-from storage.images import FilesystemUsage, Options
-from storage.overlay import ImageNotFound
+from storage.images import FilesystemUsage
+from storage.options import Options
 from storage.registry.auth import Credentials
 from storage.registry.registries_conf import Registries
+from storage.rootfs_rows import ImageNotFound
 from tests.fakes.world import World
 
 

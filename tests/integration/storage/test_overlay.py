@@ -16,7 +16,8 @@ from host.files import remove_tree
 from host.overlayfs import overlay
 from storage.catalogue import Image
 from storage.images import Images
-from storage.overlay import ImageNotFound, RootfsExists, RootfsManager, RootfsNotFound
+from storage.overlay import RootfsManager, RootfsNotFound
+from storage.rootfs_rows import ImageNotFound, RootfsExists
 from tests.integration.storage.conftest import OpenStore, contents
 from tests.integration.storage.support import (
     OCI_MANIFEST,
