@@ -17,8 +17,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from api.errors import PodwrightError
 from api.runtime.v1 import api_pb2 as pb
-from cri import door
-from cri.containers import create, exec_sync, publish, reopen_log, start, streams, update
+from cri import door, publish
+from cri.containers import create, exec_sync, reopen_log, start, streams, update
 from cri.containers import listing as container_listing
 from cri.containers import remove as container_remove
 from cri.containers import status as container_status
@@ -32,7 +32,6 @@ from cri.sandboxes import listing as sandbox_listing
 from cri.sandboxes import port_forward
 from cri.sandboxes import remove as sandbox_remove
 from cri.sandboxes import run as sandbox_run
-from cri.sandboxes import status as sandbox_status
 from cri.sandboxes import stop as sandbox_stop
 from cri.sandboxes import update as sandbox_update
 from cri.stats import pods as pod_stats
@@ -74,7 +73,7 @@ UNARY: dict[str, Unary] = {
     "RunPodSandbox": sandbox_run.run_pod_sandbox,
     "StopPodSandbox": sandbox_stop.stop_pod_sandbox,
     "RemovePodSandbox": sandbox_remove.remove_pod_sandbox,
-    "PodSandboxStatus": sandbox_status.pod_sandbox_status,
+    "PodSandboxStatus": publish.pod_sandbox_status,
     "ListPodSandbox": sandbox_listing.list_pod_sandbox,
     "CreateContainer": create.create_container,
     "StartContainer": start.start_container,

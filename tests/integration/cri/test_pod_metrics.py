@@ -10,7 +10,7 @@ from api.runtime.v1 import api_pb2 as pb
 from cri.stats.families import FAMILIES
 from host.cgroups import Hierarchy
 from tests.harness.client import TIMEOUT_S, Client, container_config, eventually
-from tests.harness.daemon import Daemon, Settings
+from tests.harness.daemon import Daemon, Settings, Value
 from tests.integration.cri.conftest import CGROUP, IMAGE, import_busybox, pod_config
 
 pytestmark = pytest.mark.root
@@ -30,7 +30,10 @@ MAY_LACK_VALUES = {
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
     """One that reports all groups."""
-    tables = {"crio.stats": {"included_pod_metrics": ["all"]}, "crio.runtime": {"enable_pod_events": True}}
+    tables: dict[str, dict[str, Value]] = {
+        "crio.stats": {"included_pod_metrics": ["all"]},
+        "crio.runtime": {"enable_pod_events": True},
+    }
     daemon = Daemon(Settings(bridge="pw-test6", subnet="10.86.0.0/24", tables=tables))
     import_busybox(daemon)
     daemon.start()
