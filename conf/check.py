@@ -35,6 +35,7 @@ RUNROOT_ROOM_BYTES = 40  # for the names of our own sockets below runroot
 
 # What a namespace of a pod has of its own (sysctl(8)); the runtime refuses all others.
 _SYSCTL_OF_A_POD = re.compile(r"kernel\.(sem|shm\w+|msg\w+)|fs\.mqueue\..+|net\..+")
+_PREFIX_OF_CGROUPS = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")
 
 # Durations for which zero says "none" or "never"; all others must be above zero.
@@ -176,6 +177,9 @@ def _runtime(runtime: RuntimeTable) -> Iterator[Remark]:
         yield Remark("crio.runtime.pids_limit", "must be -1 or above zero")
     if not runtime.monitor_cgroup.endswith(".slice") or "/" in runtime.monitor_cgroup:
         yield Remark("crio.runtime.monitor_cgroup", f'"{runtime.monitor_cgroup}" is not a slice (NAME.slice)')
+    if not _PREFIX_OF_CGROUPS.fullmatch(runtime.cgroup_prefix):
+        text = f'"{runtime.cgroup_prefix}" is no word of small letters, digits and dashes'
+        yield Remark("crio.runtime.cgroup_prefix", text)
     if runtime.monitor_scope == "pod":
         yield Remark("crio.runtime.monitor_scope", 'only "node" is supported yet')
     for name in runtime.default_capabilities:

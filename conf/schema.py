@@ -223,6 +223,12 @@ class RuntimeTable:
         "Slice of the monitor's own scope, podwright-monitor.scope, where systemd runs the machine.",
         own=True,
     )
+    cgroup_prefix: str = option(
+        "podwright",
+        'How names of the cgroups and scopes of containers begin, before a dash and the id. Tools that know '
+        'containers by these names alone find them as "crio" or "cri-containerd".',
+        own=True,
+    )
     slow_operation_seconds: Seconds = option(
         Seconds(5.0), "A request that takes longer is logged with its steps.", unit="s", own=True
     )

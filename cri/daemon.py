@@ -277,4 +277,4 @@ async def _watch_exits(node: Node, metrics: "Metrics | None") -> None:
         node.background.until_done(f"exit {event.id}", partial(exits.handle, node, event))
         if metrics is not None and event.oom_killed:
             container = node.containers.find(event.id)
-            metrics.out_of_memory(event.id if container is None else container.name)
+            metrics.out_of_memory(event.id if container is None else container.name, event.id)

@@ -184,6 +184,10 @@ class Calls:
                 error = self._node.space.explain(cause)
                 self._log_failure(name, begun, error)
                 await context.abort(status_of(error), message_of(error))
+            except BaseException:  # the client has gone, as whoever listens for events does at last
+                self._count(name, begun)
+                raise
+            self._count(name, begun)
 
         return call
 
@@ -207,10 +211,14 @@ class Calls:
             extra=fields(rpc=name, code=code.name, ms=round(took * 1000, 1), steps=steps_of(error)),
         )
 
-    def _log_success(self, name: str, begun: float) -> None:
+    def _count(self, name: str, begun: float) -> float:
         took = time.monotonic() - begun
         if self._observer is not None:
             self._observer.called(name, took)
+        return took
+
+    def _log_success(self, name: str, begun: float) -> None:
+        took = self._count(name, begun)
         level = logging.WARNING if took >= self._slow_seconds else logging.DEBUG
         if logger.isEnabledFor(level):
             logger.log(level, "%s done", name, extra=fields(rpc=name, code="OK", ms=round(took * 1000, 1)))
