@@ -71,6 +71,7 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
     sandbox = Sandbox(new_sandbox_id(), name, request.config, request.runtime_handler, time.time_ns())
     sandbox.runtime = sandbox.handler or node.handlers.default
     sandbox.cgroup_parent = node.cgroup_driver.parent(request.config.linux.cgroup_parent)
+    sandbox.cgroup_prefix = node.config.runtime.cgroup_prefix
     async with sandbox.queue.turn(operation):
         try:
             lifecycle.reserve(node, sandbox)
