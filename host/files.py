@@ -140,10 +140,15 @@ def remove_tree(path: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        with contextlib.suppress(FileNotFoundError):
-            _remove_entry(parent, path.name, path)
+        remove_tree_at(parent, path.name, path)
     finally:
         os.close(parent)
+
+
+def remove_tree_at(parent: int, name: str, shown: Path | None = None) -> None:
+    """The same for ``name`` in an open directory; errors show it as ``shown``."""
+    with contextlib.suppress(FileNotFoundError):
+        _remove_entry(parent, name, shown or Path(name))
 
 
 def _remove_entry(parent: int, name: str, shown: Path) -> None:

@@ -13,7 +13,7 @@ from tests.harness import processes
 
 def test_the_process_bounds_its_memory_and_is_the_first_to_go_when_it_is_short(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
-    request = json.dumps({"directory": str(tmp_path / "tree"), "limits": {}})
+    request = json.dumps({"directory": str(tmp_path / "tree"), "limits": {}, "filters": {}})
     member = tarfile.TarInfo("file")
     member.size = 1 << 20  # more than a pipe holds: once it is written the process has begun to read
     with subprocess.Popen(
