@@ -126,7 +126,7 @@ class Unpacker:
         self._house = house
         self._limits = limits
         self._stall_timeout_s = stall_timeout_s
-        self._module_path = _module_path()
+        self._module_path = module_path()
 
     async def unpack(self, source: LayerSource, directory: Path) -> Unpacked:
         """Unpack a layer into an empty directory; on any error what is in there is rubbish.
@@ -174,7 +174,7 @@ class Unpacker:
             await self._house(pid)
 
 
-def _module_path() -> list[str]:
+def module_path() -> list[str]:
     """Where the process finds this package, isal and zstandard: it starts without site-packages."""
     places = [str(Path(__file__).resolve().parents[1])]
     for name in ("isal", "zstandard"):

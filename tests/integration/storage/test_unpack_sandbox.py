@@ -16,7 +16,7 @@ from storage.digest import Digest
 from storage.unpack.confine import KEPT
 from storage.unpack.faults import Limits
 from storage.unpack_filters import filters
-from storage.unpacker import LayerSource, Unpacker, _module_path
+from storage.unpacker import LayerSource, Unpacker, module_path
 from tests.harness import processes
 from tests.harness.until import until
 from tests.integration.storage.support import Member, tar_bytes
@@ -56,7 +56,7 @@ REFUSED = (errno.EPERM, errno.EACCES, errno.ENOENT, errno.EXDEV)
 
 def tried(code: str, directory: Path) -> int:
     """The errno of ``code`` in a confined process that fills ``directory``; 0 when it went well."""
-    command = [sys.executable, "-I", "-S", "-c", _TRY, json.dumps(_module_path()), code]
+    command = [sys.executable, "-I", "-S", "-c", _TRY, json.dumps(module_path()), code]
     done = subprocess.run(
         [*command, str(directory), _ENCODED], capture_output=True, text=True, timeout=120, check=False
     )
