@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 class Monitor(Protocol):
     """See oci.monitor.client.Monitor, which says what each call raises."""
 
+    lost: int
+
     async def create(self, spec: CreateContainer) -> Created: ...
 
     async def start(self, container_id: ContainerId, runtime: Runtime, timeout_s: float = 60.0) -> None: ...

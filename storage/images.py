@@ -65,8 +65,7 @@ class Images:
         unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s, house=house)
         self.layers = Layers(root, database, unpacker, Slots(options.parallel_layers, options.total_layers))
         self.catalogue = Catalogue(database, options.pinned_images)
-        # What an earlier life left and cannot be removed, with the reason.
-        self.leftovers: dict[Path, OSError] = {}
+        self.leftovers = self.layers.leftovers
         self.registries_problem: Exception | None = None
         self.entering = Entering(root, self.catalogue, self.layers)
         self._lock = lock
@@ -93,6 +92,7 @@ class Images:
         options = options or Options()
         database = partial(Database, root / "catalogue.db", reserve, repair=repair)
         store = await asyncio.to_thread(cls._open, root, options, database, house, repair=repair)
+        store.layers.trash.begin()
         await store._try_registries()
         return store
 
@@ -114,7 +114,7 @@ class Images:
             if repair:
                 Mender(root, store.database, store.layers).mend(alone=alone)
             if alone:
-                store.leftovers = store.layers.sweep()
+                store.leftovers.update(store.layers.sweep())
             fcntl.flock(lock, fcntl.LOCK_SH)
         except BaseException:
             os.close(lock)
@@ -127,10 +127,18 @@ class Images:
         self.catalogue.pin(options.pinned_images)
 
     async def close(self) -> None:
-        """Cancel the pulls in flight, undo what they made, and close the catalogue."""
+        """Cancel the pulls in flight, undo what they made, and close the catalogue.
+
+        What is being removed behind is left to the next start; ``settle`` first waits for it.
+        """
         await self._pulls.close()
+        await self.layers.trash.close()
         self.database.close()
         os.close(self._lock)
+
+    async def settle(self) -> None:
+        """Wait until nothing is being removed behind."""
+        await self.layers.trash.settle()
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -143,9 +151,10 @@ class Images:
         return self.catalogue.find(text, self._registries)
 
     def fs_info(self) -> FilesystemUsage:
-        """What all layers take; ``mountpoint`` is the store's root."""
+        """What all layers take, and what is being removed; ``mountpoint`` is the store's root."""
         used, inodes = self.catalogue.disk_usage()
-        return FilesystemUsage(self.root, used, inodes, time.time_ns())
+        going = self.layers.trash.size()
+        return FilesystemUsage(self.root, used + going.bytes, inodes + going.inodes, time.time_ns())
 
     def problems(self) -> tuple[str, ...]:
         """What is wrong with the catalogue, and what is kept because of it."""
