@@ -240,6 +240,11 @@ async def serve(config: Config, reread: Reread) -> None:
         background.forever("reload", lambda: watch(node, hangup, reread))
         background.forever("disk space", node.space.keep)
         background.forever("stuck logs", node.stuck_logs.watch)
+        if config.stats.collects:
+            from cri.stats import collect
+
+            for name, period_s, work in collect.jobs(config.stats):
+                background.forever(name, partial(collect.keep, node, period_s, work))
         if watch_s := watchdog.patience_s(os.environ, os.getpid()):
             ask = await stack.enter_async_context(watchdog.own_status(config.api.listen))
             background.forever(
@@ -299,4 +304,4 @@ async def _watch_exits(node: Node, metrics: "Metrics | None") -> None:
         node.background.until_done(f"exit {event.id}", partial(exits.handle, node, event))
         if metrics is not None and event.oom_killed:
             container = node.containers.find(event.id)
-            metrics.out_of_memory(event.id if container is None else container.name)
+            metrics.out_of_memory(event.id if container is None else container.name, event.id)

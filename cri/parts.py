@@ -14,7 +14,8 @@ from oci.monitor.types import CreateContainer, Created, Exited
 from oci.runtime import Runtime
 from storage.catalogue import Image
 from storage.image_volumes import ImageVolumes
-from storage.images import FilesystemUsage, Options
+from storage.images import FilesystemUsage
+from storage.options import Options
 from storage.registry.auth import Credentials
 from storage.registry.registries_conf import Registries
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 class Monitor(Protocol):
     """See oci.monitor.client.Monitor, which says what each call raises."""
+
+    lost: int
 
     async def create(self, spec: CreateContainer) -> Created: ...
 

@@ -5,7 +5,7 @@ who joins one that runs. Storage then speaks to the Watch that it got, from the 
 
     with watch.step("manifest"): ...   around each part of the pull, in words an operator understands
     watch.layers([Layer(...), ...])    once, when they are known, bottom first; storage goes on changing them
-    layer.came(len(chunk))             for every chunk, without a word to the Watch
+    layer.came(len(chunk))             for every chunk, and the like, without a word to the Watch
     watch.ended(error)                 once, at the very end; None when the image is there
 
     a layer   WAITING ─▶ FETCHING ─▶ DONE          HERE at once, when nothing of it need be fetched
@@ -13,8 +13,8 @@ who joins one that runs. Storage then speaks to the Watch that it got, from the 
 """
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -44,6 +44,25 @@ class Layer:
     _rate: float = 0.0
     _window_begun: float = field(default_factory=time.monotonic)
     _window_bytes: int = 0
+
+    def is_here(self) -> None:
+        """Nothing of it need be fetched."""
+        self.state = LayerState.HERE
+
+    def begins(self) -> None:
+        """Its first byte, or again its first, is asked for."""
+        self.state, self.done_bytes = LayerState.FETCHING, 0
+        self._rate, self._window_begun, self._window_bytes = 0.0, time.monotonic(), 0
+
+    @contextmanager
+    def fetched(self) -> Iterator[None]:
+        """It is fetched and unpacked in the block, or that fails."""
+        try:
+            yield
+        except BaseException:
+            self.state = LayerState.FAILED
+            raise
+        self.state = LayerState.DONE
 
     def came(self, count: int) -> None:
         """So many bytes more have come."""
@@ -94,6 +113,17 @@ class Watch(Protocol):
     """Whom a pull tells how far it is; what it raises ends nothing but itself."""
 
     def step(self, name: str) -> AbstractContextManager[object]: ...
+
+    def layers(self, layers: Sequence[Layer]) -> None: ...
+
+    def ended(self, error: BaseException | None) -> None: ...
+
+
+class Unwatched:
+    """For a pull that nobody watches."""
+
+    def step(self, name: str) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def layers(self, layers: Sequence[Layer]) -> None: ...
 

@@ -62,6 +62,7 @@ async def _run(arguments: argparse.Namespace, config: Config) -> None:
                 image = _known(store, arguments.image, config.root)
                 await store.remove(arguments.image)
                 show(arguments.output, {"removed": _fields(image)}, ())
+                await store.settle()
     finally:
         await store.close()
 

@@ -12,8 +12,8 @@ from cri.sandboxes.listing import CHUNK
 from cri.subject import of_pod
 from oci.generate.identity import image_uid, split_user
 from storage.catalogue import Image
-from storage.overlay import ImageNotFound
 from storage.registry.auth import BadAuthFile, Credentials, decode_auth
+from storage.rootfs_rows import ImageNotFound
 
 
 class ImageDamaged(FailedPrecondition):

@@ -75,6 +75,7 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
     operation.about["sandbox_id"] = sandbox.id
     sandbox.runtime = sandbox.handler or node.handlers.default
     sandbox.cgroup_parent = node.cgroup_driver.parent(request.config.linux.cgroup_parent)
+    sandbox.cgroup_prefix = node.config.runtime.cgroup_prefix
     async with sandbox.queue.turn(operation):
         try:
             lifecycle.reserve(node, sandbox)

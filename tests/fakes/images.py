@@ -7,11 +7,12 @@ from pathlib import Path
 
 from api.ids import ImageId
 from storage.catalogue import Image
-from storage.images import FilesystemUsage, Options
-from storage.overlay import ImageNotFound
+from storage.images import FilesystemUsage
+from storage.options import Options
 from storage.progress import Watch
 from storage.registry.auth import Credentials
 from storage.registry.registries_conf import Registries
+from storage.rootfs_rows import ImageNotFound
 from tests.fakes.world import World
 
 
