@@ -225,7 +225,7 @@ class RuntimeTable:
     )
     log_format: Literal["text", "json", "journald"] = option(
         "text",
-        "Form of the log: key=value text or JSON on standard error; or that of systemd-journald, with fields.",
+        "Form of the log: key=value text or JSON on standard error; or systemd-journald's, with fields.",
         own=True,
     )
     monitor_scope: Literal["node", "pod"] = option(

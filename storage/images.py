@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from api.ids import ImageId
 from host.files import remove_tree
 from host.private import Tree, claim
 from host.reserve import Reserve
