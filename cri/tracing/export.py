@@ -29,6 +29,7 @@ BATCH: Final = 256
 EVERY_MS: Final = 1000
 TIMEOUT_S: Final = 5
 PARTING_S: Final = 2.0
+PARTING: Final = "last spans"  # the thread that sends them
 SERVICE: Final = "podwright"
 _MILLION: Final = 1_000_000
 
@@ -43,10 +44,14 @@ class Told(SpanExporter):
         self._inner = inner
         self._report = report
         self._failing = False
+        self._has_ended = False
         self.lost = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Never raises: the thread that calls it must live."""
+        if self._has_ended:
+            self.lost += len(spans)
+            return SpanExportResult.FAILURE
         try:
             result = self._inner.export(spans)
         except Exception as error:
@@ -64,6 +69,10 @@ class Told(SpanExporter):
             self._failing = True
             self._report(f"{words}: spans are lost; is a collector at tracing_endpoint?")
         return SpanExportResult.FAILURE
+
+    def give_up(self) -> None:
+        """Send no more, so that whoever empties the queue is done at once."""
+        self._has_ended = True
 
     def shutdown(self) -> None:
         """End the connection."""
@@ -116,7 +125,8 @@ class Export:
                 loop.call_soon_threadsafe(done.set)
 
         # Not by the executor, whose threads keep the process from ending.
-        threading.Thread(target=end, name="last spans", daemon=True).start()
+        threading.Thread(target=end, name=PARTING, daemon=True).start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PARTING_S):
                 await done.wait()
+        self.told.give_up()

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -86,6 +87,9 @@ async def traced(directory: Path, endpoint: str, rate: int = 0) -> AsyncIterator
         finally:
             await server.stop(None)
             await out.close()
+            for thread in threading.enumerate():
+                if thread.name == export.PARTING:  # it must not outlive the test
+                    await asyncio.to_thread(thread.join, PATIENCE_S)
 
 
 def pod(name: str = "web") -> pb.RunPodSandboxRequest:
@@ -198,7 +202,7 @@ async def test_operations_that_never_end_do_not_pile_up(
 ) -> None:
     monkeypatch.setattr("cri.tracing.spans._OPEN_LIMIT", 5)
     async with traced(tmp_path, collector.endpoint, 1_000_000) as there:
-        spans, _ = service.start(there.node)
+        spans, other = service.start(there.node)
         kept = [Operation("Probe", str(number)) for number in range(20)]
         for operation in kept:
             spans.started(operation)
@@ -206,6 +210,7 @@ async def test_operations_that_never_end_do_not_pile_up(
         for operation in kept:
             spans.ended(operation, None)
         assert len(spans._open) == 0
+        await other.close()
 
 
 async def test_lines_of_a_traced_call_name_its_trace_and_those_of_others_none(
