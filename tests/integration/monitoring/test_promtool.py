@@ -1,4 +1,4 @@
-"""Prometheus' own checker takes the rules, and what a daemon serves; its expressions find what they ask for."""
+"""Prometheus' own checker takes the rules, what a daemon serves, and the dashboard's expressions."""
 
 import json
 import subprocess
