@@ -232,6 +232,13 @@ class RuntimeTable:
     slow_operation_seconds: Seconds = option(
         Seconds(5.0), "A request that takes longer is logged with its steps.", unit="s", own=True
     )
+    timeline_size: int = option(
+        16 << 20,
+        "Memory for operations that have ended, more than a day's of a busy node: what podwright "
+        "timeline and why look at. 0 keeps but the last few.",
+        unit="bytes",
+        own=True,
+    )
     runtime_command_timeout_s: Seconds = option(
         Seconds(60.0), "Time for any command of an OCI runtime other than create.", unit="s", own=True
     )

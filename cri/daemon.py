@@ -142,7 +142,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             records=records,
             sandboxes=Store[Sandbox]("sandbox"),
             containers=Store[Container]("container"),
-            operations=Operations(config.runtime.slow_operation_seconds),
+            operations=Operations(config.runtime.slow_operation_seconds, config.runtime.timeline_size),
             events=Events(),
             images=images,
             rootfs=RootfsManager(config.root, images.database, images.layers),

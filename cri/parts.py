@@ -1,8 +1,8 @@
 """What the verbs need of the parts below: the real ones, or fakes under one contract (tests/contract)."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from api.ids import ContainerId
 from cni.network import Readiness
@@ -18,6 +18,9 @@ from storage.images import FilesystemUsage
 from storage.options import Options
 from storage.registry.auth import Credentials
 from storage.registry.registries_conf import Registries
+
+if TYPE_CHECKING:
+    from storage.progress import Watch
 
 
 class Monitor(Protocol):
@@ -90,7 +93,13 @@ class Images(Protocol):
 
     def find(self, text: str) -> Image | None: ...
 
-    async def pull(self, reference: str, credentials: Credentials | None = None) -> Image: ...
+    async def pull(
+        self,
+        reference: str,
+        credentials: Credentials | None = None,
+        *,
+        watch: Callable[[], "Watch"] | None = None,
+    ) -> Image: ...
 
     async def remove(self, text: str) -> None: ...
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from api.errors import FailedPrecondition, NotFound, PodwrightError
 from api.ids import ContainerId
 from host.disk_usage import disk_usage
-from host.files import remove_tree
+from host.files import Budget, BudgetSpent, remove_tree
 from host.mounts import (
     MNT_DETACH,
     UMOUNT_NOFOLLOW,
@@ -43,6 +43,7 @@ from storage.layers import Layers
 from storage.lower import LowerDirectories
 from storage.rebuild import Mender
 from storage.rootfs_rows import RootfsExists, RootfsRows, save_rootfs
+from storage.trash import AT_ONCE, Size
 
 log = logging.getLogger(__name__)
 
@@ -159,11 +160,15 @@ class RootfsManager:
         return place / "merged"
 
     async def remove(self, container_id: ContainerId) -> None:
-        """Unmount and delete a root file system, and the layers that nothing else needs; idempotent."""
+        """Unmount and delete a root file system, and the layers that nothing else needs; idempotent.
+
+        A large one is known no more when this returns, and deleted behind (storage/trash.py).
+        """
         await asyncio.shield(self._remove(container_id))
 
     async def _remove(self, container_id: ContainerId) -> None:
         chain = await asyncio.to_thread(self._unmake, container_id)
+        self._layers.trash.begin()
         if (measuring := self._measuring.get(container_id)) is not None:
             measuring.cancel()
         self._usage.pop(container_id, None)
@@ -174,9 +179,12 @@ class RootfsManager:
         place = self._containers / container_id
         for path in (*self.image_volumes.mounted(container_id), place / "merged"):
             _unmount(path)
+        budget = Budget(AT_ONCE)
         try:
-            remove_tree(place / "upper")
-            remove_tree(place)
+            remove_tree(place / "upper", budget)
+            remove_tree(place, budget)
+        except BudgetSpent:
+            self._leave_behind(container_id, place)
         except OSError as error:
             if error.errno == errno.EPERM:
                 raise StillHeld(
@@ -190,6 +198,14 @@ class RootfsManager:
                 _unmount(path)
             remove_tree(place)
         return self._rows.forget(container_id)
+
+    def _leave_behind(self, container_id: ContainerId, place: Path) -> None:
+        """Put what is large where it goes by itself, out of reach of whatever is mounted inside."""
+        for path in mountpoints_below(place):
+            _unmount(path)
+        usage = self._usage.get(container_id)
+        size = Size(usage.bytes, usage.inodes) if usage else Size()
+        self._layers.trash.keep(self._layers.trash.throw(place), size)
 
     def known(self) -> set[ContainerId]:
         """The containers that have a root file system."""
