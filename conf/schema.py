@@ -225,7 +225,7 @@ class RuntimeTable:
     )
     cgroup_prefix: str = option(
         "podwright",
-        'How names of the cgroups and scopes of containers begin, before a dash and the id. Tools that know '
+        "How names of the cgroups and scopes of containers begin, before a dash and the id. Tools that know "
         'containers by these names alone find them as "crio" or "cri-containerd".',
         own=True,
     )
