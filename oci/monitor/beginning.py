@@ -1,5 +1,5 @@
-"""A start that no process is needed for: who waits in the container is sent a byte, and says what came of it on
-its FIFO (oci/run/state.py). Nothing here waits."""
+"""A start that no process is needed for: who waits in the container is sent a byte, and says on its FIFO what
+came of it (oci/run/state.py). Nothing here waits."""
 
 import errno
 import json
