@@ -16,6 +16,7 @@ from api.runtime.v1 import api_pb2 as pb
 from tests.harness.client import container_config, eventually
 from tests.harness.daemon import Daemon
 from tests.harness.patience import patient
+from tests.harness.processes import read
 from tests.integration.cri.conftest import IMAGE, pod_config
 
 pytestmark = pytest.mark.root
@@ -48,8 +49,7 @@ def told(daemon: Daemon, *words: str) -> str:
 
 def count(daemon: Daemon, container: str) -> int:
     """What it has written by now; nothing, between the truncation and the write, is 0."""
-    pid = daemon.client.pid_of(container)
-    return int(Path(f"/proc/{pid}/root/count").read_text() or 0)
+    return int(read(daemon.client.pid_of(container), "root/count") or 0)
 
 
 def test_the_socket_is_roots(daemon: Daemon) -> None:
