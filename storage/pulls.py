@@ -14,9 +14,9 @@ from pathlib import Path
 from api.errors import DeadlineExceeded
 from storage.catalogue import Image
 from storage.options import Options
-from storage.policy import Policy
 from storage.registry.auth import Credentials
 from storage.registry.registries_conf import Registries
+from storage.signatures.policy import Policy
 
 log = logging.getLogger(__name__)
 

@@ -36,7 +36,12 @@ class FakeImages:
     def find(self, text: str) -> Image | None:
         return next((image for image in self.list() if text in _names(image)), None)
 
-    async def pull(self, reference: str, credentials: Credentials | None = None) -> Image:
+    async def require_signed(self, image: Image, asked: str, namespace: str = "") -> None:
+        """No policy is configured."""
+
+    async def pull(
+        self, reference: str, credentials: Credentials | None = None, *, namespace: str = ""
+    ) -> Image:
         await asyncio.sleep(0)
         if (found := self.find(reference)) is not None:
             return found
