@@ -530,7 +530,7 @@ def changed(document: Any, way: tuple[str | int, ...], value: object) -> Any:
     """A copy of a JSON document with another value at a place."""
     if not way:
         return value
-    copy = list(document) if isinstance(document, list) else dict(document)
+    copy: Any = list(document) if isinstance(document, list) else dict(document)
     copy[way[0]] = changed(copy[way[0]], way[1:], value)
     return copy
 
