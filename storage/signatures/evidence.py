@@ -19,7 +19,7 @@ _VALUES = 1_000_000
 SIGSTORE_FORM = b"sigstore-json"
 _SIMPLE_FORM = b"simple-signing"
 # OpenPGP packets with which a signed message may begin (RFC 4880, 4.2); 3D stands where 93 would belong.
-_OPENPGP = frozenset((*range(0xA0, 0xA4), 0xC8, *range(0x90, 0x93), 0x3D, 0xC4, *range(0x88, 0x8C), 0xC2))
+OPENPGP = frozenset((*range(0xA0, 0xA4), 0xC8, *range(0x90, 0x93), 0x3D, 0xC4, *range(0x88, 0x8C), 0xC2))
 
 
 class UnknownForm(ValueError):
@@ -125,7 +125,7 @@ def from_lookaside(data: bytes) -> Simple | Attachment:
         if newline and name == SIGSTORE_FORM:
             return _from_json(rest)
         raise UnknownForm(f"a signature of the form {name[:40]!r}")
-    if data and data[0] in _OPENPGP:
+    if data and data[0] in OPENPGP:
         return Simple(data)
     raise UnknownForm("a signature that is no OpenPGP message")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from host.processes import CommandNotStarted, CommandTimedOut, run
 from storage.signatures.errors import NotAccepted, TrustUnavailable
+from storage.signatures.evidence import OPENPGP
 
 CONTENT_LIMIT = 1 << 20
 _TIMEOUT_S = 20.0
@@ -87,6 +88,8 @@ async def verify(message: bytes, keys: Sequence[bytes]) -> Signed:
         NotAccepted: it is no message with exactly one signature that holds.
         TrustUnavailable: gpgv is missing, or could not be run.
     """
+    if not message or message[0] not in OPENPGP:  # gpgv takes clear-signed and armored text too
+        raise NotAccepted("invalid signature: it is no binary OpenPGP message")
     program, limiter = shutil.which("gpgv"), shutil.which("prlimit")
     if program is None or limiter is None:
         raise TrustUnavailable("simple signatures need gpgv and prlimit: install gpgv and util-linux")
