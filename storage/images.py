@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from host.files import remove_tree
 from host.private import Tree, claim
@@ -40,6 +40,9 @@ from storage.slots import Slots
 from storage.unpacker import House, Unpacker
 from storage.usage import LayerUsage, by_layer
 from storage.verify import Verifier
+
+if TYPE_CHECKING:
+    from storage.progress import Watch
 
 log = logging.getLogger(__name__)
 
@@ -235,11 +238,12 @@ class Images:
         *,
         auth_files: Sequence[Path] | None = None,
         policy_file: Path | None = None,
+        watch: Callable[[], "Watch"] | None = None,
     ) -> Image:
         """Have the image that a registry has under ``reference`` now; layers that are here stay here.
 
         A pull on the same terms joins the one in flight (storage/pulls.py). ``auth_files`` and
-        ``policy_file`` stand in for the configured ones.
+        ``policy_file`` stand in for the configured ones. ``watch`` is for storage/progress.py.
 
         Raises:
             InvalidReference, BadRegistriesConf, AmbiguousShortName, RegistryBlocked, RejectedByPolicy,
@@ -254,7 +258,7 @@ class Images:
         files = auth_files if auth_files is not None else options.auth_files
         paths = default_paths() if files is None else [*files]
         terms = Terms(reference, credentials, registries, policy, paths, options)
-        return await self._pulls.run(terms, Pull(self.entering, terms).run)
+        return await self._pulls.run(terms, Pull(self.entering, terms).run, watch)
 
     async def remove(self, text: str) -> None:
         """Remove an image with all its names; an unknown one is no error.

@@ -176,15 +176,27 @@ class Layers:
         """One layer. Its lock is held while waiting for the one below: locks are taken downwards only."""
         async with self._lock(chain[-1]):
             if (known := await asyncio.to_thread(self.record, chain[-1])) is not None:
+                if source.progress is not None:
+                    source.progress.is_here()
                 return known
-            async with self._scratch() as scratch:
-                async with slots, self._slots.place(source.owner) as place:
-                    counted = replace(source, open=lambda: _counted(source.open(), place))
-                    target = await asyncio.to_thread(self._snapshots.begin, scratch)
-                    unpacked = await self._unpacker.unpack(counted, target)
-                if below is not None:
-                    await asyncio.shield(below)
-                return await asyncio.to_thread(self._publish, scratch, unpacked, chain)
+            with contextlib.nullcontext() if source.progress is None else source.progress.fetched():
+                return await self._fetch(source, chain, below, slots)
+
+    async def _fetch(
+        self,
+        source: LayerSource,
+        chain: tuple[Digest, ...],
+        below: asyncio.Task[LayerRecord] | None,
+        slots: asyncio.Semaphore,
+    ) -> LayerRecord:
+        async with self._scratch() as scratch:
+            async with slots, self._slots.place(source.owner) as place:
+                counted = replace(source, open=lambda: _counted(source, place))
+                target = await asyncio.to_thread(self._snapshots.begin, scratch)
+                unpacked = await self._unpacker.unpack(counted, target)
+            if below is not None:
+                await asyncio.shield(below)
+            return await asyncio.to_thread(self._publish, scratch, unpacked, chain)
 
     def _publish(self, scratch: Path, unpacked: Unpacked, chain: tuple[Digest, ...]) -> LayerRecord:
         self._snapshots.complete(scratch, unpacked, [self.place(chain_id) for chain_id in chain[:-1]])
@@ -290,10 +302,15 @@ class Layers:
         return rubbish
 
 
-async def _counted(chunks: AsyncIterator[bytes], place: Place) -> AsyncIterator[bytes]:
+async def _counted(source: LayerSource, place: Place) -> AsyncIterator[bytes]:
+    chunks = source.open()
+    if source.progress is not None:
+        source.progress.begins()
     async with aclosing(chunks) if hasattr(chunks, "aclose") else contextlib.nullcontext(chunks):  # type: ignore[type-var]
         async for chunk in chunks:
             place.bytes += len(chunk)
+            if source.progress is not None:
+                source.progress.came(len(chunk))
             yield chunk
 
 

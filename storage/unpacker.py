@@ -17,11 +17,14 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from api.errors import Internal, InvalidArgument, PodwrightError, ResourceExhausted, Unimplemented
 from storage.digest import Digest, DigestMismatch
 from storage.unpack.faults import Kind, Limits
+
+if TYPE_CHECKING:
+    from storage.progress import Layer
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +90,7 @@ class LayerSource:
     """A layer to be had: what it must be, and how to open its (compressed) bytes.
 
     ``digest`` is None where the archive is not addressed by one (docker save); ``size`` counts those bytes.
-    ``owner`` is who delivers them: a registry's host, "" for a file.
+    ``owner`` is who delivers them: a registry's host, "" for a file. ``progress`` is told how far it is.
     """
 
     diff_id: Digest
@@ -95,6 +98,7 @@ class LayerSource:
     size: int
     open: Callable[[], AsyncIterator[bytes]]
     owner: str = ""
+    progress: "Layer | None" = None
 
     @property
     def name(self) -> str:

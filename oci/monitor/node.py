@@ -11,11 +11,12 @@ from host.fds import close_all
 from host.spawn import CommandNotStarted, is_child
 from oci.monitor import protocol, release, stdio, upgrade
 from oci.monitor.children import Children
-from oci.monitor.commands import Command, Commands, Result
+from oci.monitor.commands import Command, Commands, Programs, Result, Task
 from oci.monitor.container import Container, ContainerError
 from oci.monitor.creation import Creation
 from oci.monitor.execs import AdoptedExec, RunningExec
 from oci.monitor.exits import ExitFiles
+from oci.monitor.inside import Inside
 from oci.monitor.keeping import Keeping, Kept
 from oci.monitor.kept import UNKNOWN_PAST, KeptExec, Past, parse
 from oci.monitor.oom import Counters as OomCounters
@@ -61,7 +62,8 @@ class Node:
         self._lock = lock
         self._release = release.identity()
         self._children = Children(reactor)
-        self._commands = Commands(reactor, self._children, environment)
+        self._inside = Inside(reactor, self._children, environment)
+        self._commands = Commands(reactor, self._children, Programs(environment), self._inside)
         self._writers = Writers(reactor, self._children)
         self._places = Places(reactor, self._children)
         self._oom_counters = OomCounters(reactor)
@@ -124,6 +126,7 @@ class Node:
 
     def close(self) -> None:
         """The monitor ends: end the log writers first."""
+        self._inside.close()
         self._places.close()
         self._writers.close(_PARTING_S)
         self._keeping.close()
@@ -348,11 +351,9 @@ class Node:
         container.starting()  # before it does: who finds it without us has to know
         try:
             self._starts[request.id] = self._commands.run(
-                request.argv,
+                Task(request.argv, request.runtime_log, request.timeout_s, request.inside),
                 io.given,
-                runtime_log=request.runtime_log,
                 errors=io.errors,
-                timeout_s=request.timeout_s,
                 on_end=ended,
                 on_begun=answer.begun,
             )
@@ -380,13 +381,16 @@ class Node:
 
         try:
             running.command = self._commands.run(
-                request.argv,
+                Task(
+                    request.argv,
+                    request.runtime_log,
+                    request.timeout_s,
+                    request.inside,
+                    request.oom_score_adj,
+                ),
                 io.given,
-                runtime_log=request.runtime_log,
                 errors=io.errors,
-                timeout_s=request.timeout_s,
                 on_end=ended,
-                oom_adj=request.oom_score_adj,
                 on_begun=answer.begun,
             )
         except CommandNotStarted as error:

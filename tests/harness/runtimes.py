@@ -6,6 +6,7 @@ from pathlib import Path
 
 OWN = "podwright"
 RUNTIMES = ("crun", "runc", OWN)
+INSIDE = "inside"  # our own, carried out by the monitor instead of by its program
 
 
 def program(name: str) -> str:
