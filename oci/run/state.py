@@ -185,8 +185,8 @@ class Place:
         return words
 
     def has_begun(self) -> None:
-        """The answer's end has come. The kernel closes an executing process's descriptors in any order, and for
-        a moment the one that it waited on may still be open: without its name nobody takes it for waiting."""
+        """The answer's end has come. The kernel closes an executing process's descriptors in any order: for a
+        moment the one that it waited on may be open still. Without its name nobody takes it for waiting."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path(BEGUN))
 
