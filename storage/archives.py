@@ -1,8 +1,8 @@
 """Archives of images as named files, wherever they lie: in a directory, a tar file, or a compressed one.
 
 A tar file is read in place, by the positions of its members. Only a compressed one is first written out,
-since its index stands at its end; that copy is bounded (storage/scratch.py). Headers are read as a layer's are, so
-that they are bounded too; compression is what a layer may have (storage/unpack/streams.py).
+since its index stands at its end; that copy is bounded (storage/scratch.py). Headers are read as a layer's
+are, so that they are bounded too; compression is what a layer may have (storage/unpack/streams.py).
 """
 
 import asyncio
@@ -58,7 +58,9 @@ def _decompressed(path: Path, temporary: Path, limits: Limits) -> Path:
             if not is_compressed(file.read(MAGIC_BYTES)):
                 return path
             file.seek(0)
-            chunks = Stream(file.fileno(), limits).chunks()
+            stream = Stream(file.fileno(), limits)
+            stream.begin()
+            chunks = stream.chunks()
             first = next(chunks, b"")
             while len(first) < BLOCK and (more := next(chunks, b"")):
                 first += more

@@ -10,6 +10,7 @@ import queue
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import IO, Protocol, cast
 
 from storage.unpack.faults import Kind, LayerFault, Limits
@@ -24,8 +25,6 @@ _ZSTD_WINDOW_BYTES = 1 << 30  # of ``zstd --long=30``; of the 2 GiB that the pro
 _BZIP2_MAGIC = b"BZh"
 _XZ_MAGIC = b"\xfd7zXZ\0"
 _XZ_MEMORY_BYTES = 256 << 20  # xz -9 wants 65 MiB
-
-
 MAGIC_BYTES = len(_XZ_MAGIC)
 
 
@@ -84,6 +83,7 @@ class Stream:
         self._compressed = hashlib.sha256()
         self._archive = hashlib.sha256()
         self._abandoned = False
+        self._first = b""
         self.compressed_bytes = 0
         self.archive_bytes = 0
 
@@ -106,15 +106,27 @@ class Stream:
         while self._read():
             pass
 
+    def begin(self) -> None:
+        """Read the first bytes, and import what decompresses them; later there may be no file to import."""
+        self._first = self._read()
+        while self._first and len(self._first) < MAGIC_BYTES and (more := self._read()):
+            self._first += more
+        if _is_zstd(self._first):
+            import_module("zstandard")
+        elif self._first.startswith(_BZIP2_MAGIC):
+            import_module("bz2")
+        elif self._first.startswith(_XZ_MAGIC):
+            import_module("lzma")
+        elif self._first.startswith(_GZIP_MAGIC):
+            _inflaters()
+
     def chunks(self) -> Iterator[bytes]:
-        """The uncompressed archive.
+        """The uncompressed archive, after ``begin``.
 
         Raises:
             LayerFault: the compression is broken or ends early, or a limit is passed.
         """
-        first = self._read()
-        while first and len(first) < MAGIC_BYTES and (more := self._read()):
-            first += more
+        first, self._first = self._first, b""
         for chunk in self._decoder(first):
             self.archive_bytes += len(chunk)
             self._check_limits()
