@@ -172,6 +172,7 @@ class Trust:
             signing = self._by_key(parsed)
         if self.wanted.log:
             self._require_entry(parsed, signing)
+        self._require_own_promises(parsed, signing)
         if parsed.payload_type != _STATEMENT:
             raise NotAccepted(f"a bundle of {parsed.payload_type[:100]!r}, which is no statement")
         _require_about(parsed.payload, self.wanted.predicate, manifest)
@@ -227,6 +228,15 @@ class Trust:
             except NotAccepted as error:
                 reason = str(error)
         return times, reason
+
+    def _require_own_promises(self, parsed: Parsed, signing: Signing) -> None:
+        """Every entry by whose promise a time was told is about this signature.
+
+        Else the entry of anybody, made while a certificate held, would date what its key signs years later.
+        """
+        for entry in parsed.entries:
+            if entry.promise and self._log(entry) is not None:
+                require_about(entry.body, signing, entry.kind)
 
     def _log(self, entry: Entry) -> Log | None:
         return next((log for log in self.root.logs if log.log_id == entry.log_id), None)

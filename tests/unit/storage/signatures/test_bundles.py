@@ -121,6 +121,12 @@ def _in_place(document: Any) -> Any:
     return changed(document, (*_PROOF, "hashes"), [])
 
 
+def _dated_by(bundle: Any, other: Any) -> Any:
+    """The entry of a bundle without its promise, and beside it one of another signature that has a promise."""
+    own = _without(bundle, *_ENTRY, "inclusionPromise")
+    return changed(own, _ENTRY[:2], [at(own, _ENTRY), at(other, _ENTRY)])
+
+
 def _twice(bundle: Any) -> bytes:
     text = json.dumps(bundle)
     return text.replace('"dsseEnvelope":', '"dsseEnvelope": {}, "dsseEnvelope":').encode()
@@ -160,6 +166,11 @@ TAMPERED: list[tuple[str, BundleSigned, Any, str]] = [
     ("time: expired and stamped", BY_EMAIL,
      SIGSTORE.bundle(MANIFEST, Ask(leaf=Leaf(), logs=(2,), stamped=True)),
      "not trusted at"),
+    ("time: promise of another", BY_EMAIL,
+     _dated_by(SIGSTORE.bundle(MANIFEST, Ask(leaf=Leaf(), at=SIGSTORE.now)), _OTHER_LEAF), "not about this"),
+    ("time: promise of another, no log", WITHOUT_LOG,
+     _dated_by(SIGSTORE.bundle(MANIFEST, Ask(leaf=Leaf(), at=SIGSTORE.now)), _OTHER_LEAF), "not about this"),
+    ("time: another's alone", replace(BY_EMAIL, log=False), _from(_V1, _OTHER_LEAF, *_ENTRY), "not about this"),
     ("log: body", BY_KEY_IN_LOG, _flipped(_KEY, *_ENTRY, "canonicalizedBody"), "not in the log's tree"),
     ("log: body of another", BY_KEY_IN_LOG,
      _from(_KEY, _OTHER, *_ENTRY), "hash is of something else"),
