@@ -243,7 +243,7 @@ class Images:
         """Return when an image may be used by a container of a namespace that calls it ``asked``: by the
         policy that somebody configured, as it is now, and by the signatures that were kept at the pull.
 
-        The machine's own policy.json is for pulls, as in CRI-O.
+        The machine's own policy.json is for pulls, as in CRI-O, unless there are policies of namespaces.
 
         Raises:
             BadPolicy, InvalidReference, SignatureValidationFailed, TrustUnavailable

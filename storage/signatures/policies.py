@@ -34,11 +34,30 @@ class Policies:
     def explicit(self, namespace: str = "") -> Policy | None:
         """The one that somebody configured, and by which containers are checked too. Blocking.
 
+        The machine's is for pulls; but where a namespace has a file of its own, which may let in what the
+        machine's does not, that holds for the containers of all others.
+
         Raises:
             BadPolicy: as above.
         """
         path = self._of_namespace(namespace) or self.configured
-        return Policy.load(path, needed=True) if path is not None else None
+        if path is not None:
+            return Policy.load(path, needed=True)
+        if not self._is_by_namespace():
+            return None
+        machine = Policy.load(self.machine)
+        return machine if machine.digest is not None else None
+
+    def _is_by_namespace(self) -> bool:
+        """Whether any namespace has a file."""
+        if self.by_namespace is None:
+            return False
+        try:
+            return any(path.suffix == ".json" for path in self.by_namespace.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise BadPolicy(f"policies in {self.by_namespace} cannot be listed: {error.strerror}") from error
 
     def _of_namespace(self, namespace: str) -> Path | None:
         if self.by_namespace is None or not namespace:

@@ -237,7 +237,24 @@ def test_which_file_holds(tmp_path: Path) -> None:
     assert policies.load("other").source == policies.load().source == str(files["configured"])
     alone = Policies(files["machine"], None, tmp_path)
     assert alone.load("other").source == str(files["machine"])
-    assert alone.explicit("other") is None
+    assert Policies(files["machine"], None, tmp_path / "none").explicit("other") is None
+    assert Policies(files["machine"]).explicit("other") is None
+
+
+def test_what_the_policy_of_a_namespace_let_in_is_held_to_the_machines_in_all_others(tmp_path: Path) -> None:
+    """Images have no namespace: what one pulled lies there for all."""
+    machine, directory = tmp_path / "policy.json", tmp_path / "by-namespace"
+    directory.mkdir()
+    policies = Policies(machine, None, directory)
+    machine.write_text(json.dumps({"default": REJECT}))
+    assert policies.explicit("other") is None  # nobody is let in by another policy
+    (directory / "team.json").write_text(json.dumps({"default": ACCEPT}))
+    found = {name: policies.explicit(name) for name in ("team", "other", "")}
+    assert {name: each and each.source for name, each in found.items()} == {
+        "team": str(directory / "team.json"), "other": str(machine), "": str(machine),
+    }  # fmt: skip
+    machine.unlink()
+    assert policies.explicit("other") is None
 
 
 def test_a_file_that_is_named_and_missing_refuses_and_the_machines_own_accepts(tmp_path: Path) -> None:
