@@ -8,6 +8,7 @@ Workers go into containers, whose processes may come to have their executable op
 write to (host/sealing.py, CVE-2019-5736), and none of them can be looked into (PR_SET_DUMPABLE).
 """
 
+import contextlib
 import gc
 import os
 import signal
@@ -57,6 +58,7 @@ def serve(sock: socket.socket) -> NoReturn:
             pid, pidfd = fork(sibling=True)
         except OSError as error:
             _refuse(descriptors[0], f"no process for an order: {error.strerror}")
+            close_all(descriptors[1:])
             continue
         if pid == 0:
             sock.close()
@@ -66,5 +68,6 @@ def serve(sock: socket.socket) -> NoReturn:
 
 
 def _refuse(descriptor: int, words: str) -> None:
-    with socket.socket(fileno=descriptor) as channel:
+    """Say so, and close it; whoever gave the order may have given it up."""
+    with socket.socket(fileno=descriptor) as channel, contextlib.suppress(OSError):
         send_message(channel, encode_failure(words))

@@ -56,12 +56,15 @@ class Inside:
             message = encode_work(task.argv, task.oom_adj, task.inside)
         except BadOrder as error:
             raise CommandNotStarted(str(error)) from error
-        waiting = _Waiting(message, [os.dup(number) for number in stdio], told, _TRIES)
+        try:
+            waiting = _Waiting(message, _duplicates(stdio), told, _TRIES)
+        except OSError as error:
+            raise CommandNotStarted(f"no zygote: {error.strerror}") from error
         try:
             self._ask(waiting)
-        except OSError as error:
+        except BaseException:
             close_all(waiting.stdio)
-            raise CommandNotStarted(f"no zygote: {error.strerror}") from error
+            raise
         return lambda: self._forget(told)
 
     def close(self) -> None:
@@ -71,7 +74,17 @@ class Inside:
     # --- tasks ------------------------------------------------------------------------------------
 
     def _ask(self, waiting: _Waiting) -> None:
-        """Give a task to the zygote, with a channel to its worker."""
+        """Give a task to the zygote, with a channel to its worker.
+
+        Raises:
+            CommandNotStarted: that cannot be done; the task's descriptors are still the caller's.
+        """
+        try:
+            self._give(waiting)
+        except OSError as error:
+            raise CommandNotStarted(f"no zygote: {error.strerror}") from error
+
+    def _give(self, waiting: _Waiting) -> None:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         with its:
             its.setblocking(True)
@@ -117,11 +130,13 @@ class Inside:
         """Nothing has been done for it."""
         try:
             if waiting.tries <= 1:
-                raise OSError(0, f"{_TRIES} of them died before they could begin; see monitor.log")
+                raise CommandNotStarted(
+                    f"no zygote: {_TRIES} of them died before they could begin; see monitor.log"
+                )
             self._ask(waiting._replace(tries=waiting.tries - 1))
-        except OSError as error:
+        except CommandNotStarted as error:
             close_all(waiting.stdio)
-            waiting.told.failed(f"no zygote: {error.strerror}")
+            waiting.told.failed(str(error))
 
     def _forget(self, told: Begun) -> None:
         """Give a task up: its worker, should there be one some day, reads the end of its channel."""
@@ -147,7 +162,7 @@ class Inside:
         """Now, or when it reads; the descriptors are duplicated."""
         if self._sock is None:
             self._start()
-        self._queue.append((data, [os.dup(number) for number in descriptors]))
+        self._queue.append((data, _duplicates(descriptors)))
         if len(self._queue) == 1:
             self._flush()
 
@@ -209,3 +224,15 @@ class Inside:
         queue, self._queue = self._queue, deque()
         for _, descriptors in queue:
             close_all(descriptors)
+
+
+def _duplicates(descriptors: Sequence[int]) -> list[int]:
+    """All of them, or OSError and none."""
+    made: list[int] = []
+    try:
+        for number in descriptors:
+            made.append(os.dup(number))
+    except OSError:
+        close_all(made)
+        raise
+    return made
