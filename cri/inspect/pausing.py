@@ -64,8 +64,20 @@ async def _pause(node: Node, container: Container) -> None:
         raise NotRunning(f"container {container.id[:12]} is {container.phase}, not running")
     if node.cgroups.is_frozen(container.cgroup_path):
         raise NotRunning(f"container {container.id[:12]} is paused already")
+    _require_not_stopping(container)
     await asyncio.to_thread(node.cgroups.freeze, container.cgroup_path)
+    try:
+        _require_not_stopping(container)
+    except NotRunning:
+        await asyncio.to_thread(node.cgroups.thaw, container.cgroup_path)
+        raise
     logger.info("container paused", extra=fields(**of_container(node, container)))
+
+
+def _require_not_stopping(container: Container) -> None:
+    """One that is frozen in its grace never gets to end by itself."""
+    if container.stop_deadline is not None:
+        raise NotRunning(f"container {container.id[:12]} is being stopped")
 
 
 async def _unpause(node: Node, container: Container) -> None:

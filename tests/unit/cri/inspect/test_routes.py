@@ -135,6 +135,30 @@ async def test_only_what_runs_is_paused(node: Node, phase: Phase) -> None:
     assert (await refused(node, f"/pause/{container.id}"))[0] == 409
 
 
+async def test_what_is_being_stopped_is_not_paused(node: Node) -> None:
+    [container] = node.containers
+    container.stop_deadline = 1e9
+    words = f"container {'c' * 12} is being stopped"
+    assert await refused(node, f"/pause/{container.id}") == (409, words)
+    assert not node.cgroups.is_frozen("/pod/c")
+
+
+async def test_a_stop_that_begins_while_a_container_freezes_finds_it_running(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [container] = node.containers
+    freeze = node.cgroups.freeze
+
+    def and_stop(path: str) -> None:
+        freeze(path)
+        container.stop_deadline = 1e9
+
+    monkeypatch.setattr(node.cgroups, "freeze", and_stop)
+    words = f"container {'c' * 12} is being stopped"
+    assert await refused(node, f"/pause/{container.id}") == (409, words)
+    assert not node.cgroups.is_frozen("/pod/c")
+
+
 async def test_tasks_are_shown_under_both_names(node: Node) -> None:
     task = asyncio.create_task(asyncio.Event().wait(), name="the one that hangs")
     await asyncio.sleep(0)
