@@ -6,10 +6,12 @@ signatures. What is wrong with which requirement, for which image, is in the err
 
 import asyncio
 import importlib
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from api.errors import PodwrightError
 from storage.reference import Reference
 from storage.signatures.errors import NotAccepted, SignatureValidationFailed, TrustUnavailable
 from storage.signatures.evidence import Attachment, Bundle, Evidence, Signature, Simple
@@ -23,6 +25,8 @@ from storage.signatures.requirements import (
     SigstoreSigned,
     Unsatisfiable,
 )
+
+log = logging.getLogger(__name__)
 
 _SHOWN = 5
 _REASON_CHARACTERS = 300
@@ -131,7 +135,15 @@ def with_libraries() -> None:
 
 def _in_thread(check: Callable[[Any], None]) -> Check:
     async def checked(signature: Signature) -> None:
-        await asyncio.to_thread(check, signature)
+        try:
+            await asyncio.to_thread(check, signature)
+        except (NotAccepted, PodwrightError):
+            raise
+        except Exception as error:
+            # Strangers write signatures, and libraries read them: one that trips a reader is a bad one, and
+            # must not stand before a good one.
+            log.warning("a signature cannot be looked into", exc_info=True)
+            raise NotAccepted(f"it cannot be looked into: {type(error).__name__}") from error
 
     return checked
 

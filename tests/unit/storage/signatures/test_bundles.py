@@ -127,6 +127,13 @@ def _dated_by(bundle: Any, other: Any) -> Any:
     return changed(own, _ENTRY[:2], [at(own, _ENTRY), at(other, _ENTRY)])
 
 
+def _of_no_version(bundle: Any) -> Any:
+    way = ("verificationMaterial", "certificate", "rawBytes")
+    return changed(
+        bundle, way, b64(base64.b64decode(at(bundle, way)).replace(b"\xa0\3\2\1\2", b"\xa0\3\2\1\x63", 1))
+    )
+
+
 def _twice(bundle: Any) -> bytes:
     text = json.dumps(bundle)
     return text.replace('"dsseEnvelope":', '"dsseEnvelope": {}, "dsseEnvelope":').encode()
@@ -137,6 +144,8 @@ TAMPERED: list[tuple[str, BundleSigned, Any, str]] = [
     ("payload", BY_KEY, _flipped(_KEY, "dsseEnvelope", "payload"), "by none of the trusted keys"),
     ("payload", WITHOUT_LOG, _flipped(_V1, "dsseEnvelope", "payload"), "not by the key of its certificate"),
     ("payload type", BY_KEY, changed(_KEY, ("dsseEnvelope", "payloadType"), "text/plain"), "by none of the"),
+    ("payload type of no text", BY_EMAIL, changed(_V1, ("dsseEnvelope", "payloadType"), "\ud800"), "surrogates"),
+    ("certificate of no version", BY_EMAIL, _of_no_version(_V1), "not a valid X509 version"),
     ("signature", BY_KEY, _flipped(_KEY, *_SIGNATURE), "by none of the trusted keys"),
     ("signature", BY_EMAIL, _flipped(_V1, *_SIGNATURE), "not by the key of its certificate"),
     ("signature of another", BY_KEY, _from(_KEY, _OTHER, *_SIGNATURE), "by none of the trusted keys"),

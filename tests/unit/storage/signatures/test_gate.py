@@ -264,3 +264,29 @@ def test_what_is_kept_adds_up_is_bounded_and_goes_with_the_image(tmp_path: Path)
     assert len(kept.records(IMAGE)) == 4
     kept.sweep(set())
     assert kept.records(IMAGE) == []
+
+
+async def test_a_signature_that_trips_its_reader_stands_before_none_that_is_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write into a repository may put signatures beside those of others."""
+    from storage.signatures import attachments
+
+    parse = attachments.parse_payload
+
+    def trip(data: bytes, kind: str) -> Any:
+        if data == b"trip":
+            raise RuntimeError("a reader's fault")
+        return parse(data, kind)
+
+    monkeypatch.setattr(attachments, "parse_payload", trip)
+    registry, gate = FakeRegistry(), Gate(tmp_path)
+    tripping = (b"trip", SIGSTORE.attachment(b"trip"))
+    registry.attach(tripping)
+    with pytest.raises(SignatureValidationFailed, match="cannot be looked into: RuntimeError"):
+        await gate.admit(ATTACHED, ASKED, MANIFEST, place(registry, tmp_path))
+    registry.attach(tripping, (BODY, SIGSTORE.attachment(BODY)))
+    evidence = await gate.admit(ATTACHED, ASKED, MANIFEST, place(registry, tmp_path))
+    first = evidence.signatures[0]
+    assert isinstance(first, Attachment)
+    assert first.payload == BODY
