@@ -32,6 +32,12 @@ class ApiTable:
         "Group that the socket belongs to; its members can do on this node what root can. Empty: root's.",
         own=True,
     )
+    inspection_socket: Path | None = option(
+        None,
+        "Unix socket of what podwright status asks, HTTP with the paths of CRI-O's own, for root alone; "
+        "empty: inspect.sock below runroot. Tools that know CRI-O alone find it as /var/run/crio/crio.sock.",
+        own=True,
+    )
     stream_address: str = option(
         "127.0.0.1",
         "Address of the server for exec, attach and port-forward. The kubelet of this node connects to it. "
@@ -214,7 +220,14 @@ class RuntimeTable:
         reload=True,
     )
     log_level: LogLevel = option("info", "Least severe messages to log.", reload=True)
-    log_format: Literal["text", "json"] = option("text", "Form of the log: key=value text or JSON.", own=True)
+    log_filter: str = option(
+        "", "Regular expression: only messages in which it is found are logged. Empty: all.", reload=True
+    )
+    log_format: Literal["text", "json", "journald"] = option(
+        "text",
+        "Form of the log: key=value text or JSON on standard error; or systemd-journald's, with fields.",
+        own=True,
+    )
     monitor_scope: Literal["node", "pod"] = option(
         "node", 'One monitor process for the node. "pod" is not supported yet.', own=True
     )
@@ -223,8 +236,21 @@ class RuntimeTable:
         "Slice of the monitor's own scope, podwright-monitor.scope, where systemd runs the machine.",
         own=True,
     )
+    cgroup_prefix: str = option(
+        "podwright",
+        "How names of the cgroups and scopes of containers begin, before a dash and the id. Tools that know "
+        'containers by these names alone find them as "crio" or "cri-containerd".',
+        own=True,
+    )
     slow_operation_seconds: Seconds = option(
         Seconds(5.0), "A request that takes longer is logged with its steps.", unit="s", own=True
+    )
+    timeline_size: int = option(
+        16 << 20,
+        "Memory for operations that have ended, more than a day's of a busy node: what podwright "
+        "timeline and why look at. 0 keeps but the last few.",
+        unit="bytes",
+        own=True,
     )
     runtime_command_timeout_s: Seconds = option(
         Seconds(60.0), "Time for any command of an OCI runtime other than create.", unit="s", own=True
@@ -347,6 +373,49 @@ class MetricsTable:
 
 
 @dataclass(frozen=True, slots=True)
+class TracingTable:
+    """[crio.tracing]: spans for OpenTelemetry; needs the optional packages of podwright[tracing]."""
+
+    enable_tracing: bool = option(False, "Send spans of calls, operations and their steps.")
+    tracing_endpoint: str = option("127.0.0.1:4317", "Collector of OTLP, by gRPC without TLS, as host:port.")
+    tracing_sampling_rate_per_million: int = option(
+        0,
+        "How many of a million calls whose caller says nothing of tracing are traced; what a caller traces "
+        "always is.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StatsTable:
+    """[crio.stats]: what pods and containers use, as the kubelet asks for it."""
+
+    collection_period: int = option(
+        0,
+        "How often statistics and metrics of pods are collected; requests are answered from what was "
+        "collected last. 0: they are read when they are asked for.",
+        unit="s",
+    )
+    stats_collection_period: int = option(
+        0, "The same for statistics alone, where collection_period is 0.", unit="s"
+    )
+    pod_sandbox_metrics_collection_period: int = option(
+        0, "The same for metrics alone, where collection_period is 0.", unit="s"
+    )
+    included_pod_metrics: tuple[str, ...] = option(
+        (),
+        "Groups of the metrics that ListPodSandboxMetrics gives, for a kubelet with the feature gate "
+        "PodAndContainerStatsFromCRI: cpu, disk, diskIO, hugetlb, memory, network, oom, pressure, process "
+        'and spec, or "all". Empty: container_last_seen alone.',
+    )
+
+    @property
+    def collects(self) -> bool:
+        """Whether anything is collected before it is asked for."""
+        periods = (self.stats_collection_period, self.pod_sandbox_metrics_collection_period)
+        return any((self.collection_period, *periods))
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration; without arguments, the defaults. Top-level options are those of [crio]."""
 
@@ -369,3 +438,5 @@ class Config:
     image: ImageTable = field(default_factory=ImageTable)
     network: NetworkTable = field(default_factory=NetworkTable)
     metrics: MetricsTable = field(default_factory=MetricsTable)
+    tracing: TracingTable = field(default_factory=TracingTable)
+    stats: StatsTable = field(default_factory=StatsTable)

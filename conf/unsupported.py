@@ -138,7 +138,6 @@ _RUNTIME: Mapping[str, Ignored] = {
     "container_exits_dir": Ignored("exit records lie below runroot"),
     "container_attach_socket_dir": Ignored(NOT_NEEDED),
     "bind_mount_prefix": Ignored(NOT_YET),
-    "log_filter": Ignored(NOT_YET),
     "uid_mappings": Ignored(
         DEPRECATED, danger=Danger(_is_off, _MAPPED, "remove the key; pods ask by hostUsers: false")
     ),
@@ -244,22 +243,8 @@ _NETWORK: Mapping[str, Ignored] = {
     "included_pod_metrics": Ignored(f"{MISPLACED} [crio.stats]", _Texts),
 }
 
-_STATS: Mapping[str, Ignored] = {
-    "stats_collection_period": Ignored("statistics are read when they are asked for", int),
-    "collection_period": Ignored("statistics are read when they are asked for", int),
-    "included_pod_metrics": Ignored("statistics are read when they are asked for", _Texts),
-    ANY_KEY: Ignored("statistics are read when they are asked for", Any),
-}
-
 _CHECKPOINT: Mapping[str, Ignored] = {
     "container_level_enabled": Ignored(NOT_YET, Literal["checkpoint_restore", "checkpoint_only", "none"]),
-    ANY_KEY: Ignored(NOT_YET, Any),
-}
-
-_TRACING: Mapping[str, Ignored] = {
-    "enable_tracing": Ignored(NOT_YET, bool),
-    "tracing_endpoint": Ignored(NOT_YET),
-    "tracing_sampling_rate_per_million": Ignored(NOT_YET, int),
     ANY_KEY: Ignored(NOT_YET, Any),
 }
 
@@ -297,9 +282,7 @@ UNSUPPORTED: Mapping[tuple[str, ...], Mapping[str, Ignored]] = {
     ("runtime", "workloads", ANY_TABLE): _WORKLOAD,
     ("image",): _IMAGE,
     ("network",): _NETWORK,
-    ("stats",): _STATS,
     ("checkpoint_restore",): _CHECKPOINT,
-    ("tracing",): _TRACING,
     ("nri",): _NRI,
     ("nri", "default_validator"): _NRI_VALIDATOR,
 }

@@ -1,10 +1,10 @@
 """What the verbs need of the parts below: the real ones, or fakes under one contract (tests/contract)."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from api.ids import ContainerId
+from api.ids import ContainerId, ImageId
 from cni.network import Readiness
 from cni.pod import Attachment as NetworkAttachment
 from cni.pod import PodNetwork
@@ -19,9 +19,14 @@ from storage.options import Options
 from storage.registry.auth import Credentials
 from storage.registry.registries_conf import Registries
 
+if TYPE_CHECKING:
+    from storage.progress import Watch
+
 
 class Monitor(Protocol):
     """See oci.monitor.client.Monitor, which says what each call raises."""
+
+    lost: int
 
     async def create(self, spec: CreateContainer) -> Created: ...
 
@@ -88,7 +93,13 @@ class Images(Protocol):
 
     def find(self, text: str) -> Image | None: ...
 
-    async def pull(self, reference: str, credentials: Credentials | None = None) -> Image: ...
+    async def pull(
+        self,
+        reference: str,
+        credentials: Credentials | None = None,
+        *,
+        watch: Callable[[], "Watch"] | None = None,
+    ) -> Image: ...
 
     async def remove(self, text: str) -> None: ...
 
@@ -101,6 +112,8 @@ class Images(Protocol):
     def discard(self, leftover: Path) -> None: ...
 
     async def load_registries(self) -> Registries: ...
+
+    def config_document(self, image_id: ImageId) -> Mapping[str, object] | None: ...
 
 
 class Rootfs(Protocol):
@@ -132,3 +145,5 @@ class Network(Protocol):
     async def detach(self, pod: PodNetwork) -> None: ...
 
     async def collect(self, sandbox_ids: Collection[str]) -> None: ...
+
+    async def result(self, sandbox_id: str) -> Mapping[str, object] | None: ...

@@ -4,7 +4,9 @@ The wrapper turns errors into statuses and writes the log: one line for a call t
 was slow, one at debug level for the others.
 """
 
+import itertools
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -17,22 +19,21 @@ from google.protobuf.message_factory import GetMessageClass
 
 from api.errors import PodwrightError
 from api.runtime.v1 import api_pb2 as pb
-from cri import door
-from cri.containers import create, exec_sync, publish, reopen_log, start, streams, update
+from cri import door, publish
+from cri.containers import create, exec_sync, reopen_log, start, streams, update
 from cri.containers import listing as container_listing
 from cri.containers import remove as container_remove
 from cri.containers import status as container_status
 from cri.containers import stop as container_stop
 from cri.grpc_errors import message_of, status_of, steps_of, unforeseen
 from cri.images import verbs as image_verbs
-from cri.logs import fields, under
+from cri.logs import Fields, fields, under
 from cri.node import Node
 from cri.ready_bytes import serialized
 from cri.sandboxes import listing as sandbox_listing
 from cri.sandboxes import port_forward
 from cri.sandboxes import remove as sandbox_remove
 from cri.sandboxes import run as sandbox_run
-from cri.sandboxes import status as sandbox_status
 from cri.sandboxes import stop as sandbox_stop
 from cri.sandboxes import update as sandbox_update
 from cri.stats import pods as pod_stats
@@ -47,6 +48,25 @@ Answer = Message | bytes  # of a message, ready to be sent
 Unary = Callable[[Node, Any], Awaitable[Answer]]
 Streaming = Callable[[Node, Any], AsyncIterator[Answer]]
 
+
+def _metrics(name: str) -> Unary:
+    """A verb of cri.stats.scrape, which is imported when it is first asked for: few kubelets do."""
+
+    async def verb(node: Node, request: Any) -> Answer:
+        from cri.stats import scrape
+
+        return await scrape.UNARY[name](node, request)
+
+    return verb
+
+
+async def _stream_metrics(node: Node, request: Any) -> AsyncIterator[Answer]:
+    from cri.stats import scrape
+
+    async for answer in scrape.stream_pod_sandbox_metrics(node, request):
+        yield answer
+
+
 UNARY: dict[str, Unary] = {
     "Version": status_verbs.version,
     "Status": status_verbs.status,
@@ -55,7 +75,7 @@ UNARY: dict[str, Unary] = {
     "RunPodSandbox": sandbox_run.run_pod_sandbox,
     "StopPodSandbox": sandbox_stop.stop_pod_sandbox,
     "RemovePodSandbox": sandbox_remove.remove_pod_sandbox,
-    "PodSandboxStatus": sandbox_status.pod_sandbox_status,
+    "PodSandboxStatus": publish.pod_sandbox_status,
     "ListPodSandbox": sandbox_listing.list_pod_sandbox,
     "CreateContainer": create.create_container,
     "StartContainer": start.start_container,
@@ -73,6 +93,8 @@ UNARY: dict[str, Unary] = {
     "ListContainerStats": stats_verbs.list_container_stats,
     "PodSandboxStats": pod_stats.pod_sandbox_stats,
     "ListPodSandboxStats": pod_stats.list_pod_sandbox_stats,
+    "ListMetricDescriptors": _metrics("ListMetricDescriptors"),
+    "ListPodSandboxMetrics": _metrics("ListPodSandboxMetrics"),
     "UpdatePodSandboxResources": sandbox_update.update_pod_sandbox_resources,
     "ListImages": image_verbs.list_images,
     "ImageStatus": image_verbs.image_status,
@@ -86,6 +108,7 @@ STREAMING: dict[str, Streaming] = {
     "StreamContainers": container_listing.stream_containers,
     "StreamPodSandboxStats": pod_stats.stream_pod_sandbox_stats,
     "StreamContainerStats": stats_verbs.stream_container_stats,
+    "StreamPodSandboxMetrics": _stream_metrics,
     "StreamImages": image_verbs.stream_images,
     "GetContainerEvents": publish.get_container_events,
 }
@@ -98,12 +121,29 @@ class Observer(Protocol):
         """``error`` is the name of the call's status, "" for OK."""
 
 
-def generic_handlers(node: Node, slow_seconds: float, observer: Observer | None = None) -> list[Any]:
+class Traces(Protocol):
+    """Makes spans of calls (cri/tracing/spans.py)."""
+
+    def trace_id(self) -> str: ...
+
+    def unary(
+        self, service: str, method: str, call: Callable[..., Awaitable[Any]]
+    ) -> Callable[..., Awaitable[Any]]: ...
+
+    def streaming(
+        self, service: str, method: str, call: Callable[..., AsyncIterator[Any]]
+    ) -> Callable[..., AsyncIterator[Any]]: ...
+
+
+def generic_handlers(
+    node: Node, slow_seconds: float, observer: Observer | None = None, traces: Traces | None = None
+) -> list[Any]:
     """A gRPC handler for each service of the API; what is not built yet answers UNIMPLEMENTED by name."""
-    calls = Calls(node, slow_seconds, observer)
+    calls = Calls(node, slow_seconds, observer, traces)
     return [
         grpc.method_handlers_generic_handler(
-            service.full_name, {method.name: calls.handler(method) for method in service.methods}
+            service.full_name,
+            {method.name: calls.handler(service.full_name, method) for method in service.methods},
         )
         for service in pb.DESCRIPTOR.services_by_name.values()
     ]
@@ -112,14 +152,30 @@ def generic_handlers(node: Node, slow_seconds: float, observer: Observer | None 
 class Calls:
     """Makes method handlers around the verbs."""
 
-    def __init__(self, node: Node, slow_seconds: float, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        slow_seconds: float,
+        observer: Observer | None = None,
+        traces: Traces | None = None,
+    ) -> None:
         self._node = node
+        self._traces = traces
         self._slow_seconds = slow_seconds
         self._observer = observer
+        # Lines of one call are found by it, also among those of a daemon before.
+        self._numbers = map(f"{os.urandom(2).hex()}-{{}}".format, itertools.count(1))
 
-    def handler(self, method: MethodDescriptor) -> Any:
+    def _about(self, request: Message) -> Callable[[], Fields]:
+        about = partial(_with_number, next(self._numbers), of_request(self._node, request))
+        return about if self._traces is None else partial(_with_trace, self._traces, about)
+
+    def handler(self, service: str, method: MethodDescriptor) -> Any:
         """The gRPC method handler of one RPC."""
         call, streams = self._call(method)
+        if self._traces is not None:
+            wrap = self._traces.streaming if streams else self._traces.unary
+            call = wrap(service, method.name, call)
         make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
         return make(
             call,
@@ -137,7 +193,7 @@ class Calls:
     def _unary(self, name: str, verb: Unary) -> Callable[..., Awaitable[Answer]]:
         async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Answer:
             begun = time.monotonic()
-            with under(of_request(self._node, door.readable(request))):
+            with under(self._about(door.readable(request))):
                 try:
                     door.check(request)
                     response = await verb(self._node, request)
@@ -163,6 +219,10 @@ class Calls:
                 error = self._node.space.explain(cause)
                 self._log_failure(name, begun, error)
                 await context.abort(status_of(error), message_of(error))
+            except BaseException:  # the client has gone, as whoever listens for events does at last
+                self._count(name, begun)
+                raise
+            self._count(name, begun)
 
         return call
 
@@ -186,13 +246,26 @@ class Calls:
             extra=fields(rpc=name, code=code.name, ms=round(took * 1000, 1), steps=steps_of(error)),
         )
 
-    def _log_success(self, name: str, begun: float) -> None:
+    def _count(self, name: str, begun: float) -> float:
         took = time.monotonic() - begun
         if self._observer is not None:
             self._observer.called(name, took)
+        return took
+
+    def _log_success(self, name: str, begun: float) -> None:
+        took = self._count(name, begun)
         level = logging.WARNING if took >= self._slow_seconds else logging.DEBUG
         if logger.isEnabledFor(level):
             logger.log(level, "%s done", name, extra=fields(rpc=name, code="OK", ms=round(took * 1000, 1)))
+
+
+def _with_number(number: str, about: Callable[[], Fields]) -> Fields:
+    return {**about(), "request": number}
+
+
+def _with_trace(traces: Traces, about: Callable[[], Fields]) -> Fields:
+    trace_id = traces.trace_id()
+    return {**about(), "trace_id": trace_id} if trace_id else about()
 
 
 def level_of(name: str, error: Exception) -> int:

@@ -15,12 +15,13 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from api.ids import ImageId
 from host.files import remove_tree
 from host.private import Tree, claim
 from host.reserve import Reserve
@@ -36,6 +37,9 @@ from storage.registry.auth import Credentials, default_paths
 from storage.registry.registries_conf import BadRegistriesConf, Registries
 from storage.slots import Slots
 from storage.unpacker import House, Unpacker
+
+if TYPE_CHECKING:
+    from storage.progress import Watch
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +66,7 @@ class Images:
         unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s, house=house)
         self.layers = Layers(root, database, unpacker, Slots(options.parallel_layers, options.total_layers))
         self.catalogue = Catalogue(database, options.pinned_images)
-        # What an earlier life left and cannot be removed, with the reason.
-        self.leftovers: dict[Path, OSError] = {}
+        self.leftovers = self.layers.leftovers
         self.registries_problem: Exception | None = None
         self.entering = Entering(root, self.catalogue, self.layers)
         self._lock = lock
@@ -90,6 +93,7 @@ class Images:
         options = options or Options()
         database = partial(Database, root / "catalogue.db", reserve, repair=repair)
         store = await asyncio.to_thread(cls._open, root, options, database, house, repair=repair)
+        store.layers.trash.begin()
         await store._try_registries()
         return store
 
@@ -111,7 +115,7 @@ class Images:
             if repair:
                 Mender(root, store.database, store.layers).mend(alone=alone)
             if alone:
-                store.leftovers = store.layers.sweep()
+                store.leftovers.update(store.layers.sweep())
             fcntl.flock(lock, fcntl.LOCK_SH)
         except BaseException:
             os.close(lock)
@@ -124,10 +128,18 @@ class Images:
         self.catalogue.pin(options.pinned_images)
 
     async def close(self) -> None:
-        """Cancel the pulls in flight, undo what they made, and close the catalogue."""
+        """Cancel the pulls in flight, undo what they made, and close the catalogue.
+
+        What is being removed behind is left to the next start; ``settle`` first waits for it.
+        """
         await self._pulls.close()
+        await self.layers.trash.close()
         self.database.close()
         os.close(self._lock)
+
+    async def settle(self) -> None:
+        """Wait until nothing is being removed behind."""
+        await self.layers.trash.settle()
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -140,9 +152,10 @@ class Images:
         return self.catalogue.find(text, self._registries)
 
     def fs_info(self) -> FilesystemUsage:
-        """What all layers take; ``mountpoint`` is the store's root."""
+        """What all layers take, and what is being removed; ``mountpoint`` is the store's root."""
         used, inodes = self.catalogue.disk_usage()
-        return FilesystemUsage(self.root, used, inodes, time.time_ns())
+        going = self.layers.trash.size()
+        return FilesystemUsage(self.root, used + going.bytes, inodes + going.inodes, time.time_ns())
 
     def problems(self) -> tuple[str, ...]:
         """What is wrong with the catalogue, and what is kept because of it."""
@@ -167,6 +180,10 @@ class Images:
             insecure=self.options.insecure_registries,
         )
 
+    def config_document(self, image_id: ImageId) -> Mapping[str, object] | None:
+        """See Catalogue."""
+        return self.catalogue.config_document(image_id)
+
     async def _try_registries(self) -> None:
         """Take registries.conf as it is now; one that cannot be used is said here, and fails every pull."""
         try:
@@ -190,11 +207,12 @@ class Images:
         *,
         auth_files: Sequence[Path] | None = None,
         policy_file: Path | None = None,
+        watch: Callable[[], "Watch"] | None = None,
     ) -> Image:
         """Have the image that a registry has under ``reference`` now; layers that are here stay here.
 
         A pull on the same terms joins the one in flight (storage/pulls.py). ``auth_files`` and
-        ``policy_file`` stand in for the configured ones.
+        ``policy_file`` stand in for the configured ones. ``watch`` is for storage/progress.py.
 
         Raises:
             InvalidReference, BadRegistriesConf, AmbiguousShortName, RegistryBlocked, RejectedByPolicy,
@@ -209,7 +227,7 @@ class Images:
         files = auth_files if auth_files is not None else options.auth_files
         paths = default_paths() if files is None else [*files]
         terms = Terms(reference, credentials, registries, policy, paths, options)
-        return await self._pulls.run(terms, Pull(self.entering, terms).run)
+        return await self._pulls.run(terms, Pull(self.entering, terms).run, watch)
 
     async def remove(self, text: str) -> None:
         """Remove an image with all its names; an unknown one is no error.

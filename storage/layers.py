@@ -2,7 +2,8 @@
 
     <root>/layers/<chain id hex>/             in a form of storage/snapshots
     <root>/layers/<chain id hex>/layer.json   its sizes (LayerRecord); without it the layer is not whole
-    <root>/ingest/<random>/                   being unpacked, or being removed; rubbish after a crash
+    <root>/ingest/<random>/                   being unpacked, or being removed (storage/trash.py); rubbish
+                                              after a crash
     <root>/quarantine/<chain id hex>.<random> was no whole layer, or nobody's; may still be mounted
 
 A layer appears by one rename and goes by one rename, so a reader sees all of it or nothing, and what made it
@@ -31,6 +32,7 @@ from storage.digest import Digest, chain_ids
 from storage.slots import Place, Slots
 from storage.snapshots.directories import Directories
 from storage.snapshots.protocol import Snapshots
+from storage.trash import Size, Trash
 from storage.unpacker import LayerSource, Unpacked, Unpacker
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,9 @@ class Layers:
         self._unpacker = unpacker
         self._slots = slots
         self._snapshots = snapshots or Directories()
+        # What an earlier life left or a removal leaves and cannot be removed, with the reason.
+        self.leftovers: dict[Path, OSError] = {}
+        self.trash = Trash(self._ingest, self.leftovers.__setitem__)
         self._leases: Counter[Digest] = Counter()
         self._locks: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
         for directory in (self._layers, self._ingest):
@@ -163,15 +168,27 @@ class Layers:
         """One layer. Its lock is held while waiting for the one below: locks are taken downwards only."""
         async with self._lock(chain[-1]):
             if (known := await asyncio.to_thread(self.record, chain[-1])) is not None:
+                if source.progress is not None:
+                    source.progress.is_here()
                 return known
-            async with self._scratch() as scratch:
-                async with slots, self._slots.place(source.owner) as place:
-                    counted = replace(source, open=lambda: _counted(source.open(), place))
-                    target = await asyncio.to_thread(self._snapshots.begin, scratch)
-                    unpacked = await self._unpacker.unpack(counted, target)
-                if below is not None:
-                    await asyncio.shield(below)
-                return await asyncio.to_thread(self._publish, scratch, unpacked, chain)
+            with contextlib.nullcontext() if source.progress is None else source.progress.fetched():
+                return await self._fetch(source, chain, below, slots)
+
+    async def _fetch(
+        self,
+        source: LayerSource,
+        chain: tuple[Digest, ...],
+        below: asyncio.Task[LayerRecord] | None,
+        slots: asyncio.Semaphore,
+    ) -> LayerRecord:
+        async with self._scratch() as scratch:
+            async with slots, self._slots.place(source.owner) as place:
+                counted = replace(source, open=lambda: _counted(source, place))
+                target = await asyncio.to_thread(self._snapshots.begin, scratch)
+                unpacked = await self._unpacker.unpack(counted, target)
+            if below is not None:
+                await asyncio.shield(below)
+            return await asyncio.to_thread(self._publish, scratch, unpacked, chain)
 
     def _publish(self, scratch: Path, unpacked: Unpacked, chain: tuple[Digest, ...]) -> LayerRecord:
         self._snapshots.complete(scratch, unpacked, [self.place(chain_id) for chain_id in chain[:-1]])
@@ -206,7 +223,10 @@ class Layers:
         return lock
 
     async def collect(self, chain: Iterable[Digest]) -> None:
-        """Remove those of the layers that neither the catalogue nor a lease needs."""
+        """Remove those of the layers that neither the catalogue nor a lease needs.
+
+        When this returns they are no layers any more; a large one is removed behind (storage/trash.py).
+        """
         async with contextlib.AsyncExitStack() as stack:
             doomed = []
             for chain_id in sorted(set(chain)):  # one order for all who take several locks
@@ -215,12 +235,15 @@ class Layers:
                     await stack.enter_async_context(self._lock(chain_id))
                     if self._leases[chain_id] <= 0:
                         doomed.append(chain_id)
-            trash = await asyncio.to_thread(self._unlink_unreferenced, doomed)
-        await asyncio.to_thread(_remove_all, trash)
+            trees = await asyncio.to_thread(self._unlink_unreferenced, doomed)
+        stayed = await asyncio.to_thread(self.trash.remove_now, trees)
+        self.trash.begin()
+        for error in stayed.values():
+            raise error
 
-    def _unlink_unreferenced(self, doomed: list[Digest]) -> list[Path]:
+    def _unlink_unreferenced(self, doomed: list[Digest]) -> dict[Path, Size]:
         """Move layers to ingest/, in a transaction as those have who check a layer and then refer to it."""
-        trash: list[Path] = []
+        trees: dict[Path, Size] = {}
 
         def unlink(connection: sqlite3.Connection) -> None:
             needed = referenced_layers(connection)
@@ -230,23 +253,34 @@ class Layers:
             if unneeded:
                 self._database.sync()
             for chain_id in unneeded:
-                target = self._ingest / secrets.token_hex(8)
+                size = self._size(chain_id)
                 self._snapshots.release(self.place(chain_id))
                 with contextlib.suppress(FileNotFoundError):
-                    self.place(chain_id).rename(target)
-                    trash.append(target)
+                    trees[self.trash.throw(self.place(chain_id))] = size
 
         self._database.freeing(unlink)
-        return trash
+        return trees
+
+    def _size(self, chain_id: Digest) -> Size:
+        with contextlib.suppress(OSError):
+            if (record := self.record(chain_id)) is not None:
+                return Size(record.disk_bytes, record.inodes)
+        return Size()
 
     def sweep(self) -> dict[Path, OSError]:
         """Remove rubbish of an earlier life; only while no other process has the store open. Blocking.
 
-        What cannot be removed stays, and is the answer.
+        What is large waits for ``trash.begin``. What cannot be removed stays, and is the answer.
         """
-        stayed = remove_trees(self._ingest.iterdir())
-        if not self._database.may_sweep:
-            return stayed  # who does not know what is needed removes none of it
+        rubbish = dict.fromkeys(self._ingest.iterdir(), Size())
+        if self._database.may_sweep:  # who does not know what is needed removes none of it
+            rubbish |= {self._throw(path): Size() for path in self._unneeded()}
+        stayed = self.trash.remove_now(rubbish)
+        for path in rubbish:
+            log.info("leftover %s path=%s", "stays" if path in stayed else "removed", path)
+        return stayed
+
+    def _unneeded(self) -> list[Path]:
         with self._database.transaction() as connection:
             needed = referenced_layers(connection)
             mounted = layers_of_containers(connection)
@@ -255,29 +289,26 @@ class Layers:
             rubbish += [p for p in self._quarantine.iterdir() if p.name.partition(".")[0] not in mounted]
         if rubbish:
             self._database.sync()
-        for path in rubbish:
-            self._snapshots.release(path)
-        return stayed | remove_trees(rubbish)
+        return rubbish
+
+    def _throw(self, path: Path) -> Path:
+        self._snapshots.release(path)
+        return self.trash.throw(path)
 
 
-async def _counted(chunks: AsyncIterator[bytes], place: Place) -> AsyncIterator[bytes]:
+async def _counted(source: LayerSource, place: Place) -> AsyncIterator[bytes]:
+    chunks = source.open()
+    if source.progress is not None:
+        source.progress.begins()
     async with aclosing(chunks) if hasattr(chunks, "aclose") else contextlib.nullcontext(chunks):  # type: ignore[type-var]
         async for chunk in chunks:
             place.bytes += len(chunk)
+            if source.progress is not None:
+                source.progress.came(len(chunk))
             yield chunk
 
 
-def _remove_all(paths: Iterable[Path]) -> None:
-    """All that can be removed.
-
-    Raises:
-        OSError: that of the last one that cannot.
-    """
-    for error in remove_trees(paths, say=False).values():
-        raise error
-
-
-def remove_trees(paths: Iterable[Path], *, say: bool = True) -> dict[Path, OSError]:
+def remove_trees(paths: Iterable[Path]) -> dict[Path, OSError]:
     """Remove each; those that cannot be removed, with the reason."""
     stayed = {}
     for path in paths:
@@ -285,6 +316,5 @@ def remove_trees(paths: Iterable[Path], *, say: bool = True) -> dict[Path, OSErr
             remove_tree(path)
         except OSError as error:
             stayed[path] = error
-        if say:
-            log.info("leftover %s path=%s", "stays" if path in stayed else "removed", path)
+        log.info("leftover %s path=%s", "stays" if path in stayed else "removed", path)
     return stayed

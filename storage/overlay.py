@@ -23,7 +23,7 @@ from pathlib import Path
 from api.errors import FailedPrecondition, NotFound, PodwrightError
 from api.ids import ContainerId
 from host.disk_usage import disk_usage
-from host.files import remove_tree
+from host.files import Budget, BudgetSpent, remove_tree
 from host.mounts import (
     MNT_DETACH,
     UMOUNT_NOFOLLOW,
@@ -43,12 +43,15 @@ from storage.layers import Layers
 from storage.lower import LowerDirectories
 from storage.rebuild import Mender
 from storage.rootfs_rows import RootfsExists, RootfsRows, save_rootfs
+from storage.trash import AT_ONCE, Size
 
 log = logging.getLogger(__name__)
 
 _USAGE_TTL_S = 10.0
-# How long a caller waits for a measurement, and how many trees are measured at once.
-_USAGE_PATIENCE_S = 10.0
+# A measurement that takes longer than this is renewed less often by as much: a twentieth of the time at most.
+_QUICKLY_MEASURED_S = _USAGE_TTL_S / 20
+# How long a caller waits for the first measurement of a tree, and how many trees are measured at once.
+_USAGE_PATIENCE_S = 0.25
 _MEASURERS = 2
 
 
@@ -67,9 +70,9 @@ _OPTIONS = ("volatile",)
 
 @dataclass(frozen=True, slots=True)
 class _Usage:
-    taken_at_s: float
     bytes: int
     inodes: int
+    good_until_s: float
 
 
 class RootfsManager:
@@ -157,11 +160,15 @@ class RootfsManager:
         return place / "merged"
 
     async def remove(self, container_id: ContainerId) -> None:
-        """Unmount and delete a root file system, and the layers that nothing else needs; idempotent."""
+        """Unmount and delete a root file system, and the layers that nothing else needs; idempotent.
+
+        A large one is known no more when this returns, and deleted behind (storage/trash.py).
+        """
         await asyncio.shield(self._remove(container_id))
 
     async def _remove(self, container_id: ContainerId) -> None:
         chain = await asyncio.to_thread(self._unmake, container_id)
+        self._layers.trash.begin()
         if (measuring := self._measuring.get(container_id)) is not None:
             measuring.cancel()
         self._usage.pop(container_id, None)
@@ -172,9 +179,12 @@ class RootfsManager:
         place = self._containers / container_id
         for path in (*self.image_volumes.mounted(container_id), place / "merged"):
             _unmount(path)
+        budget = Budget(AT_ONCE)
         try:
-            remove_tree(place / "upper")
-            remove_tree(place)
+            remove_tree(place / "upper", budget)
+            remove_tree(place, budget)
+        except BudgetSpent:
+            self._leave_behind(container_id, place)
         except OSError as error:
             if error.errno == errno.EPERM:
                 raise StillHeld(
@@ -188,6 +198,14 @@ class RootfsManager:
                 _unmount(path)
             remove_tree(place)
         return self._rows.forget(container_id)
+
+    def _leave_behind(self, container_id: ContainerId, place: Path) -> None:
+        """Put what is large where it goes by itself, out of reach of whatever is mounted inside."""
+        for path in mountpoints_below(place):
+            _unmount(path)
+        usage = self._usage.get(container_id)
+        size = Size(usage.bytes, usage.inodes) if usage else Size()
+        self._layers.trash.keep(self._layers.trash.throw(place), size)
 
     def known(self) -> set[ContainerId]:
         """The containers that have a root file system."""
@@ -249,33 +267,34 @@ class RootfsManager:
         self._mount(container_id, self._rows.chain(container_id))
 
     async def usage(self, container_id: ContainerId) -> tuple[int, int]:
-        """Bytes and inodes that the container itself wrote, at most ``usage_ttl_s`` old.
+        """Bytes and inodes that the container itself wrote, as they were measured last: known at once.
 
-        Older ones if the tree cannot be measured, or not in ``usage_patience_s``; the log says so once.
+        Ones that are older than ``usage_ttl_s`` are renewed meanwhile, for the next caller. Only who asks
+        first waits, for ``usage_patience_s`` at most. The log says once what cannot be measured.
 
         Raises:
             RootfsNotFound: there is none for this container.
             OSError: it was never measured; a TimeoutError when it only takes longer.
         """
         known = self._usage.get(container_id)
-        if known is not None and time.monotonic() - known.taken_at_s <= self._usage_ttl_s:
-            return known.bytes, known.inodes
-        try:
-            known = await self._measured(container_id)
-        except OSError as error:
-            if container_id not in self._unmeasured:
-                self._unmeasured.add(container_id)
-                log.warning("usage is not known container=%s error=%s", container_id[:12], error)
-            if known is None:
+        if known is None:
+            try:
+                known = await self._measured(container_id)
+            except OSError as error:
+                self._say_unmeasured(container_id, error)
                 raise
+        elif time.monotonic() >= known.good_until_s:
+            self._begin_measuring(container_id)
         return known.bytes, known.inodes
+
+    def _say_unmeasured(self, container_id: ContainerId, error: OSError) -> None:
+        if container_id not in self._unmeasured:
+            self._unmeasured.add(container_id)
+            log.warning("usage is not known container=%s error=%s", container_id[:12], error)
 
     async def _measured(self, container_id: ContainerId) -> _Usage:
         """A new measurement; callers that come while there is one share it."""
-        measuring = self._measuring.get(container_id)
-        if measuring is None:
-            measuring = self._measuring[container_id] = asyncio.ensure_future(self._measure(container_id))
-            measuring.add_done_callback(lambda done: self._forget_measuring(container_id, done))
+        measuring = self._begin_measuring(container_id)
         await asyncio.wait({measuring}, timeout=self._usage_patience_s)
         if not measuring.done():
             raise TimeoutError(f"still measuring after {self._usage_patience_s:g} s")
@@ -283,19 +302,34 @@ class RootfsManager:
             raise _no_rootfs(container_id)
         return measuring.result()
 
+    def _begin_measuring(self, container_id: ContainerId) -> "asyncio.Future[_Usage]":
+        measuring = self._measuring.get(container_id)
+        if measuring is None:
+            measuring = self._measuring[container_id] = asyncio.ensure_future(self._measure(container_id))
+            measuring.add_done_callback(lambda done: self._forget_measuring(container_id, done))
+        return measuring
+
     async def _measure(self, container_id: ContainerId) -> _Usage:
         upper = self._containers / container_id / "upper"
         try:
-            size, inodes = await self._measurers.run(lambda: disk_usage(upper))
+            size, inodes, took_s = await self._measurers.run(lambda: _timed_usage(upper))
         except FileNotFoundError as error:
             raise _no_rootfs(container_id) from error
-        self._usage[container_id] = known = _Usage(time.monotonic(), size, inodes)
+        ttl_s = self._usage_ttl_s * max(1.0, took_s / _QUICKLY_MEASURED_S)
+        self._usage[container_id] = known = _Usage(size, inodes, time.monotonic() + ttl_s)
         return known
 
     def _forget_measuring(self, container_id: ContainerId, done: asyncio.Future[_Usage]) -> None:
         del self._measuring[container_id]
-        if not done.cancelled():
-            done.exception()  # nobody may have waited until the end
+        error = None if done.cancelled() else done.exception()  # nobody may have waited until the end
+        if isinstance(error, OSError):
+            self._say_unmeasured(container_id, error)
+
+
+def _timed_usage(upper: Path) -> tuple[int, int, float]:
+    """Bytes, inodes, and what it took to count them."""
+    begun = time.monotonic()
+    return *disk_usage(upper), time.monotonic() - begun
 
 
 def _no_rootfs(container_id: ContainerId) -> RootfsNotFound:

@@ -17,6 +17,7 @@ from storage.manifest import (
     parse_manifest,
     require_platform,
 )
+from storage.progress import Layer, Watch
 from storage.pulls import Terms
 from storage.reference import Reference
 from storage.registry.auth import Credentials, lookup
@@ -38,7 +39,7 @@ class Pull:
         self._registries = terms.registries
         self._auth_files = [*terms.auth_files]
 
-    async def run(self) -> Image:
+    async def run(self, watch: Watch) -> Image:
         """Pull from the first place that has the image; the last place's error is raised."""
         reference = Reference.parse(self._terms.reference)
         failures: list[Exception] = []
@@ -46,17 +47,18 @@ class Pull:
             self._terms.policy.check(candidate)
             for source in self._registries.sources(candidate):
                 try:
-                    return await self._pull_from(source, candidate)
+                    return await self._pull_from(source, candidate, watch)
                 except RegistryError as error:
                     log.info("source failed reference=%s host=%s error=%s", candidate, source.host, error)
                     failures.append(error)
         raise _combined(failures)
 
-    async def _pull_from(self, source: PullSource, reference: Reference) -> Image:
+    async def _pull_from(self, source: PullSource, reference: Reference, watch: Watch) -> Image:
         credentials = await self._credentials_for(source, reference)
         async with Client(source, credentials, self._options.client, self._registries.is_insecure) as client:
-            served = await client.manifest(reference)
-            chosen, manifest = await self._choose(client, served)
+            with watch.step(f"manifest from {source.host}"):
+                served = await client.manifest(reference)
+                chosen, manifest = await self._choose(client, served)
             tags = [reference] if reference.digest is None else []
             digests = [_by_digest(reference, digest) for digest in (served.digest, chosen.digest)]
             names = [*tags, *digests]
@@ -65,11 +67,14 @@ class Pull:
             )
             if known is not None:
                 return known
-            config = await client.small_blob(manifest.config, CONFIG_LIMIT)
+            with watch.step(f"config from {source.host}"):
+                config = await client.small_blob(manifest.config, CONFIG_LIMIT)
             require_platform(parse_config(config).platform, self._options.platform)
             sources = _layer_sources(client, manifest, config, source.host)
+            watch.layers([source.progress for source in sources if source.progress is not None])
             arrival = Arrival(config, chosen.data, sources, tags, digests)
-            return await self._entering.add(arrival, parallel=self._options.layers_per_pull)
+            with watch.step(f"{len(sources)} layers from {source.host}"):
+                return await self._entering.add(arrival, parallel=self._options.layers_per_pull)
 
     async def _choose(self, client: Client, served: Served) -> tuple[Served, Manifest]:
         """The manifest for this machine, through a few levels of index."""
@@ -94,7 +99,14 @@ def _layer_sources(client: Client, manifest: Manifest, config: bytes, owner: str
     if len(diff_ids) != len(manifest.layers):
         raise BadManifest(f"the manifest has {len(manifest.layers)} layers, its config {len(diff_ids)}")
     return [
-        LayerSource(diff_id, layer.digest, layer.size, partial(client.blob, layer), owner)
+        LayerSource(
+            diff_id,
+            layer.digest,
+            layer.size,
+            partial(client.blob, layer),
+            owner,
+            Layer(str(layer.digest), layer.size),
+        )
         for diff_id, layer in zip(diff_ids, manifest.layers, strict=True)
     ]
 

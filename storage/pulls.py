@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from api.errors import DeadlineExceeded
 from storage.catalogue import Image
@@ -20,7 +21,10 @@ from storage.registry.registries_conf import Registries
 
 log = logging.getLogger(__name__)
 
-Work = Callable[[], Awaitable[Image]]
+if TYPE_CHECKING:
+    from storage.progress import Watch
+
+Work = Callable[["Watch"], Awaitable[Image]]
 
 
 class PullTookTooLong(DeadlineExceeded):
@@ -46,8 +50,8 @@ class Pulls:
         self._running: list[_Running] = []
         self._tasks: set[asyncio.Task[Image]] = set()
 
-    async def run(self, terms: Terms, work: Work) -> Image:
-        """Do ``work`` as the one pull on these terms, or join the one that runs.
+    async def run(self, terms: Terms, work: Work, watch: Callable[[], "Watch"] | None = None) -> Image:
+        """Do ``work`` as the one pull on these terms, watched, or join the one that runs.
 
         A caller that goes away does not end it, but when all have gone and nobody comes back within
         ``abandoned_s`` it is cancelled, and so is one that takes longer than ``pull_deadline_s``.
@@ -57,7 +61,7 @@ class Pulls:
         """
         running = next((each for each in self._running if each.terms == terms), None)
         if running is None:
-            running = self._start(terms, work)
+            running = self._start(terms, work, watch)
         return await running.wait(terms.options.abandoned_s, self._abandon)
 
     def references(self) -> list[str]:
@@ -71,10 +75,13 @@ class Pulls:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, terms: Terms, work: Work) -> "_Running":
-        name = f"pull {terms.reference}"
-        task = asyncio.create_task(_in_time(work, terms.options.pull_deadline_s), name=name)
-        running = _Running(terms, task)
+    def _start(self, terms: Terms, work: Work, watch: Callable[[], "Watch"] | None) -> "_Running":
+        from storage.progress import Unwatched  # many daemons never pull
+
+        seen = Unwatched() if watch is None else watch()
+        in_time = _in_time(lambda: work(seen), terms.options.pull_deadline_s)
+        running = _Running(terms, asyncio.create_task(in_time, name=f"pull {terms.reference}"), seen)
+        task = running.task
         self._running.append(running)
         self._tasks.add(task)
         task.add_done_callback(lambda _: self._ended(running))
@@ -90,7 +97,10 @@ class Pulls:
         self._tasks.discard(running.task)
         running.stop_clock()
         self._forget(running)
-        if not running.task.cancelled() and (error := running.task.exception()) is not None:
+        cancelled = running.task.cancelled()
+        error = asyncio.CancelledError() if cancelled else running.task.exception()
+        running.watch.ended(error)
+        if error is not None and not cancelled:
             log.warning("pull failed reference=%s error=%s", running.terms.reference, error)
 
     def _forget(self, running: "_Running") -> None:
@@ -100,9 +110,10 @@ class Pulls:
 class _Running:
     """A pull in flight, and how many wait for it."""
 
-    def __init__(self, terms: Terms, task: asyncio.Task[Image]) -> None:
+    def __init__(self, terms: Terms, task: asyncio.Task[Image], watch: "Watch") -> None:
         self.terms = terms
         self.task = task
+        self.watch = watch
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -124,7 +135,7 @@ class _Running:
             self._timer = None
 
 
-async def _in_time(work: Work, deadline_s: float) -> Image:
+async def _in_time(work: Callable[[], Awaitable[Image]], deadline_s: float) -> Image:
     limit = asyncio.timeout(deadline_s or None)
     try:
         async with limit:

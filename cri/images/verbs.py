@@ -1,6 +1,5 @@
 """ImageService (api.proto): the store's images as CRI messages, and pulls."""
 
-import json
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -10,6 +9,7 @@ from api.runtime.v1 import api_pb2 as pb
 from cri.logs import fields
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
+from cri.subject import of_pod
 from oci.generate.identity import image_uid, split_user
 from storage.catalogue import Image
 from storage.registry.auth import BadAuthFile, Credentials, decode_auth
@@ -117,25 +117,14 @@ async def image_status(node: Node, request: pb.ImageStatusRequest) -> pb.ImageSt
     found = node.images.find(request.image.image)
     if found is None:
         return pb.ImageStatusResponse()
-    return pb.ImageStatusResponse(image=message(found), info=_info(found) if request.verbose else None)
+    info = _info(node, found) if request.verbose else None
+    return pb.ImageStatusResponse(image=message(found), info=info)
 
 
-def _info(image: Image) -> dict[str, str]:
-    config = image.config
-    spec = {
-        "created": image.created,
-        "config": {
-            "Env": list(config.env),
-            "Entrypoint": list(config.entrypoint),
-            "Cmd": list(config.cmd),
-            "WorkingDir": config.working_dir,
-            "User": config.user,
-            "Labels": dict(config.labels or {}),
-            "StopSignal": config.stop_signal,
-        },
-        "layers": [str(layer) for layer in image.layers],
-    }
-    return {"info": json.dumps({"labels": dict(config.labels or {}), "imageSpec": spec})}
+def _info(node: Node, image: Image) -> dict[str, str]:
+    from cri.inspect import verbose  # only people ask for it
+
+    return verbose.of_image(node, image)
 
 
 async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageResponse:
@@ -144,7 +133,11 @@ async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageRe
     if not reference:
         raise InvalidArgument("image.image is empty: name the image to pull")
     begun = time.monotonic()
-    image = await node.images.pull(reference, credentials(request.auth))
+    from cri.images.watch import watch  # many daemons never pull
+
+    about = {**of_pod(request.sandbox_config.metadata), "image": reference}
+    seen = watch(node.operations, reference, about)
+    image = await node.images.pull(reference, credentials(request.auth), watch=seen)
     took_ms = round((time.monotonic() - begun) * 1000, 1)
     told = fields(image=reference, image_id=image.id, size_bytes=image.size_bytes, ms=took_ms)
     logger.info("image pulled", extra=told)

@@ -68,6 +68,7 @@ class Monitor:
         self._scratch = Scratch(directory / "scratch")
         self._execs = Execs()
         self._handover = Handover(self._holdings, self._execs, self._ended_unwatched)
+        self.lost = 0  # monitors that ended under us
         self._link = Link(directory, timeout_s, house, self._event, self._lost, self._hand_over)
         self._launching = Launching(self._link, self._holdings, self._scratch)
         self._executing = Executing(self._link, self._execs, self._scratch)
@@ -415,6 +416,7 @@ class Monitor:
         self._link.post(request)
 
     def _lost(self) -> None:
+        self.lost += 1
         log.error("monitor lost; starting another containers=%d", len(self._holdings))
         self._handover.monitor_lost()
 

@@ -42,7 +42,7 @@ class Held:
         self.begun = self.undone = 0
         self.free = asyncio.Event()
 
-        async def run(pull: Pull) -> Image:
+        async def run(pull: Pull, watch: object) -> Image:
             self.begun += 1
             try:
                 await self.free.wait()

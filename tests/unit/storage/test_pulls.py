@@ -10,6 +10,7 @@ import pytest
 from storage.catalogue import Image
 from storage.options import Options
 from storage.policy import Policy
+from storage.progress import Unwatched
 from storage.pulls import Pulls, Terms
 from storage.registry.auth import Credentials
 from storage.registry.options import ClientOptions
@@ -43,7 +44,7 @@ async def refuse() -> Image:
 async def test_everything_that_decides_the_outcome_keeps_pulls_apart() -> None:
     pulls, begun = Pulls(), 0
 
-    async def work() -> Image:
+    async def work(_watch: object) -> Image:
         nonlocal begun
         begun += 1
         return await refuse()
@@ -59,7 +60,7 @@ async def test_no_secret_is_in_a_name_or_in_the_log(caplog: pytest.LogCaptureFix
     caplog.set_level(logging.DEBUG)
     pulls = Pulls()
 
-    async def work() -> Image:
+    async def work(_watch: object) -> Image:
         names.extend(str(task) for task in asyncio.all_tasks())
         return await refuse()
 
@@ -69,3 +70,32 @@ async def test_no_secret_is_in_a_name_or_in_the_log(caplog: pytest.LogCaptureFix
     assert any("pull q.io/a:1" in name for name in names)
     assert "pull failed reference=q.io/a:1" in caplog.text
     assert SECRET not in caplog.text + "".join(names) + repr(OTHERS["credentials"])
+
+
+class Seen(Unwatched):
+    """What a watch is told at the end."""
+
+    def __init__(self) -> None:
+        self.ends: list[BaseException | None] = []
+
+    def ended(self, error: BaseException | None) -> None:
+        self.ends.append(error)
+
+
+async def test_the_pull_that_begins_is_watched_and_who_joins_it_watches_nothing() -> None:
+    pulls, seen, begun = Pulls(), Seen(), 0
+    terms, refused = TERMS, ConnectionError("refused")
+
+    def watch() -> Seen:
+        nonlocal begun
+        begun += 1
+        return seen
+
+    async def work(given: object) -> Image:
+        assert given is seen
+        await asyncio.sleep(0)
+        raise refused
+
+    await asyncio.gather(*(pulls.run(terms, work, watch) for _ in range(3)), return_exceptions=True)
+    await asyncio.sleep(0)
+    assert (begun, seen.ends) == (1, [refused])
