@@ -10,13 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from api.errors import InvalidArgument
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
 from cri.cli.examine import cgroups, daemon, files, images, kernel, options, places, programs, records
 from cri.cli.examine.findings import Finding, Level, guarded, verdict, warning
 from cri.cli.ops import daemon_info
-from cri.cli.output import show
+from cri.cli.output import GREEN, RED, YELLOW, show, warn
 from host.cgroups import Hierarchy
 from host.environment import of_helpers
 from host.lines import read_table
@@ -24,27 +23,22 @@ from host.mounts import fsconfig_set, fsopen, parse_mountinfo
 from host.namespaces import in_new_thread, set_namespace, unshare_file_attributes
 
 VERSION_TIMEOUT_S = 10
-
-
-class WithoutStorage(InvalidArgument):
-    """An option that is nothing by itself."""
+_COLOURS = {str(Level.OK): GREEN, str(Level.WARNING): YELLOW, str(Level.FAILS): RED}
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Examine the host with the configuration that the command line gives."""
+    if arguments.crio or arguments.age or (arguments.repair and not arguments.storage):
+        warn("images are examined here, and layers by --storage; the daemon repairs them when it starts")
     loaded = load_configuration(arguments)
-    if arguments.repair and not arguments.storage:
-        raise WithoutStorage("--repair is about layers: give --storage too")
     if arguments.storage:
-        from cri.cli.image_store import (
-            check,  # the store is large, and the other examinations are not about it
-        )
+        from cri.cli.image_store import check  # the store is large; the other examinations do without
 
         return int(check(loaded.config, arguments.output, repair=arguments.repair))
     findings = [*(warning("configuration", text) for text in loaded.warnings), *examine(loaded.config)]
     fails = any(finding.level is Level.FAILS for finding in findings)
     document = {"ok": not fails, "findings": [finding.fields() for finding in findings]}
-    show(arguments.output, document, [*map(str, findings), verdict(findings)])
+    show(arguments.output, document, [*map(str, findings), verdict(findings)], _COLOURS)
     return int(fails)
 
 

@@ -56,7 +56,7 @@ async def _run(arguments: argparse.Namespace, config: Config) -> int:
                     for image in images:
                         say(image.id)
                 else:
-                    _show(arguments.output, images)
+                    _show(arguments.output, images, heads=f"{'IMAGE ID':<13}  {'SIZE':>11}  NAMES")
             case "inspect":
                 _show(arguments.output, [_known(store, arguments.image, config.root)], in_full=True)
             case "pull":
@@ -66,6 +66,7 @@ async def _run(arguments: argparse.Namespace, config: Config) -> int:
                 for image in found:
                     await store.remove(image.id)
                 await store.settle()
+                show(arguments.output, {"removed": [_fields(image) for image in found]}, ())
             case "tag":
                 image = _known(store, arguments.image, config.root)
                 for name in arguments.name:
@@ -103,9 +104,10 @@ def _known(store: Images, name: str, root: Path) -> Image:
     return found
 
 
-def _show(form: str, images: Iterable[Image], *, in_full: bool = False) -> None:
+def _show(form: str, images: Iterable[Image], *, in_full: bool = False, heads: str = "") -> None:
     held = list(images)
-    lines = [line for image in held for line in (_lines(image) if in_full else [_line(image)])]
+    lines = [heads] if heads and held else []
+    lines += [line for image in held for line in (_lines(image) if in_full else [_line(image)])]
     show(form, [_fields(image) for image in held], lines)
 
 
