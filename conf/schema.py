@@ -319,6 +319,12 @@ class ImageTable:
         unit="bytes",
         own=True,
     )
+    pull_connections: int = option(
+        4,
+        "Connections over which a layer of 64 MiB and more comes, where the registry can do that; each holds "
+        "8 MiB in memory. 1: one as for small layers.",
+        own=True,
+    )
     pull_deadline: Seconds = option(
         Seconds(6 * 3600.0),
         "Time for a whole pull; one that is not done then is undone. 0 means no bound.",

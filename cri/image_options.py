@@ -26,6 +26,8 @@ def image_options(config: Config) -> Options:
         pull_deadline_s=image.pull_deadline,
         abandoned_s=image.pull_abandoned_timeout,
         client=ClientOptions(
-            stall_timeout_s=image.pull_progress_timeout, minimum_rate=float(image.pull_minimum_rate)
+            stall_timeout_s=image.pull_progress_timeout,
+            minimum_rate=float(image.pull_minimum_rate),
+            connections=image.pull_connections,
         ),
     )

@@ -65,8 +65,8 @@ async def _run(arguments: argparse.Namespace, config: Config) -> int:
                 found = [_known(store, name, config.root) for name in arguments.image]
                 for image in found:
                     await store.remove(image.id)
-                show(arguments.output, {"removed": [_fields(image) for image in found]}, ())
                 await store.settle()
+                show(arguments.output, {"removed": [_fields(image) for image in found]}, ())
             case "tag":
                 image = _known(store, arguments.image, config.root)
                 for name in arguments.name:
