@@ -9,6 +9,7 @@ import grpc
 
 from api.errors import FailedPrecondition
 from conf.schema import ApiTable, Config
+from cri import questions
 from cri.node import Node
 from cri.server import Observer, generic_handlers
 from host.private import Tree, public_directory
@@ -41,6 +42,7 @@ async def listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
     )
     slow_seconds = node.config.runtime.slow_operation_seconds
     server.add_generic_rpc_handlers(generic_handlers(node, slow_seconds, observer))
+    server.add_generic_rpc_handlers([questions.handler(node)])
     _make_directory(config)
     make_way(config.listen)
     try:

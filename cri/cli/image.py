@@ -15,6 +15,7 @@ from conf.schema import Config
 from cri.cli.arguments import load_configuration
 from cri.cli.output import say, show
 from cri.cli.privilege import require_root
+from cri.cli.pull_progress import PullShown
 from cri.image_options import image_options
 from cri.logs import set_up
 from host.spawn import keep_to_itself
@@ -57,7 +58,8 @@ async def _run(arguments: argparse.Namespace, config: Config) -> None:
             case "inspect":
                 _show(arguments.output, [_known(store, arguments.image, config.root)], in_full=True)
             case "pull":
-                _show(arguments.output, [await store.pull(arguments.image)])
+                watch = partial(PullShown, arguments.output)
+                _show(arguments.output, [await store.pull(arguments.image, watch=watch)])
             case "remove" | "rm":
                 _known(store, arguments.image, config.root)
                 await store.remove(arguments.image)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection
 
 from cni.errors import PluginFailed
+from cni.chain import Step, untimed
 from cni.network import Readiness
 from cni.pod import Attachment, PodNetwork
 from tests.fakes.world import World
@@ -18,7 +19,7 @@ class FakeNetwork:
     def ready(self) -> Readiness:
         return Readiness(True)
 
-    async def attach(self, pod: PodNetwork) -> Attachment:
+    async def attach(self, pod: PodNetwork, step: Step = untimed) -> Attachment:
         await asyncio.sleep(0)
         if not pod.netns.exists():
             raise PluginFailed(f"the network namespace {pod.netns} does not exist")
