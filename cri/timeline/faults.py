@@ -34,7 +34,7 @@ _ERRORS = (
         "make room on the file system that the error names, or remove pods and images, which works even now",
     ),
     _row(
-        r"architecture|platform|no (image|manifest) for|exec format error",
+        r"architecture|platform|no (image|manifest) for|image is for|exec format error",
         "whoever built the image: it is made for other machines",
         "build or choose one for this node's architecture, or have the scheduler choose another node",
     ),

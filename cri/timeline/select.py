@@ -55,7 +55,8 @@ async def past(operations: Operations, word: str, limit: int, since: str = "") -
     def find() -> list[Document]:
         """The history is large: not on the event loop."""
         every = (each for source in (recent, lines) for each in source)
-        return list(islice(_wanted(every, word, since), limit))[::-1]
+        found = islice(_wanted(every, word, since), limit)
+        return sorted(found, key=lambda each: int(each["id"], 16))
 
     return await asyncio.to_thread(find)
 

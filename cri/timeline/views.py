@@ -29,7 +29,7 @@ async def running(node: Node, ask: Mapping[str, Any]) -> Document:
 
 
 async def timeline(node: Node, ask: Mapping[str, Any]) -> Document:
-    """What has ended and what runs, oldest first, of ``of`` or all: ``limit`` at most, later than ``since``."""
+    """What has ended and what runs, oldest first, of ``of`` or all; ``limit`` of it, later than ``since``."""
     word, limit, since = word_of(ask), _limit(ask), _since(ask)
     ended = await select.past(node.operations, word, limit, since)
     return {"operations": ended, "running": select.running(node.operations, word)}

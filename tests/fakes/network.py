@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Collection
 
-from cni.errors import PluginFailed
 from cni.chain import Step, untimed
+from cni.errors import PluginFailed
 from cni.network import Readiness
 from cni.pod import Attachment, PodNetwork
 from tests.fakes.world import World
