@@ -138,7 +138,6 @@ _RUNTIME: Mapping[str, Ignored] = {
     "container_exits_dir": Ignored("exit records lie below runroot"),
     "container_attach_socket_dir": Ignored(NOT_NEEDED),
     "bind_mount_prefix": Ignored(NOT_YET),
-    "log_filter": Ignored(NOT_YET),
     "uid_mappings": Ignored(
         DEPRECATED, danger=Danger(_is_off, _MAPPED, "remove the key; pods ask by hostUsers: false")
     ),
@@ -249,13 +248,6 @@ _CHECKPOINT: Mapping[str, Ignored] = {
     ANY_KEY: Ignored(NOT_YET, Any),
 }
 
-_TRACING: Mapping[str, Ignored] = {
-    "enable_tracing": Ignored(NOT_YET, bool),
-    "tracing_endpoint": Ignored(NOT_YET),
-    "tracing_sampling_rate_per_million": Ignored(NOT_YET, int),
-    ANY_KEY: Ignored(NOT_YET, Any),
-}
-
 _NRI: Mapping[str, Ignored] = {
     "enable_nri": Ignored(NOT_YET, bool),
     "nri_config_file": Ignored(GONE, Any),
@@ -291,7 +283,6 @@ UNSUPPORTED: Mapping[tuple[str, ...], Mapping[str, Ignored]] = {
     ("image",): _IMAGE,
     ("network",): _NETWORK,
     ("checkpoint_restore",): _CHECKPOINT,
-    ("tracing",): _TRACING,
     ("nri",): _NRI,
     ("nri", "default_validator"): _NRI_VALIDATOR,
 }

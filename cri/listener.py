@@ -1,20 +1,23 @@
 """The CRI socket: taken over when stale, left alone when somebody answers on it."""
 
+import asyncio
 import grp
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 
 from api.errors import FailedPrecondition
 from conf.schema import ApiTable, Config
-from cri import questions
 from cri.node import Node
-from cri.server import Observer, generic_handlers
+from cri.server import Observer, Traces, generic_handlers
 from host.private import Tree, public_directory
 
 PROBE_TIMEOUT_S = 5.0
+QUESTIONS = "podwright.v1.Questions"  # of one method, Ask: see cri/questions.py
 
 
 class SocketNotFree(FailedPrecondition):
@@ -25,7 +28,7 @@ class UnknownGroup(FailedPrecondition):
     """The group that the socket shall belong to does not exist."""
 
 
-async def listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
+async def listen(node: Node, observer: Observer | None, traces: Traces | None = None) -> grpc.aio.Server:
     """Serve both services on the configured socket.
 
     Raises:
@@ -41,8 +44,8 @@ async def listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
         ]
     )
     slow_seconds = node.config.runtime.slow_operation_seconds
-    server.add_generic_rpc_handlers(generic_handlers(node, slow_seconds, observer))
-    server.add_generic_rpc_handlers([questions.handler(node)])
+    server.add_generic_rpc_handlers(generic_handlers(node, slow_seconds, observer, traces))
+    server.add_generic_rpc_handlers([_questions(node)])
     _make_directory(config)
     make_way(config.listen)
     try:
@@ -51,6 +54,41 @@ async def listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
         raise SocketNotFree(f"cannot listen on {config.listen}: {error}") from error
     await server.start()
     open_to(config.listen, config.socket_group)
+    return server
+
+
+def _questions(node: Node) -> Any:
+    """gRPC's handler of the podwright command's questions; what answers is imported with the first one."""
+
+    async def ask(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        from cri import questions
+
+        return await questions.answer(node, data, context)
+
+    return grpc.method_handlers_generic_handler(QUESTIONS, {"Ask": grpc.unary_unary_rpc_method_handler(ask)})
+
+
+async def listen_for_inspection(node: Node) -> asyncio.Server:
+    """Listen on the inspection socket, root's alone; what answers there is imported with the first client.
+
+    Raises:
+        SocketNotFree, OSError: see listen.
+    """
+    path = node.config.api.inspection_socket or node.paths.inspection
+    serving: list[Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not serving:
+            from cri.inspect.service import clients
+
+            serving.append(clients(node).serve)
+        await serving[0](reader, writer)
+
+    if not path.parent.is_dir():
+        public_directory(path.parent)
+    make_way(path)
+    server = await asyncio.start_unix_server(serve, path)  # mode 0600, by the umask
+    path.chmod(0o600)
     return server
 
 

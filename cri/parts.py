@@ -1,10 +1,10 @@
 """What the verbs need of the parts below: the real ones, or fakes under one contract (tests/contract)."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from api.ids import ContainerId
+from api.ids import ContainerId, ImageId
 from cni.chain import Step, untimed
 from cni.network import Readiness
 from cni.pod import Attachment as NetworkAttachment
@@ -114,6 +114,8 @@ class Images(Protocol):
 
     async def load_registries(self) -> Registries: ...
 
+    def config_document(self, image_id: ImageId) -> Mapping[str, object] | None: ...
+
 
 class Rootfs(Protocol):
     """See storage.overlay.RootfsManager."""
@@ -144,3 +146,5 @@ class Network(Protocol):
     async def detach(self, pod: PodNetwork) -> None: ...
 
     async def collect(self, sandbox_ids: Collection[str]) -> None: ...
+
+    async def result(self, sandbox_id: str) -> Mapping[str, object] | None: ...

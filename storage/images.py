@@ -15,12 +15,13 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from api.ids import ImageId
 from host.files import remove_tree
 from host.private import Tree, claim
 from host.reserve import Reserve
@@ -178,6 +179,10 @@ class Images:
             enforcing=self.options.short_names_enforcing,
             insecure=self.options.insecure_registries,
         )
+
+    def config_document(self, image_id: ImageId) -> Mapping[str, object] | None:
+        """See Catalogue."""
+        return self.catalogue.config_document(image_id)
 
     async def _try_registries(self) -> None:
         """Take registries.conf as it is now; one that cannot be used is said here, and fails every pull."""

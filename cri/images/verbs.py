@@ -1,6 +1,5 @@
 """ImageService (api.proto): the store's images as CRI messages, and pulls."""
 
-import json
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -118,25 +117,14 @@ async def image_status(node: Node, request: pb.ImageStatusRequest) -> pb.ImageSt
     found = node.images.find(request.image.image)
     if found is None:
         return pb.ImageStatusResponse()
-    return pb.ImageStatusResponse(image=message(found), info=_info(found) if request.verbose else None)
+    info = _info(node, found) if request.verbose else None
+    return pb.ImageStatusResponse(image=message(found), info=info)
 
 
-def _info(image: Image) -> dict[str, str]:
-    config = image.config
-    spec = {
-        "created": image.created,
-        "config": {
-            "Env": list(config.env),
-            "Entrypoint": list(config.entrypoint),
-            "Cmd": list(config.cmd),
-            "WorkingDir": config.working_dir,
-            "User": config.user,
-            "Labels": dict(config.labels or {}),
-            "StopSignal": config.stop_signal,
-        },
-        "layers": [str(layer) for layer in image.layers],
-    }
-    return {"info": json.dumps({"labels": dict(config.labels or {}), "imageSpec": spec})}
+def _info(node: Node, image: Image) -> dict[str, str]:
+    from cri.inspect import verbose  # only people ask for it
+
+    return verbose.of_image(node, image)
 
 
 async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageResponse:

@@ -40,7 +40,7 @@ class Sources:
 
 
 class Metrics:
-    """The counters of one daemon; an Observer of calls (cri/server.py) and of operations (cri/operations.py)."""
+    """The counters of one daemon; an observer of calls (cri/server.py) and operations (cri/operations.py)."""
 
     def __init__(self, sources: Sources, own: Own, wanted: Sequence[str] = ()) -> None:
         """Count and serve the metrics named in ``wanted`` (with or without PREFIX); all when it is empty."""

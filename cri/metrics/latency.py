@@ -1,4 +1,4 @@
-"""A summary with quantiles, which prometheus_client's own has not: CRI-O's operations_latency_seconds_total."""
+"""A summary with quantiles, which prometheus_client's own has not: for operations_latency_seconds_total."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence

@@ -26,11 +26,17 @@ from oci.run.verbs import control, create, settings
 from oci.run.verbs import exec as executing
 
 NAME = "podwright-oci"
+# What the verbs import when they need it.
+_LATER = (
+    *("oci.run.cgroups.choose", "oci.run.cgroups.scopes", "oci.run.cgroups.version1"),
+    *("oci.run.cgroups.version2", "encodings.ascii"),
+)
 
 
 def warm_up() -> None:
     """Have in memory what each worker needs."""
-    importlib.import_module("oci.run.cgroups.scopes")
+    for name in _LATER:
+        importlib.import_module(name)
     with contextlib.suppress(OSError):
         libseccomp_version()
 

@@ -14,7 +14,7 @@ from oci.monitor.reactor import READ, Reactor, Timer
 _AT_ONCE_BYTES = 65536
 _LAST_READS = 16  # a pipe holds as much, and more
 _NOT_LAUNCHED = 127
-_KILLED = 128 + signal.SIGKILL
+KILLED = 128 + signal.SIGKILL
 _WORDS_BYTES = 8192  # of the end of a log or of standard error: room for the message, and for a reply
 
 
@@ -152,12 +152,20 @@ class Commands:
             words.end()
             self._children.settled()
             raise
-        self._running += 1
+        self.began()
         command.runs(give_up, self._reactor.later(task.timeout_s, command.time_is_up))
         return command
 
     def _over(self) -> None:
         self._children.settled()
+        self.over()
+
+    def began(self) -> None:
+        """Something else is under way that is not to be disturbed; to be followed by :meth:`over`."""
+        self._running += 1
+
+    def over(self) -> None:
+        """It has ended."""
         self._running -= 1
         self._tell_if_idle()
 
@@ -222,7 +230,7 @@ class Command:
         elif self._give_up is not None:
             give_up, self._give_up = self._give_up, None
             give_up()
-            self._end(_KILLED, "")
+            self._end(KILLED, "")
 
 
 def _tail_of_file(path: str) -> str:

@@ -95,6 +95,14 @@ class Place:
         except FileNotFoundError:
             raise NoSuchContainer(self.id) from None
 
+    def names(self, hook: str) -> bool:
+        """Whether the configuration may have hooks of this point; without it, there are none."""
+        try:
+            with open(self.path(_CONFIG), "rb") as file:
+                return b'"%s"' % hook.encode() in file.read()
+        except OSError:
+            return False
+
     def save(self, container: Container) -> None:
         """Write state.json; whoever reads sees the old or the new one."""
         temporary = self.path(f".{_STATE}")

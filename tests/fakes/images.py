@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from api.ids import ImageId
 from storage.catalogue import Image
 from storage.images import FilesystemUsage
 from storage.options import Options
@@ -85,6 +86,9 @@ class FakeImages:
 
     def discard(self, leftover: Path) -> None:
         self.leftovers.pop(leftover)
+
+    def config_document(self, image_id: ImageId) -> Mapping[str, object] | None:
+        return {"os": "linux"} if image_id in self._world.names("images") else None
 
     async def load_registries(self) -> Registries:
         return Registries()

@@ -1,4 +1,4 @@
-"""Prometheus' own checker takes the rules, and what a daemon serves; its expressions find what they ask for."""
+"""Prometheus' own checker takes the rules, what a daemon serves, and the dashboard's expressions."""
 
 import json
 import subprocess
@@ -10,18 +10,12 @@ import pytest
 
 from tests.harness.client import eventually, pod_config
 from tests.harness.daemon import Daemon, Settings, Value
-from tests.harness.debian import find, unpacked
 from tests.harness.patience import patient
 from tests.harness.ports import free_port
+from tests.harness.promtool import promtool
 from tests.unit.monitoring.test_files import DASHBOARD, RULES, expressions
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def promtool() -> Path:
-    tree, _ = unpacked(["prometheus"])
-    return find(tree, "promtool")
 
 
 @pytest.fixture(scope="module")
@@ -48,22 +42,22 @@ def _checked(argv: list[str], text: str = "") -> str:
     return done.stdout + done.stderr
 
 
-def test_the_rules_are_accepted(promtool: Path) -> None:
+def test_the_rules_are_accepted() -> None:
     assert f"{RULES.read_text().count('- alert:')} rules found" in _checked(
-        [str(promtool), "check", "rules", str(RULES)]
+        [str(promtool()), "check", "rules", str(RULES)]
     )
 
 
-def test_the_exposition_is_accepted(promtool: Path, served: str) -> None:
-    said = _checked([str(promtool), "check", "metrics"], served)
+def test_the_exposition_is_accepted(served: str) -> None:
+    said = _checked([str(promtool()), "check", "metrics"], served)
     ours = [line for line in said.splitlines() if line.startswith("podwright_")]
     assert ours == []  # names of CRI-O are as they are
 
 
-def test_expressions_of_the_dashboard_parse(promtool: Path, tmp_path: Path) -> None:
+def test_expressions_of_the_dashboard_parse(tmp_path: Path) -> None:
     """As rules: the checker has no other verb for an expression alone."""
     found = [text.replace('"$instance"', '".*"') for text in expressions(DASHBOARD)]
     rules = [{"record": f"dashboard:{number}", "expr": text} for number, text in enumerate(found)]
     path = tmp_path / "rules.yaml"
     path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))  # JSON is YAML too
-    assert f"{len(rules)} rules found" in _checked([str(promtool), "check", "rules", str(path)])
+    assert f"{len(rules)} rules found" in _checked([str(promtool()), "check", "rules", str(path)])

@@ -182,6 +182,6 @@ def test_keys_without_effect_have_their_type_all_the_same(
     assert expected in problem
 
 
-@pytest.mark.parametrize("table", ["nri", "tracing", "stats", "checkpoint_restore", "nri.default_validator"])
+@pytest.mark.parametrize("table", ["nri", "stats", "checkpoint_restore", "nri.default_validator"])
 def test_a_table_without_effect_must_be_a_table(tmp_path: Path, table: str) -> None:
     assert refused(tmp_path, f"[crio]\n{table} = 5\n").endswith(f"crio.{table} must be a table")

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from cri.metrics.collectors import OOM_NAMES, PREFIX, Metrics, Sources
 from cri.metrics.own import Own, Reading
 from cri.operations import Operation, Step
-from storage.progress import Layer, Progress
+from storage.progress import Layer, LayerState, Progress
 
 CRIO_COLLECTORS = {
     "operations_total",
@@ -64,7 +64,7 @@ def everything() -> Metrics:
     metrics.ended(run, OSError())
     pull = operation("PullImage")
     here, fetched = Layer("sha256:1", 2000), Layer("sha256:2", 3000)
-    here.is_here()
+    here.state = LayerState.HERE
     fetched.came(3000)
     pull.progress = Progress([here, fetched])
     metrics.ended(pull, None)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +16,7 @@ from cri.page.service import POLICY, Pages, is_own
 from cri.sandboxes.run import run_pod_sandbox
 from cri.streaming.http_head import Head, Refused
 from cri.stuck_logs import StuckLogs
+from oci.monitor.types import StuckLog
 from storage.progress import Layer, Progress
 from tests.fakes import node as fakes
 
@@ -52,7 +52,7 @@ class Reader(HTMLParser):
         self.text += data
 
 
-async def _no_logs() -> list[Any]:
+async def _no_logs(_: float) -> list[StuckLog]:
     return []
 
 
