@@ -99,8 +99,11 @@ class Images(Protocol):
         reference: str,
         credentials: Credentials | None = None,
         *,
+        namespace: str = "",
         watch: Callable[[], "Watch"] | None = None,
     ) -> Image: ...
+
+    async def require_signed(self, image: Image, asked: str, namespace: str = "") -> None: ...
 
     async def remove(self, text: str) -> None: ...
 
