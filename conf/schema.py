@@ -379,6 +379,12 @@ class MetricsTable:
     """[crio.metrics]: the Prometheus endpoint."""
 
     enable_metrics: bool = option(False, "Serve metrics over HTTP, or over TLS where metrics_cert is set.")
+    enable_page: bool = option(
+        False,
+        "Serve a page about this node at /ui/ beside the metrics, by the same address and certificate. It "
+        "shows names of pods and images and texts of errors to whoever can connect.",
+        own=True,
+    )
     metrics_collectors: tuple[str, ...] = option(
         (), "Names of the metrics to serve, with or without container_runtime_crio_; empty: all."
     )
