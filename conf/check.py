@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from api.kernel import CAPABILITIES, RLIMITS, capability, rlimit
-from conf.schema import Config, ImageTable, RuntimeHandler, RuntimeTable
+from conf.schema import Config, ImageTable, RuntimeHandler, RuntimeTable, StatsTable
 from conf.values import Seconds, nearest
 
 LEAST_LOG_SIZE_BYTES = 8192
@@ -17,10 +17,25 @@ LEAST_CREATE_TIMEOUT_S = 30
 LEAST_STOP_TIMEOUT_S = 30
 SOCKET_PATH_LIMIT_BYTES = 107
 BUILT_IN_HANDLERS = ("crun", "runc", "podwright")  # need no table: looked up in PATH, or beside the daemon
+# What included_pod_metrics may name.
+POD_METRIC_GROUPS = (
+    "cpu",
+    "disk",
+    "diskIO",
+    "hugetlb",
+    "memory",
+    "network",
+    "oom",
+    "pressure",
+    "process",
+    "spec",
+)
+ALL_POD_METRICS = "all"
 RUNROOT_ROOM_BYTES = 40  # for the names of our own sockets below runroot
 
 # What a namespace of a pod has of its own (sysctl(8)); the runtime refuses all others.
 _SYSCTL_OF_A_POD = re.compile(r"kernel\.(sem|shm\w+|msg\w+)|fs\.mqueue\..+|net\..+")
+_PREFIX_OF_CGROUPS = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")
 
 # Durations for which zero says "none" or "never"; all others must be above zero.
@@ -83,6 +98,7 @@ def check(config: Config) -> Verdict:
         *_api(config),
         *_runtime(config.runtime),
         *_metrics(config),
+        *_stats(config.stats),
         *_image(config.image),
     )
     return Verdict(errors, tuple(_warnings(config)))
@@ -161,6 +177,9 @@ def _runtime(runtime: RuntimeTable) -> Iterator[Remark]:
         yield Remark("crio.runtime.pids_limit", "must be -1 or above zero")
     if not runtime.monitor_cgroup.endswith(".slice") or "/" in runtime.monitor_cgroup:
         yield Remark("crio.runtime.monitor_cgroup", f'"{runtime.monitor_cgroup}" is not a slice (NAME.slice)')
+    if not _PREFIX_OF_CGROUPS.fullmatch(runtime.cgroup_prefix):
+        text = f'"{runtime.cgroup_prefix}" is no word of small letters, digits and dashes'
+        yield Remark("crio.runtime.cgroup_prefix", text)
     if runtime.monitor_scope == "pod":
         yield Remark("crio.runtime.monitor_scope", 'only "node" is supported yet')
     for name in runtime.default_capabilities:
@@ -190,6 +209,18 @@ def _metrics(config: Config) -> Iterator[Remark]:
     if len(bytes(metrics.metrics_socket)) > SOCKET_PATH_LIMIT_BYTES:
         text = f"{metrics.metrics_socket} is too long for a Unix socket's address"
         yield Remark("crio.metrics.metrics_socket", text)
+
+
+def _stats(stats: StatsTable) -> Iterator[Remark]:
+    for each in fields(stats):
+        if isinstance(value := getattr(stats, each.name), int) and value < 0:
+            yield Remark(f"crio.stats.{each.name}", f"{value} s is no time: 0 collects when asked")
+    for group in stats.included_pod_metrics:
+        if group not in (*POD_METRIC_GROUPS, ALL_POD_METRICS):
+            hint = nearest(group, POD_METRIC_GROUPS)
+            yield Remark("crio.stats.included_pod_metrics", f'there is no group "{group}"{hint}')
+    if ALL_POD_METRICS in stats.included_pod_metrics and len(stats.included_pod_metrics) > 1:
+        yield Remark("crio.stats.included_pod_metrics", '"all" stands alone: remove it, or the others')
 
 
 def _image(image: ImageTable) -> Iterator[Remark]:

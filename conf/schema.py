@@ -223,8 +223,21 @@ class RuntimeTable:
         "Slice of the monitor's own scope, podwright-monitor.scope, where systemd runs the machine.",
         own=True,
     )
+    cgroup_prefix: str = option(
+        "podwright",
+        "How names of the cgroups and scopes of containers begin, before a dash and the id. Tools that know "
+        'containers by these names alone find them as "crio" or "cri-containerd".',
+        own=True,
+    )
     slow_operation_seconds: Seconds = option(
         Seconds(5.0), "A request that takes longer is logged with its steps.", unit="s", own=True
+    )
+    timeline_size: int = option(
+        16 << 20,
+        "Memory for operations that have ended, more than a day's of a busy node: what podwright "
+        "timeline and why look at. 0 keeps but the last few.",
+        unit="bytes",
+        own=True,
     )
     runtime_command_timeout_s: Seconds = option(
         Seconds(60.0), "Time for any command of an OCI runtime other than create.", unit="s", own=True
@@ -347,6 +360,36 @@ class MetricsTable:
 
 
 @dataclass(frozen=True, slots=True)
+class StatsTable:
+    """[crio.stats]: what pods and containers use, as the kubelet asks for it."""
+
+    collection_period: int = option(
+        0,
+        "How often statistics and metrics of pods are collected; requests are answered from what was "
+        "collected last. 0: they are read when they are asked for.",
+        unit="s",
+    )
+    stats_collection_period: int = option(
+        0, "The same for statistics alone, where collection_period is 0.", unit="s"
+    )
+    pod_sandbox_metrics_collection_period: int = option(
+        0, "The same for metrics alone, where collection_period is 0.", unit="s"
+    )
+    included_pod_metrics: tuple[str, ...] = option(
+        (),
+        "Groups of the metrics that ListPodSandboxMetrics gives, for a kubelet with the feature gate "
+        "PodAndContainerStatsFromCRI: cpu, disk, diskIO, hugetlb, memory, network, oom, pressure, process "
+        'and spec, or "all". Empty: container_last_seen alone.',
+    )
+
+    @property
+    def collects(self) -> bool:
+        """Whether anything is collected before it is asked for."""
+        periods = (self.stats_collection_period, self.pod_sandbox_metrics_collection_period)
+        return any((self.collection_period, *periods))
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration; without arguments, the defaults. Top-level options are those of [crio]."""
 
@@ -369,3 +412,4 @@ class Config:
     image: ImageTable = field(default_factory=ImageTable)
     network: NetworkTable = field(default_factory=NetworkTable)
     metrics: MetricsTable = field(default_factory=MetricsTable)
+    stats: StatsTable = field(default_factory=StatsTable)

@@ -244,13 +244,6 @@ _NETWORK: Mapping[str, Ignored] = {
     "included_pod_metrics": Ignored(f"{MISPLACED} [crio.stats]", _Texts),
 }
 
-_STATS: Mapping[str, Ignored] = {
-    "stats_collection_period": Ignored("statistics are read when they are asked for", int),
-    "collection_period": Ignored("statistics are read when they are asked for", int),
-    "included_pod_metrics": Ignored("statistics are read when they are asked for", _Texts),
-    ANY_KEY: Ignored("statistics are read when they are asked for", Any),
-}
-
 _CHECKPOINT: Mapping[str, Ignored] = {
     "container_level_enabled": Ignored(NOT_YET, Literal["checkpoint_restore", "checkpoint_only", "none"]),
     ANY_KEY: Ignored(NOT_YET, Any),
@@ -297,7 +290,6 @@ UNSUPPORTED: Mapping[tuple[str, ...], Mapping[str, Ignored]] = {
     ("runtime", "workloads", ANY_TABLE): _WORKLOAD,
     ("image",): _IMAGE,
     ("network",): _NETWORK,
-    ("stats",): _STATS,
     ("checkpoint_restore",): _CHECKPOINT,
     ("tracing",): _TRACING,
     ("nri",): _NRI,

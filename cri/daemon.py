@@ -142,7 +142,7 @@ async def build(config: Config) -> AsyncIterator[Node]:
             records=records,
             sandboxes=Store[Sandbox]("sandbox"),
             containers=Store[Container]("container"),
-            operations=Operations(config.runtime.slow_operation_seconds),
+            operations=Operations(config.runtime.slow_operation_seconds, config.runtime.timeline_size),
             events=Events(),
             images=images,
             rootfs=RootfsManager(config.root, images.database, images.layers),
@@ -239,6 +239,11 @@ async def serve(config: Config, reread: Reread) -> None:
         background.forever("reload", lambda: watch(node, hangup, reread))
         background.forever("disk space", node.space.keep)
         background.forever("stuck logs", node.stuck_logs.watch)
+        if config.stats.collects:
+            from cri.stats import collect
+
+            for name, period_s, work in collect.jobs(config.stats):
+                background.forever(name, partial(collect.keep, node, period_s, work))
         if watch_s := watchdog.patience_s(os.environ, os.getpid()):
             ask = await stack.enter_async_context(watchdog.own_status(config.api.listen))
             background.forever(
@@ -272,4 +277,4 @@ async def _watch_exits(node: Node, metrics: "Metrics | None") -> None:
         node.background.until_done(f"exit {event.id}", partial(exits.handle, node, event))
         if metrics is not None and event.oom_killed:
             container = node.containers.find(event.id)
-            metrics.out_of_memory(event.id if container is None else container.name)
+            metrics.out_of_memory(event.id if container is None else container.name, event.id)

@@ -88,6 +88,8 @@ def tell(node: Node, container: containers.Container) -> None:
         ran_s=None if ran_s is None else round(ran_s, 3),
     )
     logger.info("container exited", extra=told)
+    why = "" if container.reason == "Completed" else f"{container.reason}, exit code {container.exit_code}"
+    node.operations.note("Exited", container.id, of_container(node, container), why)
 
 
 async def _end_stragglers(node: Node, container: containers.Container) -> None:

@@ -12,8 +12,10 @@ from api.runtime.v1 import api_pb2 as pb
 from conf.schema import Config
 from oci import own
 from oci.abilities import Abilities, probe
-from oci.cli import CliRuntime, Kind, RuntimeMissing
+from oci.cli import CliRuntime, RuntimeMissing
 from oci.generate.inputs import HostView, RuntimeView
+from oci.own_runtime import OwnRuntime
+from oci.runtime import Kind, Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class Handlers:
     """The handlers that work on this node; "" names the default one."""
 
     def __init__(
-        self, runtimes: Mapping[str, CliRuntime], default: str, missing: Mapping[str, RuntimeMissing] = NONE
+        self, runtimes: Mapping[str, Runtime], default: str, missing: Mapping[str, RuntimeMissing] = NONE
     ) -> None:
         """``missing`` are the configured ones that cannot be used."""
         self._runtimes = dict(runtimes)
@@ -60,7 +62,7 @@ class Handlers:
         One that is missing is left out with a warning; only a missing default fails a request, and
         Status then says so.
         """
-        found: dict[str, CliRuntime] = {}
+        found: dict[str, Runtime] = {}
         missing: dict[str, RuntimeMissing] = {}
         timeout_s = config.runtime.runtime_command_timeout_s
         arguments = ("--systemd-cgroup",) if cgroup_driver == "systemd" else ()
@@ -68,7 +70,11 @@ class Handlers:
         def attempt(name: str, path: Path | None, state: Path | None, *, quiet: bool = False) -> None:
             place = state or root / name
             try:
-                found[name] = CliRuntime.find(name, str(path or ""), place, arguments, timeout_s)
+                found[name] = (
+                    OwnRuntime.find(name, place, systemd=cgroup_driver == "systemd", timeout_s=timeout_s)
+                    if name == own.HANDLER and path is None
+                    else CliRuntime.find(name, str(path or ""), place, arguments, timeout_s)
+                )
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
             except RuntimeMissing as error:
                 if not quiet:
@@ -76,10 +82,10 @@ class Handlers:
                     logger.warning("handler %s left out: %s", name, error)
 
         for name, table in config.runtime.runtimes.items():
-            attempt(name, table.runtime_path or _built_in(name), table.runtime_root)
+            attempt(name, table.runtime_path, table.runtime_root)
         for name in PREFERRED:
             if name not in config.runtime.runtimes:
-                attempt(name, _built_in(name), None, quiet=True)
+                attempt(name, None, None, quiet=True)
         default = config.runtime.default_runtime or next((name for name in PREFERRED if name in found), "")
         handlers = cls(found, default, missing)
         if problem := handlers.problem():
@@ -110,7 +116,7 @@ class Handlers:
             f"no OCI runtime: install crun or runc, or set runtime_path (default handler {self._default!r})"
         )
 
-    def get(self, name: str) -> CliRuntime:
+    def get(self, name: str) -> Runtime:
         """The runtime for a handler's name.
 
         Raises:
@@ -220,8 +226,3 @@ class Handlers:
             )
             for name in (["", *names] if self._default in self._runtimes else names)
         ]
-
-
-def _built_in(name: str) -> Path | None:
-    """The program of the handler that comes with the daemon; None for others."""
-    return own.program() if name == own.HANDLER else None

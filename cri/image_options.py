@@ -1,7 +1,7 @@
 """What the configuration says about images, as the store takes it."""
 
 from conf.schema import Config
-from storage.images import Options
+from storage.options import Options
 from storage.registry.options import ClientOptions
 
 USUAL_PAUSE_IMAGE = "registry.k8s.io/pause:*"

@@ -17,6 +17,7 @@ from cri.quarantine import Quarantine
 from cri.records import Records
 from cri.sandboxes.record import Sandbox
 from cri.space import Space
+from cri.stats.collected import Collected
 from cri.store import Store
 from cri.streaming.server import StreamingServer
 from cri.stuck_logs import StuckLogs
@@ -63,5 +64,7 @@ class Node:
     background: Supervisor
     space: Space
     moves: MovesAhead = field(default_factory=MovesAhead)
+    # Statistics and metrics that were read ahead of being asked for.
+    collected: Collected = field(default_factory=Collected)
     # Containers and sandboxes whose records cannot be read: nothing of theirs is touched.
     unreadable: set[str] = field(default_factory=set)

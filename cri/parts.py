@@ -1,8 +1,8 @@
 """What the verbs need of the parts below: the real ones, or fakes under one contract (tests/contract)."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from api.ids import ContainerId
 from cni.network import Readiness
@@ -14,13 +14,19 @@ from oci.monitor.types import CreateContainer, Created, Exited
 from oci.runtime import Runtime
 from storage.catalogue import Image
 from storage.image_volumes import ImageVolumes
-from storage.images import FilesystemUsage, Options
+from storage.images import FilesystemUsage
+from storage.options import Options
 from storage.registry.auth import Credentials
 from storage.registry.registries_conf import Registries
+
+if TYPE_CHECKING:
+    from storage.progress import Watch
 
 
 class Monitor(Protocol):
     """See oci.monitor.client.Monitor, which says what each call raises."""
+
+    lost: int
 
     async def create(self, spec: CreateContainer) -> Created: ...
 
@@ -87,7 +93,13 @@ class Images(Protocol):
 
     def find(self, text: str) -> Image | None: ...
 
-    async def pull(self, reference: str, credentials: Credentials | None = None) -> Image: ...
+    async def pull(
+        self,
+        reference: str,
+        credentials: Credentials | None = None,
+        *,
+        watch: Callable[[], "Watch"] | None = None,
+    ) -> Image: ...
 
     async def remove(self, text: str) -> None: ...
 

@@ -17,8 +17,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from api.errors import PodwrightError
 from api.runtime.v1 import api_pb2 as pb
-from cri import door
-from cri.containers import create, exec_sync, publish, reopen_log, start, streams, update
+from cri import door, publish
+from cri.containers import create, exec_sync, reopen_log, start, streams, update
 from cri.containers import listing as container_listing
 from cri.containers import remove as container_remove
 from cri.containers import status as container_status
@@ -32,7 +32,6 @@ from cri.sandboxes import listing as sandbox_listing
 from cri.sandboxes import port_forward
 from cri.sandboxes import remove as sandbox_remove
 from cri.sandboxes import run as sandbox_run
-from cri.sandboxes import status as sandbox_status
 from cri.sandboxes import stop as sandbox_stop
 from cri.sandboxes import update as sandbox_update
 from cri.stats import pods as pod_stats
@@ -47,6 +46,25 @@ Answer = Message | bytes  # of a message, ready to be sent
 Unary = Callable[[Node, Any], Awaitable[Answer]]
 Streaming = Callable[[Node, Any], AsyncIterator[Answer]]
 
+
+def _metrics(name: str) -> Unary:
+    """A verb of cri.stats.scrape, which is imported when it is first asked for: few kubelets do."""
+
+    async def verb(node: Node, request: Any) -> Answer:
+        from cri.stats import scrape
+
+        return await scrape.UNARY[name](node, request)
+
+    return verb
+
+
+async def _stream_metrics(node: Node, request: Any) -> AsyncIterator[Answer]:
+    from cri.stats import scrape
+
+    async for answer in scrape.stream_pod_sandbox_metrics(node, request):
+        yield answer
+
+
 UNARY: dict[str, Unary] = {
     "Version": status_verbs.version,
     "Status": status_verbs.status,
@@ -55,7 +73,7 @@ UNARY: dict[str, Unary] = {
     "RunPodSandbox": sandbox_run.run_pod_sandbox,
     "StopPodSandbox": sandbox_stop.stop_pod_sandbox,
     "RemovePodSandbox": sandbox_remove.remove_pod_sandbox,
-    "PodSandboxStatus": sandbox_status.pod_sandbox_status,
+    "PodSandboxStatus": publish.pod_sandbox_status,
     "ListPodSandbox": sandbox_listing.list_pod_sandbox,
     "CreateContainer": create.create_container,
     "StartContainer": start.start_container,
@@ -73,6 +91,8 @@ UNARY: dict[str, Unary] = {
     "ListContainerStats": stats_verbs.list_container_stats,
     "PodSandboxStats": pod_stats.pod_sandbox_stats,
     "ListPodSandboxStats": pod_stats.list_pod_sandbox_stats,
+    "ListMetricDescriptors": _metrics("ListMetricDescriptors"),
+    "ListPodSandboxMetrics": _metrics("ListPodSandboxMetrics"),
     "UpdatePodSandboxResources": sandbox_update.update_pod_sandbox_resources,
     "ListImages": image_verbs.list_images,
     "ImageStatus": image_verbs.image_status,
@@ -86,6 +106,7 @@ STREAMING: dict[str, Streaming] = {
     "StreamContainers": container_listing.stream_containers,
     "StreamPodSandboxStats": pod_stats.stream_pod_sandbox_stats,
     "StreamContainerStats": stats_verbs.stream_container_stats,
+    "StreamPodSandboxMetrics": _stream_metrics,
     "StreamImages": image_verbs.stream_images,
     "GetContainerEvents": publish.get_container_events,
 }
@@ -163,6 +184,10 @@ class Calls:
                 error = self._node.space.explain(cause)
                 self._log_failure(name, begun, error)
                 await context.abort(status_of(error), message_of(error))
+            except BaseException:  # the client has gone, as whoever listens for events does at last
+                self._count(name, begun)
+                raise
+            self._count(name, begun)
 
         return call
 
@@ -186,10 +211,14 @@ class Calls:
             extra=fields(rpc=name, code=code.name, ms=round(took * 1000, 1), steps=steps_of(error)),
         )
 
-    def _log_success(self, name: str, begun: float) -> None:
+    def _count(self, name: str, begun: float) -> float:
         took = time.monotonic() - begun
         if self._observer is not None:
             self._observer.called(name, took)
+        return took
+
+    def _log_success(self, name: str, begun: float) -> None:
+        took = self._count(name, begun)
         level = logging.WARNING if took >= self._slow_seconds else logging.DEBUG
         if logger.isEnabledFor(level):
             logger.log(level, "%s done", name, extra=fields(rpc=name, code="OK", ms=round(took * 1000, 1)))

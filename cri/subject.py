@@ -21,7 +21,7 @@ from cri.store import AmbiguousId
 
 def of_sandbox(sandbox: Sandbox) -> dict[str, object]:
     """The fields of a pod."""
-    return {**_pod(sandbox.config.metadata), "sandbox_id": sandbox.id}
+    return {**of_pod(sandbox.config.metadata), "sandbox_id": sandbox.id}
 
 
 def of_container(node: Node, container: Container) -> dict[str, object]:
@@ -58,14 +58,14 @@ def _of_request(node: Node, request: Message) -> Fields:
 def _parts(node: Node, request: Any) -> Iterator[dict[str, object]]:
     names = request.DESCRIPTOR.fields_by_name
     if "sandbox_config" in names:
-        yield _pod(request.sandbox_config.metadata)
+        yield of_pod(request.sandbox_config.metadata)
     if "image" in names:
         yield {"image": request.image.image}
     for key in ("pod_sandbox_id", "container_id"):
         if key in names and (identifier := getattr(request, key)):
             yield _by_prefix(node, key, identifier)
     if "config" in names and isinstance(request.config, pb.PodSandboxConfig):
-        yield _pod(request.config.metadata)
+        yield of_pod(request.config.metadata)
     if "config" in names and isinstance(request.config, pb.ContainerConfig):
         yield {"container": request.config.metadata.name, "image": request.config.image.image}
 
@@ -79,5 +79,6 @@ def _by_prefix(node: Node, key: str, identifier: str) -> dict[str, object]:
     return unknown if "id" in found else found
 
 
-def _pod(metadata: pb.PodSandboxMetadata) -> dict[str, object]:
+def of_pod(metadata: pb.PodSandboxMetadata) -> dict[str, object]:
+    """Its names, before it has an id."""
     return {"namespace": metadata.namespace, "pod": metadata.name}

@@ -48,6 +48,10 @@ class Supervisor:
         self._next: dict[str, Work] = {}
         self._troubles: dict[str, Trouble] = {}
 
+    def __len__(self) -> int:
+        """How many things are still to be done, services not among them."""
+        return len(self._next)
+
     def troubles(self) -> list[Trouble]:
         """What does not work now, the oldest first."""
         return sorted(self._troubles.values(), key=lambda trouble: trouble.since_s)

@@ -25,13 +25,17 @@ class CpuUsage:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUsage:
-    """Bytes, but for the fault counters. ``limit_bytes`` None is unlimited; swap None is not accounted."""
+    """Bytes, but for the fault counters. ``limit_bytes`` None is unlimited; swap None is not accounted.
+
+    ``own_page_faults``, all and major ones, leave out cgroups below; version 2 does not count so.
+    """
 
     usage_bytes: int
     working_set_bytes: int
     rss_bytes: int
     page_faults: int
     major_page_faults: int
+    own_page_faults: tuple[int, int] | None = None
     cache_bytes: int = 0
     mapped_file_bytes: int = 0
     kernel_bytes: int | None = None
@@ -183,6 +187,7 @@ def _memory_v1(where: Path, *, whole: bool = True) -> MemoryUsage | None:
         rss_bytes=stat.get("total_rss", 0),
         page_faults=stat.get("total_pgfault", 0),
         major_page_faults=stat.get("total_pgmajfault", 0),
+        own_page_faults=(stat.get("pgfault", 0), stat.get("pgmajfault", 0)) if whole else None,
         cache_bytes=stat.get("total_cache", 0),
         mapped_file_bytes=stat.get("total_mapped_file", 0),
         kernel_bytes=read_number(where / "memory.kmem.usage_in_bytes") if whole else None,

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Self
 
 from api.errors import FailedPrecondition, InvalidArgument
-from host import cgroup_limits, cgroup_stats
+from host import cgroup_io, cgroup_limits, cgroup_stats
+from host.cgroup_io import DeviceIo
 from host.cgroup_limits import Limits
 from host.cgroup_stats import MemoryUsage, OomSource, Stats
 from host.lines import lines, read_table
@@ -180,12 +181,20 @@ class Hierarchy:
         """The counters that the CRI reports (host.cgroup_stats.usage)."""
         return cgroup_stats.usage(lambda name: self.directory(path, name), self.version)
 
+    def io(self, path: str) -> list[DeviceIo]:
+        """What ``path`` and below has read and written, by block device."""
+        return cgroup_io.devices(lambda name: self.directory(path, name), self.version)
+
     def process_count(self, path: str) -> int:
         """How many processes are in ``path`` and below, by one hierarchy: a container is in all of them."""
+        return len(self.members(path))
+
+    def members(self, path: str) -> list[int]:
+        """These processes; quicker than ``pids``, which asks every hierarchy."""
         trees = sorted(self.trees, key=lambda tree: "pids" not in tree.controllers)
         directories = (_below(tree.root, path) for tree in trees)
         top = next((directory for directory in directories if directory.is_dir()), None)
-        return 0 if top is None else sum(len(_procs(one)) for one in _bottom_up(top))
+        return [] if top is None else [pid for one in _bottom_up(top) for pid in _procs(one)]
 
     def cpu_usage_ns(self, path: str) -> int | None:
         """CPU time used by ``path`` and below; None when it is gone or not counted."""

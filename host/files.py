@@ -28,6 +28,27 @@ _FLATTEN_DEPTH = 64
 _TEMPORARY = ".tmp"
 
 
+class BudgetSpent(Exception):
+    """There is more to remove than was allowed for; what is left can be removed by another call."""
+
+
+class Budget:
+    """How many entries may be removed, over as many calls as it is given to."""
+
+    def __init__(self, entries: int) -> None:
+        self._left = entries
+
+    def spend(self) -> None:
+        """Before an entry is removed.
+
+        Raises:
+            BudgetSpent: that would be one too many.
+        """
+        if not self._left:
+            raise BudgetSpent
+        self._left -= 1
+
+
 class FileTooLarge(ResourceExhausted):
     """A file holds more bytes than its reader accepts."""
 
@@ -129,42 +150,52 @@ def rename_durable(source: Path, target: Path) -> None:
         sync_directory(source.parent)
 
 
-def remove_tree(path: Path) -> None:
+def remove_tree(path: Path, budget: Budget | None = None) -> None:
     """Remove ``path`` and all below it; what is not there is no error.
 
     Symbolic links are removed, not followed, and a mount point inside (a bind mount of the same
     filesystem too) raises EXDEV before anything behind it is touched. Depth is not limited.
+
+    Raises:
+        BudgetSpent: it holds more than ``budget`` allows; some of it is gone.
     """
     try:
         parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        with contextlib.suppress(FileNotFoundError):
-            _remove_entry(parent, path.name, path)
+        remove_tree_at(parent, path.name, path, budget)
     finally:
         os.close(parent)
 
 
-def _remove_entry(parent: int, name: str, shown: Path) -> None:
+def remove_tree_at(parent: int, name: str, shown: Path | None = None, budget: Budget | None = None) -> None:
+    """The same for ``name`` in an open directory; errors show it as ``shown``."""
+    with contextlib.suppress(FileNotFoundError):
+        _remove_entry(parent, name, shown or Path(name), budget)
+
+
+def _remove_entry(parent: int, name: str, shown: Path, budget: Budget | None) -> None:
     if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
         os.unlink(name, dir_fd=parent)
         return
     top = _open_child(parent, name, shown)
     try:
-        while _empty_directory(top, top, 0, shown):
+        while _empty_directory(top, top, 0, shown, budget):
             pass  # what was flattened to the top is next
     finally:
         os.close(top)
     os.rmdir(name, dir_fd=parent)
 
 
-def _empty_directory(top: int, directory: int, depth: int, shown: Path) -> bool:
+def _empty_directory(top: int, directory: int, depth: int, shown: Path, budget: Budget | None) -> bool:
     """Remove the entries of ``directory``; True when some were moved to ``top`` instead."""
     moved = False
     with os.scandir(directory) as entries:
         children = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, is_directory in children:
+        if budget is not None:
+            budget.spend()
         if not is_directory:
             os.unlink(name, dir_fd=directory)
         elif depth >= _FLATTEN_DEPTH:
@@ -173,7 +204,7 @@ def _empty_directory(top: int, directory: int, depth: int, shown: Path) -> bool:
         else:
             child = _open_child(directory, name, shown)
             try:
-                moved |= _empty_directory(top, child, depth + 1, shown)
+                moved |= _empty_directory(top, child, depth + 1, shown, budget)
             finally:
                 os.close(child)
             os.rmdir(name, dir_fd=directory)

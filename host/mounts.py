@@ -9,7 +9,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -259,10 +259,14 @@ class MountTable:
         line = self._lines.get(mount_id)
         return None if line is None else _parse_line(line)
 
-    def below(self, directory: str) -> Iterator[Mount]:
-        """The mounts inside ``directory``, not on it; it has no trailing slash and nothing to be escaped."""
+    def below(self, directory: str, but: Collection[str] = ()) -> Iterator[Mount]:
+        """The mounts inside ``directory``, not on it; it has no trailing slash and nothing to be escaped.
+
+        Those on a path of ``but`` may be left out.
+        """
         for line in self._lines.values():
-            if line.split(" ", 5)[4].startswith(f"{directory}/"):
+            point = line.split(" ", 5)[4]
+            if point.startswith(f"{directory}/") and point not in but:
                 yield _parse_line(line)
 
 

@@ -22,6 +22,10 @@ class InterfaceCounters:
     rx_errors: int
     tx_bytes: int
     tx_errors: int
+    rx_packets: int = 0
+    rx_dropped: int = 0
+    tx_packets: int = 0
+    tx_dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,11 @@ class NetworkCounters:
 
     default: InterfaceCounters | None
     others: tuple[InterfaceCounters, ...] = ()
+
+    @property
+    def all(self) -> tuple[InterfaceCounters, ...]:
+        """The default one first."""
+        return self.others if self.default is None else (self.default, *self.others)
 
 
 def read(namespace: os.PathLike[str] | str) -> NetworkCounters:
@@ -70,6 +79,11 @@ def _read_at(directory: int, name: str) -> str:
         return file.read()
 
 
+def read_own() -> NetworkCounters:
+    """The counters of the namespace that the caller is in."""
+    return parse(*_read_tables())
+
+
 def _read_tables() -> tuple[str, str]:
     """What is no UTF-8 is replaced: the names go into answers."""
     dev, route = ((_THREAD_NET / name).read_text(errors="replace") for name in ("dev", "route"))
@@ -89,7 +103,15 @@ def _counters(line: str) -> InterfaceCounters:
     name, _, numbers = line.partition(":")
     fields = [int(number) for number in numbers.split()]
     return InterfaceCounters(
-        name.strip(), rx_bytes=fields[0], rx_errors=fields[2], tx_bytes=fields[8], tx_errors=fields[10]
+        name.strip(),
+        rx_bytes=fields[0],
+        rx_packets=fields[1],
+        rx_errors=fields[2],
+        rx_dropped=fields[3],
+        tx_bytes=fields[8],
+        tx_packets=fields[9],
+        tx_errors=fields[10],
+        tx_dropped=fields[11],
     )
 
 

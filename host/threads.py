@@ -31,11 +31,16 @@ class DetachedThreads:
     def __init__(self, name: str, limit: int) -> None:
         self._name = name
         self._turns = asyncio.Semaphore(limit)
+        self.waiting = 0  # calls that have no turn yet
         self._idle: list[SimpleQueue[Job]] = []
 
     async def run(self, function: Callable[[], T]) -> T:
         """What ``function`` returns or raises. Who is cancelled stops waiting; the thread goes on."""
-        await self._turns.acquire()
+        self.waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self.waiting -= 1
         future: Future[T] = Future()
         running = asyncio.wrap_future(future)
         running.add_done_callback(self._is_done)

@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from oci.cli import CliRuntime, Kind
-from oci.runtime import Json, RuntimeFailed
+from oci.runtime import Json, Kind, Runtime, RuntimeFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +17,7 @@ class Abilities:
     user_namespaces: bool = False
 
 
-async def probe(runtime: CliRuntime) -> Abilities:
+async def probe(runtime: Runtime) -> Abilities:
     """Ask the runtime; one whose answer makes no sense can do none of it.
 
     Raises:

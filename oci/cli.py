@@ -1,6 +1,6 @@
 """Drivers for runtimes with runc's command line: crun, runc, and gVisor's runsc.
 
-create, start and exec are built here and run by the monitor, which owns what they leave behind; kill,
+Command lines of create, start and exec are run by the monitor, which owns what they leave behind; kill,
 delete, update, state and features run from the daemon, for nothing of them stays.
 """
 
@@ -9,13 +9,15 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
 from api.errors import FailedPrecondition
 from host.processes import CommandTimedOut, Completed, run
-from oci.runtime import ContainerGone, Json, RuntimeFailed, RuntimeTimedOut, failed
+from oci.orders import Create, Exec, Files, Order, verb_of
+from oci.runtime import ContainerGone, Json, Kind, RuntimeFailed, RuntimeTimedOut, failed
+
+__all__ = ["CliRuntime", "Kind", "RuntimeMissing", "is_gone", "message_of"]
 
 _GONE = (  # crun, runc, runsc; compared in lower case
     "does not exist",
@@ -28,19 +30,6 @@ _GONE = (  # crun, runc, runsc; compared in lower case
     "file does not exist",
     "no such container",
 )
-
-
-class Kind(StrEnum):
-    """Whose flags and texts to expect; an unknown runtime is treated as runc."""
-
-    CRUN = "crun"
-    RUNC = "runc"
-    RUNSC = "runsc"
-
-    @classmethod
-    def of(cls, path: Path) -> "Kind":
-        """Tell by the program's name."""
-        return next((kind for kind in cls if kind.value in path.name), cls.RUNC)
 
 
 class RuntimeMissing(FailedPrecondition):
@@ -101,38 +90,29 @@ class CliRuntime:
         logging = ["--log-format=json"] if log is None else [f"--log={log}", "--log-format=json"]
         return [str(self.path), f"--root={self.root}", *logging, *self.arguments, *words]
 
-    def create_command(
-        self,
-        container_id: str,
-        bundle: Path,
-        pid_file: str,
-        log: str,
-        console_socket: str | None,
-        *,
-        no_pivot: bool,
-    ) -> list[str]:
+    def command(self, order: Order, files: Files) -> list[str]:
         """See Runtime."""
-        flags = ["--bundle", str(bundle), "--pid-file", pid_file]
-        if console_socket is not None:
-            flags += ["--console-socket", console_socket]
-        if no_pivot and self.kind is not Kind.RUNSC:  # runsc has no such flag and never pivots on the host
-            flags.append("--no-pivot")
-        return self._command(log, "create", *flags, container_id)
+        flags = self._flags(order, files)
+        return self._command(files.log, verb_of(order), *flags, order.id)
 
-    def start_command(self, container_id: str, log: str) -> list[str]:
-        """See Runtime."""
-        return self._command(log, "start", container_id)
+    def _flags(self, order: Order, files: Files) -> list[str]:
+        console = ["--console-socket", files.console] if files.console else []
+        match order:
+            case Create(bundle=bundle, no_pivot=no_pivot):
+                # runsc has no such flag and never pivots on the host
+                pivot = ["--no-pivot"] if no_pivot and self.kind is not Kind.RUNSC else []
+                return ["--bundle", bundle, "--pid-file", files.pid, *console, *pivot]
+            case Exec():
+                # runc compares the flag with the socket, not with the process object
+                terminal = ["--tty"] if files.console and self.kind is Kind.RUNC else []
+                what = ["--process", files.process, "--pid-file", files.pid]
+                return ["--detach", *what, *console, *terminal]
+            case _:
+                return []
 
-    def exec_command(
-        self, container_id: str, process_file: str, pid_file: str, log: str, console_socket: str | None
-    ) -> list[str]:
-        """See Runtime; with a console socket the process object's ``terminal`` must be true."""
-        flags = ["--detach", "--process", process_file, "--pid-file", pid_file]
-        if console_socket is not None:
-            flags += ["--console-socket", console_socket]
-            if self.kind is Kind.RUNC:  # runc compares the flag with the socket, not with the process object
-                flags.append("--tty")
-        return self._command(log, "exec", *flags, container_id)
+    def inside(self, order: Order, files: Files) -> None:
+        """See Runtime: a program knows nothing of monitors."""
+        del order, files
 
     def prepare_process(self, process: Json) -> Json:
         """See Runtime; crun applies an empty profile or label as if it were one, and fails."""

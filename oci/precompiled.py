@@ -31,6 +31,8 @@ class Filters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, str | None] = OrderedDict()
+        # By identity, with the profile that has it: containers share those that the node has from files.
+        self._recent: OrderedDict[int, tuple[Mapping[str, Any], str | None]] = OrderedDict()
 
     def annotate(self, document: dict[str, Any]) -> None:
         """Add the compiled filter to a runtime-spec document that has a profile; blocks while compiling."""
@@ -42,12 +44,17 @@ class Filters:
             document.setdefault("annotations", {})[ANNOTATION] = compiled
 
     def _get(self, profile: Mapping[str, Any]) -> str | None:
+        with self._lock:
+            if (recent := self._recent.get(id(profile))) is not None:
+                return recent[1]
         key = hashlib.sha256(json.dumps(profile).encode()).digest()
         with self._lock:
             if key not in self._known:
                 self._known[key] = _compiled(profile)
-                if len(self._known) > _KEPT:
-                    self._known.popitem(last=False)
+            self._recent[id(profile)] = profile, self._known[key]
+            for kept in (self._known, self._recent):
+                while len(kept) > _KEPT:
+                    kept.popitem(last=False)
             self._known.move_to_end(key)
             return self._known[key]
 

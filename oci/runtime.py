@@ -1,12 +1,27 @@
 """What Podwright asks of an OCI runtime, and the errors that come of it (runtime-spec, runtime.md)."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from api.errors import DeadlineExceeded, Internal, InvalidArgument, NotFound
+from oci.orders import Files, Inside, Order
 
 Json = Mapping[str, object]
+
+
+class Kind(StrEnum):
+    """Whose flags and texts to expect; an unknown runtime is treated as runc."""
+
+    CRUN = "crun"
+    RUNC = "runc"
+    RUNSC = "runsc"
+
+    @classmethod
+    def of(cls, path: Path) -> "Kind":
+        """Tell by the program's name."""
+        return next((kind for kind in cls if kind.value in path.name), cls.RUNC)
 
 
 class RuntimeFailed(Internal):
@@ -72,34 +87,30 @@ class ContainerGone(NotFound):
 
 
 class Runtime(Protocol):
-    """A handler's runtime: builders for what the monitor runs, methods for what needs no monitor."""
+    """A handler's runtime: what the monitor is to do for an order, and methods for what needs no monitor."""
 
     @property
     def name(self) -> str:
         """The handler's name in the configuration."""
         ...
 
-    def create_command(
-        self,
-        container_id: str,
-        bundle: Path,
-        pid_file: str,
-        log: str,
-        console_socket: str | None,
-        *,
-        no_pivot: bool,
-    ) -> list[str]:
-        """The command line of ``create``."""
+    @property
+    def path(self) -> Path:
+        """The program; what is asked for can always be asked of it, too."""
         ...
 
-    def start_command(self, container_id: str, log: str) -> list[str]:
-        """The command line of ``start``."""
+    @property
+    def kind(self) -> Kind:
+        """Whose flags and texts to expect of the program."""
         ...
 
-    def exec_command(
-        self, container_id: str, process_file: str, pid_file: str, log: str, console_socket: str | None
-    ) -> list[str]:
-        """The command line of a detached ``exec``."""
+    def command(self, order: Order, files: Files) -> list[str]:
+        """The command line that carries ``order`` out; with a console the process object's ``terminal`` is
+        true."""
+        ...
+
+    def inside(self, order: Order, files: Files) -> Inside | None:
+        """The same for the monitor to carry out by itself; None: it is to run the command."""
         ...
 
     def failure(
@@ -129,7 +140,10 @@ class Runtime(Protocol):
         ...
 
     async def state(self, container_id: str) -> Json | None:
-        """The runtime's state document (``status``: created, running, stopped, paused); None if unknown."""
+        """The runtime's state document (``status``: created, running, stopped, paused); None if unknown.
+
+        One with ``started`` tells of a container that has ended whether it was ever started.
+        """
         ...
 
     async def features(self) -> Json | None:

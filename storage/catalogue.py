@@ -90,6 +90,11 @@ class Catalogue:
         self._refresh()
         return list(self._images.values())
 
+    def by_id(self, image_id: str) -> Image | None:
+        """The image of this whole id, ``sha256:`` and all."""
+        self._refresh()
+        return self._images.get(image_id)
+
     def find(self, text: str, registries: Registries) -> Image | None:
         """An image by id (with or without ``sha256:``), name, or a prefix of its id that no other has.
 

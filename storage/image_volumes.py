@@ -16,17 +16,10 @@ from api.ids import ContainerId
 from host.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from host.mounts import MOUNT_ATTR_RDONLY, MS_NODEV, MS_NOSUID, bind
 from host.overlayfs import overlay
-from host.private import public_directory
 from storage.catalogue import Image, LayersVanished
-from storage.database import Database
-from storage.layers import Layers
-from storage.mapped import mapped_layers
+from storage.lower import LowerDirectories
 from storage.rebuild import Mender
-from storage.saved import rootfs_of, save_rootfs
-
-# In rootfs_layers the positions of the root file system are below this one, those of volume n begin at
-# (n + 1) times it; overlayfs takes 500 layers at most.
-POSITIONS_PER_MOUNT = 1000
+from storage.rootfs_rows import ImageNotFound, RootfsRows
 
 
 class ImageGone(InvalidArgument):
@@ -40,16 +33,14 @@ class BadSubPath(InvalidArgument):
 class ImageVolumes:
     """Mounts images below the directories that RootfsManager makes for containers."""
 
-    def __init__(self, root: Path, database: Database, layers: Layers) -> None:
-        self._root = root
-        self._database = database
-        self._layers = layers
-        self._mender = Mender(root, database, layers)
-        self._empty = empty_layer(root)
+    def __init__(self, rows: RootfsRows, lower: LowerDirectories, mender: Mender) -> None:
+        self._rows = rows
+        self._lower = lower
+        self._mender = mender
 
     def path(self, container_id: ContainerId, number: int) -> Path:
         """Where volume ``number`` of a container is mounted, or would be."""
-        return self._root / "containers" / container_id / "volumes" / str(number)
+        return self._rows.place(container_id) / "volumes" / str(number)
 
     def mount(self, container_id: ContainerId, number: int, image: Image) -> Path:
         """Mount ``image`` as volume ``number`` of a container whose root file system is prepared. Blocking.
@@ -58,53 +49,36 @@ class ImageVolumes:
             ImageGone: the image was removed meanwhile.
             OSError: the kernel refuses the mount; removing the root file system takes the rest away.
         """
-        with self._database.transaction() as connection:
-            if connection.execute("SELECT 1 FROM images WHERE id = ?", (image.id,)).fetchone() is None:
-                raise ImageGone(f"image {image.id} is not here any more; pull it again")
-            first = (number + 1) * POSITIONS_PER_MOUNT
-            connection.executemany(
-                "INSERT INTO rootfs_layers VALUES (?, ?, ?)",
-                [(container_id, first + position, chain.hex) for position, chain in enumerate(image.layers)],
-            )
-            saved = rootfs_of(connection, container_id)
-        if saved is not None:
-            save_rootfs(self._root / "containers" / container_id, saved)
+        try:
+            self._rows.enter_volume(container_id, number, image)
+        except ImageNotFound as error:
+            raise ImageGone(str(error)) from error
         target = self.path(container_id, number)
         target.mkdir(mode=0o700, parents=True)
         if not image.layers:
-            bind(self._empty, target, readonly=True)
+            bind(self._lower.empty, target, readonly=True)
             return target
-        lower = [self._layers.tree(chain_id) for chain_id in reversed(image.layers)]
-        # Without a writable layer overlayfs wants two; an empty one at the bottom changes nothing.
-        lower += [self._empty] * max(0, 2 - len(lower))
         try:
-            with mapped_layers(lower, self._root / "containers" / container_id) as mapped:
-                overlay(mapped, None, None, target, attributes=MOUNT_ATTR_RDONLY | MS_NOSUID | MS_NODEV)
-        except FileNotFoundError as error:
+            # Without a writable layer overlayfs wants two.
+            with self._lower.seen_from(self._rows.place(container_id), image.layers, least=2) as lower:
+                overlay(lower, None, None, target, attributes=MOUNT_ATTR_RDONLY | MS_NOSUID | MS_NODEV)
+        except LayersVanished:
             self._mender.drop_incomplete()
-            raise LayersVanished(f"a layer of {image.id} is gone; pull the image again") from error
+            raise
         return target
 
     def directory(self, container_id: ContainerId, number: int) -> Path:
         """A fresh directory of the container's, outside its root file system, for a VOLUME of its image."""
-        path = self._root / "containers" / container_id / "data" / str(number)
+        path = self._rows.place(container_id) / "data" / str(number)
         path.mkdir(mode=0o700, parents=True)
         return path
 
     def mounted(self, container_id: ContainerId) -> list[Path]:
         """The places of a container's volumes, mounted or not."""
         try:
-            return list((self._root / "containers" / container_id / "volumes").iterdir())
+            return list((self._rows.place(container_id) / "volumes").iterdir())
         except FileNotFoundError:
             return []
-
-
-def empty_layer(root: Path) -> Path:
-    """The lower directory of an image without layers, made if need be: overlayfs wants one."""
-    path = root / "empty-layer/diff"
-    public_directory(path.parent, 0o700)
-    public_directory(path)
-    return path
 
 
 def resolve(volume: Path, sub_path: str) -> Path:

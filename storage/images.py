@@ -1,4 +1,4 @@
-"""The image store: pull, import, list, find and remove.
+"""The image store: pull, import, list, find and remove; a façade over the modules that do it.
 
     <root>/catalogue.db    names and documents (storage/database.py)
     <root>/open.lock       held shared by every process that has the store open
@@ -15,41 +15,32 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from api.errors import DeadlineExceeded
-from api.ids import ImageId
-from host.files import remove_tree, sync_filesystem
+from host.files import remove_tree
 from host.private import Tree, claim
 from host.reserve import Reserve
-from storage.catalogue import Catalogue, Image, LayersVanished, NewImage
+from storage.catalogue import Catalogue, Image
 from storage.database import Database
-from storage.digest import Digest, chain_ids
+from storage.entering import Entering
 from storage.layers import Layers
-from storage.manifest import Platform, require_platform, this_platform
+from storage.options import Options
 from storage.policy import Policy
+from storage.pulls import Pulls, Terms
 from storage.rebuild import Mender
-from storage.reference import Reference
 from storage.registry.auth import Credentials, default_paths
-from storage.registry.options import ClientOptions
 from storage.registry.registries_conf import BadRegistriesConf, Registries
 from storage.slots import Slots
-from storage.unpack.faults import Limits
-from storage.unpacker import House, LayerSource, Unpacker
+from storage.unpacker import House, Unpacker
+
+if TYPE_CHECKING:
+    from storage.progress import Watch
 
 log = logging.getLogger(__name__)
-
-_COMMIT_ATTEMPTS = 3
-
-PullKey = tuple[str, Credentials | None]
-
-
-class PullTookTooLong(DeadlineExceeded):
-    """A pull passed its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +51,6 @@ class FilesystemUsage:
     used_bytes: int
     inodes_used: int
     timestamp_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a store behaves; files are read again for every pull, so edits need no restart."""
-
-    registries_conf: Path = Path("/etc/containers/registries.conf")
-    registries_conf_dir: Path | None = None  # None: registries_conf with .d added
-    insecure_registries: Sequence[str] = ()
-    policy_file: Path = Path("/etc/containers/policy.json")
-    auth_files: Sequence[Path] | None = None  # None: the usual places
-    short_names_enforcing: bool = True
-    pinned_images: Sequence[str] = ()
-    limits: Limits = field(default_factory=Limits)
-    parallel_layers: int = 4  # at once from one registry
-    total_layers: int = 16  # at once in the whole store
-    layers_per_pull: int = 3
-    platform: Platform = field(default_factory=this_platform)
-    client: ClientOptions = field(default_factory=ClientOptions)
-    unpack_stall_timeout_s: float = 300.0
-    pull_deadline_s: float = 6 * 3600.0  # of a whole pull; 0: none
-    abandoned_s: float = 120.0  # how long a pull goes on for which nobody waits
 
 
 class Images:
@@ -96,12 +65,11 @@ class Images:
         unpacker = Unpacker(options.limits, stall_timeout_s=options.unpack_stall_timeout_s, house=house)
         self.layers = Layers(root, database, unpacker, Slots(options.parallel_layers, options.total_layers))
         self.catalogue = Catalogue(database, options.pinned_images)
-        # What an earlier life left and cannot be removed, with the reason.
-        self.leftovers: dict[Path, OSError] = {}
+        self.leftovers = self.layers.leftovers
         self.registries_problem: Exception | None = None
+        self.entering = Entering(root, self.catalogue, self.layers)
         self._lock = lock
-        self._pulls: dict[PullKey, _RunningPull] = {}
-        self._pull_tasks: set[asyncio.Task[Image]] = set()
+        self._pulls = Pulls()
         self._registries = Registries()
 
     @classmethod
@@ -124,6 +92,7 @@ class Images:
         options = options or Options()
         database = partial(Database, root / "catalogue.db", reserve, repair=repair)
         store = await asyncio.to_thread(cls._open, root, options, database, house, repair=repair)
+        store.layers.trash.begin()
         await store._try_registries()
         return store
 
@@ -145,7 +114,7 @@ class Images:
             if repair:
                 Mender(root, store.database, store.layers).mend(alone=alone)
             if alone:
-                store.leftovers = store.layers.sweep()
+                store.leftovers.update(store.layers.sweep())
             fcntl.flock(lock, fcntl.LOCK_SH)
         except BaseException:
             os.close(lock)
@@ -158,13 +127,18 @@ class Images:
         self.catalogue.pin(options.pinned_images)
 
     async def close(self) -> None:
-        """Cancel the pulls in flight, undo what they made, and close the catalogue."""
-        pulls = list(self._pull_tasks)
-        for pull in pulls:
-            pull.cancel()
-        await asyncio.gather(*pulls, return_exceptions=True)
+        """Cancel the pulls in flight, undo what they made, and close the catalogue.
+
+        What is being removed behind is left to the next start; ``settle`` first waits for it.
+        """
+        await self._pulls.close()
+        await self.layers.trash.close()
         self.database.close()
         os.close(self._lock)
+
+    async def settle(self) -> None:
+        """Wait until nothing is being removed behind."""
+        await self.layers.trash.settle()
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -177,9 +151,10 @@ class Images:
         return self.catalogue.find(text, self._registries)
 
     def fs_info(self) -> FilesystemUsage:
-        """What all layers take; ``mountpoint`` is the store's root."""
+        """What all layers take, and what is being removed; ``mountpoint`` is the store's root."""
         used, inodes = self.catalogue.disk_usage()
-        return FilesystemUsage(self.root, used, inodes, time.time_ns())
+        going = self.layers.trash.size()
+        return FilesystemUsage(self.root, used + going.bytes, inodes + going.inodes, time.time_ns())
 
     def problems(self) -> tuple[str, ...]:
         """What is wrong with the catalogue, and what is kept because of it."""
@@ -227,54 +202,27 @@ class Images:
         *,
         auth_files: Sequence[Path] | None = None,
         policy_file: Path | None = None,
+        watch: Callable[[], "Watch"] | None = None,
     ) -> Image:
         """Have the image that a registry has under ``reference`` now; layers that are here stay here.
 
-        A pull of the same reference with the same credentials joins the one in flight. A caller that goes
-        away does not end it, but when all have gone and nobody comes back for ``abandoned_s`` it is undone,
-        and so is one that takes longer than ``pull_deadline_s``. ``auth_files`` and ``policy_file`` stand in
-        for the configured ones.
+        A pull on the same terms joins the one in flight (storage/pulls.py). ``auth_files`` and
+        ``policy_file`` stand in for the configured ones. ``watch`` is for storage/progress.py.
 
         Raises:
             InvalidReference, BadRegistriesConf, AmbiguousShortName, RegistryBlocked, RejectedByPolicy,
             SignaturesUnsupported, RegistryError, DigestMismatch, BadManifest, NotAnImage, NoMatchingPlatform,
             LayerError, GaveWay, PullTookTooLong
         """
-        key = (reference, credentials)
-        running = self._pulls.get(key)
-        if running is None:
-            from storage.pull import Pull  # aiohttp is large, and many daemons never pull
+        from storage.pull import Pull  # aiohttp is large, and many daemons never pull
 
-            self._take_registries(registries := await self.load_registries())
-            policy = await asyncio.to_thread(Policy.load, policy_file or self.options.policy_file)
-            running = self._pulls.get(key)  # another caller may have come first
-            if running is None:
-                files = auth_files if auth_files is not None else self.options.auth_files
-                paths = default_paths() if files is None else [*files]
-                pull = Pull(self, registries, policy, credentials, paths)
-                running = self._start(key, partial(pull.run, Reference.parse(reference)))
-        return await running.wait(self.options.abandoned_s, lambda: self._abandon(key))
-
-    def _start(self, key: PullKey, work: Callable[[], Awaitable[Image]]) -> "_RunningPull":
-        task = asyncio.create_task(_in_time(work, self.options.pull_deadline_s), name=f"pull {key[0]}")
-        self._pulls[key] = running = _RunningPull(task)
-        self._pull_tasks.add(task)
-        task.add_done_callback(lambda _: self._pull_ended(key, running))
-        return running
-
-    def _abandon(self, key: PullKey) -> None:
-        """Nobody waits: whoever comes from now on begins anew."""
-        log.warning("pull given up, nobody waits for it reference=%s", key[0])
-        self._pulls.pop(key).task.cancel()
-
-    def _pull_ended(self, key: PullKey, running: "_RunningPull") -> None:
-        task = running.task
-        self._pull_tasks.discard(task)
-        running.end()
-        if self._pulls.get(key) is running:
-            del self._pulls[key]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("pull failed reference=%s error=%s", key[0], error)
+        options = self.options
+        self._take_registries(registries := await self.load_registries())
+        policy = await asyncio.to_thread(Policy.load, policy_file or options.policy_file)
+        files = auth_files if auth_files is not None else options.auth_files
+        paths = default_paths() if files is None else [*files]
+        terms = Terms(reference, credentials, registries, policy, paths, options)
+        return await self._pulls.run(terms, Pull(self.entering, terms).run, watch)
 
     async def remove(self, text: str) -> None:
         """Remove an image with all its names; an unknown one is no error.
@@ -300,96 +248,7 @@ class Images:
         """
         from storage.importer import import_archive
 
-        return await import_archive(self, path, name)
-
-    async def add(
-        self,
-        config: bytes,
-        manifest: bytes,
-        sources: Sequence[LayerSource],
-        tags: Sequence[Reference],
-        digests: Sequence[Reference] = (),
-    ) -> Image:
-        """Fetch the layers of an image and enter it under its names; all or nothing."""
-        chain = chain_ids(tuple(source.diff_id for source in sources))
-        names = tuple(str(tag) for tag in tags), tuple(dict.fromkeys(str(digest) for digest in digests))
-        for attempt in range(1, _COMMIT_ATTEMPTS + 1):
-            async with self.layers.ensured(sources, self.options.layers_per_pull) as records:
-                new = NewImage(config, manifest, tuple(zip(chain, records, strict=True)), *names)
-                try:
-                    await asyncio.to_thread(self._commit, new, chain)
-                    return self._known(new.id)
-                except LayersVanished:
-                    if attempt == _COMMIT_ATTEMPTS:
-                        raise
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-    async def unchanged(self, config: Digest, manifest: bytes, names: Sequence[Reference]) -> Image | None:
-        """The image of this config if all of it is here, by this manifest and under all ``names``: nothing is
-        to be fetched or written then.
-
-        Raises:
-            NoMatchingPlatform: it is for another.
-        """
-        image = self.catalogue.find(str(config), self._registries)
-        if image is None or image.id != str(config) or image.fault:
-            return None
-        if not {str(name) for name in names} <= {*image.repo_tags, *image.repo_digests}:
-            return None
-        if not self.catalogue.came_by(image.id, manifest):
-            return None
-        if await asyncio.to_thread(lambda: any(map(self.layers.is_gone, image.layers))):
-            return None
-        require_platform(self.catalogue.platform_of(image.id), self.options.platform)
-        return image
-
-    def _commit(self, new: NewImage, chain: Sequence[Digest]) -> None:
-        # One sync for the whole image, before any row says that it is there.
-        sync_filesystem(self.root)
-        self.catalogue.commit(new, [self.layers.tree(chain_id) for chain_id in chain], time.time_ns())
-
-    def _known(self, image_id: ImageId) -> Image:
-        image = self.catalogue.find(image_id, self._registries)
-        if image is None:
-            raise LayersVanished(f"image {image_id} was removed while it was pulled")
-        return image
-
-
-class _RunningPull:
-    """A pull in flight, and how many wait for it."""
-
-    def __init__(self, task: asyncio.Task[Image]) -> None:
-        self.task = task
-        self._waiting = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def wait(self, abandoned_s: float, abandon: Callable[[], None]) -> Image:
-        """Its image; ``abandon`` is called when this was the last to wait and none has come since."""
-        self.end()
-        self._waiting += 1
-        try:
-            return await asyncio.shield(self.task)
-        finally:
-            self._waiting -= 1
-            if not self._waiting and not self.task.done():
-                self._timer = asyncio.get_running_loop().call_later(abandoned_s, abandon)
-
-    def end(self) -> None:
-        """Let the clock of an abandoned pull stand still."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
-async def _in_time(work: Callable[[], Awaitable[Image]], deadline_s: float) -> Image:
-    limit = asyncio.timeout(deadline_s or None)
-    try:
-        async with limit:
-            return await work()
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise PullTookTooLong(f"the pull was not done after {deadline_s:g} s; layers were undone") from error
+        return await import_archive(self.entering, self.options, self.root / "ingest", path, name)
 
 
 def _try_exclusive(lock: int) -> bool:

@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from api.errors import InvalidArgument
 from storage.bounded_json import bounded_json
 from storage.catalogue import Image
 from storage.digest import Digest, DigestMismatch
+from storage.entering import Arrival, Entering
 from storage.manifest import (
     CONFIG_LIMIT,
     INDEX_DEPTH,
@@ -35,14 +36,12 @@ from storage.manifest import (
     parse_config,
     parse_manifest,
 )
+from storage.options import Options
 from storage.reference import DOCKER_HUB, Reference
 from storage.scratch import write_bounded
 from storage.unpack.faults import LayerFault, Limits
 from storage.unpack.tar import BLOCK, Entry, Reader, Source, Type, is_header
 from storage.unpacker import LayerSource
-
-if TYPE_CHECKING:
-    from storage.images import Images
 
 _CHUNK_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -76,22 +75,25 @@ class ArchivedImage:
     names: tuple[str, ...]
 
 
-async def import_archive(images: "Images", path: Path, name: str | None) -> list[Image]:
-    """Import every image of an archive (see Images.import_archive)."""
-    async with _opened(path, images.root / "ingest", images.options.limits) as archive:
-        found = await asyncio.to_thread(read_archive, archive, images.options.platform, str(path))
+async def import_archive(
+    entering: Entering, options: Options, scratch: Path, path: Path, name: str | None
+) -> list[Image]:
+    """Import every image of an archive (see Images.import_archive), decompressed into ``scratch`` first."""
+    async with _opened(path, scratch, options.limits) as archive:
+        found = await asyncio.to_thread(read_archive, archive, options.platform, str(path))
         if name is not None and len(found) != 1:
             raise BadArchive(f"{path} holds {len(found)} images; a name can be given to one only")
-        return [await _add(images, image, (name,) if name else image.names, path) for image in found]
+        arrivals = [_arrival(image, (name,) if name else image.names, path) for image in found]
+        return [await entering.add(arrival, parallel=options.layers_per_pull) for arrival in arrivals]
 
 
-async def _add(images: "Images", image: ArchivedImage, names: Sequence[str], path: Path) -> Image:
+def _arrival(image: ArchivedImage, names: Sequence[str], path: Path) -> Arrival:
     tags = [_tag(text) for text in names]
     if not tags:
         raise BadArchive(f"{path}: the image has no name in the archive; give one with --name")
     digest = Digest.of(image.manifest) if image.manifest else None
     digests = [Reference(tag.registry, tag.repository, None, digest) for tag in tags if digest]
-    return await images.add(image.config, image.manifest, image.layers, tags, digests)
+    return Arrival(image.config, image.manifest, image.layers, tags, digests)
 
 
 def _tag(text: str) -> Reference:

@@ -1,8 +1,9 @@
 """Unpacked layers, shared by every image that has them.
 
-    <root>/layers/<chain id hex>/diff         the tree, as overlayfs wants a lower directory
+    <root>/layers/<chain id hex>/             in a form of storage/snapshots
     <root>/layers/<chain id hex>/layer.json   its sizes (LayerRecord); without it the layer is not whole
-    <root>/ingest/<random>/                   being unpacked, or being removed; rubbish after a crash
+    <root>/ingest/<random>/                   being unpacked, or being removed (storage/trash.py); rubbish
+                                              after a crash
     <root>/quarantine/<chain id hex>.<random> was no whole layer, or nobody's; may still be mounted
 
 A layer appears by one rename and goes by one rename, so a reader sees all of it or nothing, and what made it
@@ -16,10 +17,8 @@ import contextlib
 import errno
 import json
 import logging
-import os
 import secrets
 import sqlite3
-import stat
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
@@ -27,17 +26,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from host.files import (
-    RESOLVE_BENEATH,
-    RESOLVE_NO_SYMLINKS,
-    FileTooLarge,
-    openat2,
-    read_bounded,
-    remove_tree,
-)
+from host.files import FileTooLarge, read_bounded, remove_tree
 from storage.database import Database, layers_of_containers, referenced_layers
 from storage.digest import Digest, chain_ids
 from storage.slots import Place, Slots
+from storage.snapshots.directories import Directories
+from storage.snapshots.protocol import Snapshots
+from storage.trash import Size, Trash
 from storage.unpacker import LayerSource, Unpacked, Unpacker
 
 log = logging.getLogger(__name__)
@@ -57,21 +52,44 @@ class LayerRecord:
 class Layers:
     """The layers below ``root``; ``slots`` bounds how many are unpacked at once."""
 
-    def __init__(self, root: Path, database: Database, unpacker: Unpacker, slots: Slots) -> None:
+    def __init__(
+        self,
+        root: Path,
+        database: Database,
+        unpacker: Unpacker,
+        slots: Slots,
+        snapshots: Snapshots | None = None,
+    ) -> None:
         self._layers = root / "layers"
         self._ingest = root / "ingest"
         self._quarantine = root / "quarantine"
         self._database = database
         self._unpacker = unpacker
         self._slots = slots
+        self._snapshots = snapshots or Directories()
+        # What an earlier life left or a removal leaves and cannot be removed, with the reason.
+        self.leftovers: dict[Path, OSError] = {}
+        self.trash = Trash(self._ingest, self.leftovers.__setitem__)
         self._leases: Counter[Digest] = Counter()
         self._locks: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
         for directory in (self._layers, self._ingest):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    def place(self, chain_id: Digest) -> Path:
+        """The layer's directory."""
+        return self._layers / chain_id.hex
+
     def tree(self, chain_id: Digest) -> Path:
-        """The directory to give to overlayfs."""
-        return self._layers / chain_id.hex / "diff"
+        """Where its files are to be seen while ``lower`` has them."""
+        return self._snapshots.tree(self.place(chain_id))
+
+    def lower(self, chain: Sequence[Digest]) -> list[Path]:
+        """Directories to give to overlayfs, in the order of ``chain``. Blocking.
+
+        Raises:
+            FileNotFoundError: one of them is gone.
+        """
+        return self._snapshots.lower([self.place(chain_id) for chain_id in chain])
 
     def record(self, chain_id: Digest) -> LayerRecord | None:
         """Its sizes; None when it is not there, or not whole. Blocking.
@@ -80,8 +98,8 @@ class Layers:
             OSError: nobody can tell.
         """
         try:
-            data = read_bounded(self._layers / chain_id.hex / "layer.json", _RECORD_LIMIT)
-            return LayerRecord(**json.loads(data)) if self.tree(chain_id).is_dir() else None
+            data = read_bounded(self.place(chain_id) / "layer.json", _RECORD_LIMIT)
+            return LayerRecord(**json.loads(data)) if self._snapshots.is_whole(self.place(chain_id)) else None
         except (
             FileNotFoundError,
             NotADirectoryError,
@@ -104,6 +122,7 @@ class Layers:
         """Move a directory out of layers/, so that no pull takes it for whole; where it is then. Blocking."""
         self._quarantine.mkdir(mode=0o700, exist_ok=True)
         target = self._quarantine / f"{path.name}.{secrets.token_hex(4)}"
+        self._snapshots.release(path)
         path.rename(target)
         return target
 
@@ -149,39 +168,49 @@ class Layers:
         """One layer. Its lock is held while waiting for the one below: locks are taken downwards only."""
         async with self._lock(chain[-1]):
             if (known := await asyncio.to_thread(self.record, chain[-1])) is not None:
+                if source.progress is not None:
+                    source.progress.is_here()
                 return known
-            async with self._scratch() as scratch:
-                async with slots, self._slots.place(source.owner) as place:
-                    counted = replace(source, open=lambda: _counted(source.open(), place))
-                    unpacked = await self._unpacker.unpack(counted, scratch / "diff")
-                if below is not None:
-                    await asyncio.shield(below)
-                return await asyncio.to_thread(self._publish, scratch, unpacked, chain)
+            with contextlib.nullcontext() if source.progress is None else source.progress.fetched():
+                return await self._fetch(source, chain, below, slots)
+
+    async def _fetch(
+        self,
+        source: LayerSource,
+        chain: tuple[Digest, ...],
+        below: asyncio.Task[LayerRecord] | None,
+        slots: asyncio.Semaphore,
+    ) -> LayerRecord:
+        async with self._scratch() as scratch:
+            async with slots, self._slots.place(source.owner) as place:
+                counted = replace(source, open=lambda: _counted(source, place))
+                target = await asyncio.to_thread(self._snapshots.begin, scratch)
+                unpacked = await self._unpacker.unpack(counted, target)
+            if below is not None:
+                await asyncio.shield(below)
+            return await asyncio.to_thread(self._publish, scratch, unpacked, chain)
 
     def _publish(self, scratch: Path, unpacked: Unpacked, chain: tuple[Digest, ...]) -> LayerRecord:
-        lower = [self.tree(chain_id) for chain_id in chain[:-1]]
-        describe_implied(scratch / "diff", unpacked.implied, lower)
+        self._snapshots.complete(scratch, unpacked, [self.place(chain_id) for chain_id in chain[:-1]])
         record = LayerRecord(unpacked.archive_bytes, unpacked.disk_bytes, unpacked.inodes)
         (scratch / "layer.json").write_text(json.dumps(asdict(record)))
         try:
-            scratch.rename(self._layers / chain[-1].hex)
+            scratch.rename(self.place(chain[-1]))
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
             # Another process was faster, and its layer is as good as this one; or it is none.
             if self.is_gone(chain[-1]):
-                aside = self.set_aside(self._layers / chain[-1].hex)
+                aside = self.set_aside(self.place(chain[-1]))
                 log.error("layer %s was not whole: it is now %s", chain[-1], aside)
-                scratch.rename(self._layers / chain[-1].hex)
+                scratch.rename(self.place(chain[-1]))
         return record
 
     @contextlib.asynccontextmanager
     async def _scratch(self) -> AsyncIterator[Path]:
         """A fresh directory below ingest/, removed unless it was renamed away."""
         scratch = self._ingest / secrets.token_hex(8)
-        (scratch / "diff").mkdir(mode=0o700, parents=True)
-        # The archive's own entry for the root decides its mode; without one it is an ordinary directory.
-        (scratch / "diff").chmod(0o755)
+        scratch.mkdir(mode=0o700)
         try:
             yield scratch
         finally:
@@ -194,7 +223,10 @@ class Layers:
         return lock
 
     async def collect(self, chain: Iterable[Digest]) -> None:
-        """Remove those of the layers that neither the catalogue nor a lease needs."""
+        """Remove those of the layers that neither the catalogue nor a lease needs.
+
+        When this returns they are no layers any more; a large one is removed behind (storage/trash.py).
+        """
         async with contextlib.AsyncExitStack() as stack:
             doomed = []
             for chain_id in sorted(set(chain)):  # one order for all who take several locks
@@ -203,12 +235,15 @@ class Layers:
                     await stack.enter_async_context(self._lock(chain_id))
                     if self._leases[chain_id] <= 0:
                         doomed.append(chain_id)
-            trash = await asyncio.to_thread(self._unlink_unreferenced, doomed)
-        await asyncio.to_thread(_remove_all, trash)
+            trees = await asyncio.to_thread(self._unlink_unreferenced, doomed)
+        stayed = await asyncio.to_thread(self.trash.remove_now, trees)
+        self.trash.begin()
+        for error in stayed.values():
+            raise error
 
-    def _unlink_unreferenced(self, doomed: list[Digest]) -> list[Path]:
+    def _unlink_unreferenced(self, doomed: list[Digest]) -> dict[Path, Size]:
         """Move layers to ingest/, in a transaction as those have who check a layer and then refer to it."""
-        trash: list[Path] = []
+        trees: dict[Path, Size] = {}
 
         def unlink(connection: sqlite3.Connection) -> None:
             needed = referenced_layers(connection)
@@ -218,22 +253,34 @@ class Layers:
             if unneeded:
                 self._database.sync()
             for chain_id in unneeded:
-                target = self._ingest / secrets.token_hex(8)
+                size = self._size(chain_id)
+                self._snapshots.release(self.place(chain_id))
                 with contextlib.suppress(FileNotFoundError):
-                    (self._layers / chain_id.hex).rename(target)
-                    trash.append(target)
+                    trees[self.trash.throw(self.place(chain_id))] = size
 
         self._database.freeing(unlink)
-        return trash
+        return trees
+
+    def _size(self, chain_id: Digest) -> Size:
+        with contextlib.suppress(OSError):
+            if (record := self.record(chain_id)) is not None:
+                return Size(record.disk_bytes, record.inodes)
+        return Size()
 
     def sweep(self) -> dict[Path, OSError]:
         """Remove rubbish of an earlier life; only while no other process has the store open. Blocking.
 
-        What cannot be removed stays, and is the answer.
+        What is large waits for ``trash.begin``. What cannot be removed stays, and is the answer.
         """
-        stayed = remove_trees(self._ingest.iterdir())
-        if not self._database.may_sweep:
-            return stayed  # who does not know what is needed removes none of it
+        rubbish = dict.fromkeys(self._ingest.iterdir(), Size())
+        if self._database.may_sweep:  # who does not know what is needed removes none of it
+            rubbish |= {self._throw(path): Size() for path in self._unneeded()}
+        stayed = self.trash.remove_now(rubbish)
+        for path in rubbish:
+            log.info("leftover %s path=%s", "stays" if path in stayed else "removed", path)
+        return stayed
+
+    def _unneeded(self) -> list[Path]:
         with self._database.transaction() as connection:
             needed = referenced_layers(connection)
             mounted = layers_of_containers(connection)
@@ -242,27 +289,26 @@ class Layers:
             rubbish += [p for p in self._quarantine.iterdir() if p.name.partition(".")[0] not in mounted]
         if rubbish:
             self._database.sync()
-        return stayed | remove_trees(rubbish)
+        return rubbish
+
+    def _throw(self, path: Path) -> Path:
+        self._snapshots.release(path)
+        return self.trash.throw(path)
 
 
-async def _counted(chunks: AsyncIterator[bytes], place: Place) -> AsyncIterator[bytes]:
+async def _counted(source: LayerSource, place: Place) -> AsyncIterator[bytes]:
+    chunks = source.open()
+    if source.progress is not None:
+        source.progress.begins()
     async with aclosing(chunks) if hasattr(chunks, "aclose") else contextlib.nullcontext(chunks):  # type: ignore[type-var]
         async for chunk in chunks:
             place.bytes += len(chunk)
+            if source.progress is not None:
+                source.progress.came(len(chunk))
             yield chunk
 
 
-def _remove_all(paths: Iterable[Path]) -> None:
-    """All that can be removed.
-
-    Raises:
-        OSError: that of the last one that cannot.
-    """
-    for error in remove_trees(paths, say=False).values():
-        raise error
-
-
-def remove_trees(paths: Iterable[Path], *, say: bool = True) -> dict[Path, OSError]:
+def remove_trees(paths: Iterable[Path]) -> dict[Path, OSError]:
     """Remove each; those that cannot be removed, with the reason."""
     stayed = {}
     for path in paths:
@@ -270,63 +316,5 @@ def remove_trees(paths: Iterable[Path], *, say: bool = True) -> dict[Path, OSErr
             remove_tree(path)
         except OSError as error:
             stayed[path] = error
-        if say:
-            log.info("leftover %s path=%s", "stays" if path in stayed else "removed", path)
+        log.info("leftover %s path=%s", "stays" if path in stayed else "removed", path)
     return stayed
-
-
-def describe_implied(tree: Path, implied: Iterable[str], lower: Sequence[Path]) -> None:
-    """Give directories that an archive used and did not describe the owner, mode and time they have below.
-
-    Without this a layer with ``tmp/x`` and no ``tmp/`` would hide the sticky bit of the base's /tmp.
-    ``lower`` is bottom first.
-    """
-    with contextlib.ExitStack() as stack:
-        roots = [_open_root(stack, path) for path in reversed(lower)]
-        top = _open_root(stack, tree)
-        for path in implied:
-            found = _find_directory(roots, path)
-            if found is not None:
-                _describe(top, path, found)
-
-
-def _open_root(stack: contextlib.ExitStack, path: Path) -> int:
-    descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    stack.callback(os.close, descriptor)
-    return descriptor
-
-
-def _find_directory(roots: Iterable[int], path: str) -> os.stat_result | None:
-    """What the uppermost layer that knows ``path`` says of it; None when that is no directory."""
-    for root in roots:
-        try:
-            found = _stat_below(root, path)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return None  # a whiteout, file or link stands in the way
-        return found if stat.S_ISDIR(found.st_mode) else None
-    return None
-
-
-def _stat_below(root: int, path: str) -> os.stat_result:
-    descriptor = openat2(root, path, os.O_PATH | os.O_NOFOLLOW, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
-    try:
-        return os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _describe(root: int, path: str, like: os.stat_result) -> None:
-    try:
-        descriptor = openat2(
-            root, path, os.O_RDONLY | os.O_DIRECTORY, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
-        )
-    except OSError:
-        return  # a later entry of the archive replaced it
-    try:
-        os.fchown(descriptor, like.st_uid, like.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-        os.utime(descriptor, ns=(like.st_mtime_ns, like.st_mtime_ns))
-    finally:
-        os.close(descriptor)

@@ -3,7 +3,7 @@
     <root>/containers/<id>/upper     what the container wrote
     <root>/containers/<id>/work      overlayfs's own
     <root>/containers/<id>/merged    the mount, the root file system
-    <root>/containers/<id>/rootfs.saved  its rows once more (storage/saved.py)
+    <root>/containers/<id>/rootfs.saved  its rows once more (storage/rootfs_rows.py)
     <root>/containers/<id>/userns    a link to the pod's pinned user namespace, if the ids are mapped by one
 
 A row of the catalogue comes first and goes last: a directory or mount without one is rubbish of a crash.
@@ -20,10 +20,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.errors import AlreadyExists, FailedPrecondition, NotFound, PodwrightError
+from api.errors import FailedPrecondition, NotFound, PodwrightError
 from api.ids import ContainerId
 from host.disk_usage import disk_usage
-from host.files import remove_tree
+from host.files import Budget, BudgetSpent, remove_tree
 from host.mounts import (
     MNT_DETACH,
     UMOUNT_NOFOLLOW,
@@ -38,17 +38,20 @@ from host.threads import DetachedThreads
 from storage.catalogue import Image, LayersVanished
 from storage.database import Database
 from storage.digest import Digest
-from storage.image_volumes import POSITIONS_PER_MOUNT, ImageVolumes, empty_layer
+from storage.image_volumes import ImageVolumes
 from storage.layers import Layers
-from storage.mapped import mapped_layers
+from storage.lower import LowerDirectories
 from storage.rebuild import Mender
-from storage.saved import SavedRootfs, save_rootfs
+from storage.rootfs_rows import RootfsExists, RootfsRows, save_rootfs
+from storage.trash import AT_ONCE, Size
 
 log = logging.getLogger(__name__)
 
 _USAGE_TTL_S = 10.0
-# How long a caller waits for a measurement, and how many trees are measured at once.
-_USAGE_PATIENCE_S = 10.0
+# A measurement that takes longer than this is renewed less often by as much: a twentieth of the time at most.
+_QUICKLY_MEASURED_S = _USAGE_TTL_S / 20
+# How long a caller waits for the first measurement of a tree, and how many trees are measured at once.
+_USAGE_PATIENCE_S = 0.25
 _MEASURERS = 2
 
 
@@ -65,19 +68,11 @@ class StillHeld(FailedPrecondition):
 _OPTIONS = ("volatile",)
 
 
-class RootfsExists(AlreadyExists):
-    """The container has a root file system already."""
-
-
-class ImageNotFound(NotFound):
-    """No image has this name or id."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Usage:
-    taken_at_s: float
     bytes: int
     inodes: int
+    good_until_s: float
 
 
 class RootfsManager:
@@ -95,6 +90,8 @@ class RootfsManager:
         self._containers = root / "containers"
         self._database = database
         self._layers = layers
+        self._rows = RootfsRows(root, database)
+        self._lower = LowerDirectories(root, layers)
         self._mender = Mender(root, database, layers)
         self._usage_ttl_s = usage_ttl_s
         self._usage_patience_s = usage_patience_s
@@ -102,7 +99,7 @@ class RootfsManager:
         self._measuring: dict[ContainerId, asyncio.Future[_Usage]] = {}
         self._measurers = DetachedThreads("usage", _MEASURERS)
         self._unmeasured: set[ContainerId] = set()  # those that the log names already
-        self.image_volumes = ImageVolumes(root, database, layers)
+        self.image_volumes = ImageVolumes(self._rows, self._lower, self._mender)
         self._containers.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, container_id: ContainerId) -> Path:
@@ -144,21 +141,10 @@ class RootfsManager:
             raise
 
     def _make(self, container_id: ContainerId, image: Image, userns: Path | None) -> Path:
-        with self._database.transaction() as connection:
-            if connection.execute("SELECT 1 FROM images WHERE id = ?", (image.id,)).fetchone() is None:
-                raise ImageNotFound(f"image {image.id} is not here any more; pull it again")
-            try:
-                connection.execute("INSERT INTO rootfs VALUES (?, ?)", (container_id, image.id))
-            except sqlite3.IntegrityError as error:
-                raise RootfsExists(f"container {container_id} has a root file system already") from error
-            connection.executemany(
-                "INSERT INTO rootfs_layers VALUES (?, ?, ?)",
-                [(container_id, position, chain.hex) for position, chain in enumerate(image.layers)],
-            )
+        saved = self._rows.enter(container_id, image)
         place = self._containers / container_id
         place.mkdir(mode=0o700)
-        layers = tuple((position, chain.hex) for position, chain in enumerate(image.layers))
-        save_rootfs(place, SavedRootfs(image.id, layers))
+        save_rootfs(place, saved)
         for name in ("upper", "work", "merged"):
             (place / name).mkdir(mode=0o755)
             (place / name).chmod(0o755)
@@ -168,23 +154,21 @@ class RootfsManager:
 
     def _mount(self, container_id: ContainerId, chain: Sequence[Digest]) -> Path:
         place = self._containers / container_id
-        lower = [self._layers.tree(chain_id) for chain_id in reversed(chain)]
-        if not lower:
-            lower = [empty_layer(self._containers.parent)]
-        try:
-            with mapped_layers(lower, place) as mapped:
-                _copy_root_mode(mapped[0], place / "upper")
-                overlay(mapped, place / "upper", place / "work", place / "merged", options=_OPTIONS)
-        except FileNotFoundError as error:
-            raise LayersVanished(f"a layer of {container_id} is gone; pull the image again") from error
+        with self._lower.seen_from(place, chain) as lower:
+            _copy_root_mode(lower[0], place / "upper")
+            overlay(lower, place / "upper", place / "work", place / "merged", options=_OPTIONS)
         return place / "merged"
 
     async def remove(self, container_id: ContainerId) -> None:
-        """Unmount and delete a root file system, and the layers that nothing else needs; idempotent."""
+        """Unmount and delete a root file system, and the layers that nothing else needs; idempotent.
+
+        A large one is known no more when this returns, and deleted behind (storage/trash.py).
+        """
         await asyncio.shield(self._remove(container_id))
 
     async def _remove(self, container_id: ContainerId) -> None:
         chain = await asyncio.to_thread(self._unmake, container_id)
+        self._layers.trash.begin()
         if (measuring := self._measuring.get(container_id)) is not None:
             measuring.cancel()
         self._usage.pop(container_id, None)
@@ -195,9 +179,12 @@ class RootfsManager:
         place = self._containers / container_id
         for path in (*self.image_volumes.mounted(container_id), place / "merged"):
             _unmount(path)
+        budget = Budget(AT_ONCE)
         try:
-            remove_tree(place / "upper")
-            remove_tree(place)
+            remove_tree(place / "upper", budget)
+            remove_tree(place, budget)
+        except BudgetSpent:
+            self._leave_behind(container_id, place)
         except OSError as error:
             if error.errno == errno.EPERM:
                 raise StillHeld(
@@ -210,11 +197,19 @@ class RootfsManager:
             for path in mountpoints_below(place):
                 _unmount(path)
             remove_tree(place)
-        return self._database.freeing(lambda connection: _forget(connection, container_id))
+        return self._rows.forget(container_id)
+
+    def _leave_behind(self, container_id: ContainerId, place: Path) -> None:
+        """Put what is large where it goes by itself, out of reach of whatever is mounted inside."""
+        for path in mountpoints_below(place):
+            _unmount(path)
+        usage = self._usage.get(container_id)
+        size = Size(usage.bytes, usage.inodes) if usage else Size()
+        self._layers.trash.keep(self._layers.trash.throw(place), size)
 
     def known(self) -> set[ContainerId]:
         """The containers that have a root file system."""
-        return {ContainerId(str(row[0])) for row in self._database.read("SELECT container_id FROM rootfs")}
+        return self._rows.known()
 
     async def restore(self, unused: Collection[str] = ()) -> dict[Path, OSError]:
         """After a restart or reboot: sweep what has no row; mount what has one and is not mounted, but for
@@ -269,41 +264,37 @@ class RootfsManager:
         # What a volatile mount leaves, so that nobody takes what it has written for complete after a crash.
         # The kernel keeps it in a directory of its own inside the work directory.
         remove_tree(self._containers.joinpath(container_id, "work", "work", "incompat"))
-        rows = self._database.read(
-            "SELECT chain_id FROM rootfs_layers WHERE container_id = ? AND position < ? ORDER BY position",
-            container_id,
-            POSITIONS_PER_MOUNT,
-        )
-        self._mount(container_id, [Digest(str(row[0])) for row in rows])
+        self._mount(container_id, self._rows.chain(container_id))
 
     async def usage(self, container_id: ContainerId) -> tuple[int, int]:
-        """Bytes and inodes that the container itself wrote, at most ``usage_ttl_s`` old.
+        """Bytes and inodes that the container itself wrote, as they were measured last: known at once.
 
-        Older ones if the tree cannot be measured, or not in ``usage_patience_s``; the log says so once.
+        Ones that are older than ``usage_ttl_s`` are renewed meanwhile, for the next caller. Only who asks
+        first waits, for ``usage_patience_s`` at most. The log says once what cannot be measured.
 
         Raises:
             RootfsNotFound: there is none for this container.
             OSError: it was never measured; a TimeoutError when it only takes longer.
         """
         known = self._usage.get(container_id)
-        if known is not None and time.monotonic() - known.taken_at_s <= self._usage_ttl_s:
-            return known.bytes, known.inodes
-        try:
-            known = await self._measured(container_id)
-        except OSError as error:
-            if container_id not in self._unmeasured:
-                self._unmeasured.add(container_id)
-                log.warning("usage is not known container=%s error=%s", container_id[:12], error)
-            if known is None:
+        if known is None:
+            try:
+                known = await self._measured(container_id)
+            except OSError as error:
+                self._say_unmeasured(container_id, error)
                 raise
+        elif time.monotonic() >= known.good_until_s:
+            self._begin_measuring(container_id)
         return known.bytes, known.inodes
+
+    def _say_unmeasured(self, container_id: ContainerId, error: OSError) -> None:
+        if container_id not in self._unmeasured:
+            self._unmeasured.add(container_id)
+            log.warning("usage is not known container=%s error=%s", container_id[:12], error)
 
     async def _measured(self, container_id: ContainerId) -> _Usage:
         """A new measurement; callers that come while there is one share it."""
-        measuring = self._measuring.get(container_id)
-        if measuring is None:
-            measuring = self._measuring[container_id] = asyncio.ensure_future(self._measure(container_id))
-            measuring.add_done_callback(lambda done: self._forget_measuring(container_id, done))
+        measuring = self._begin_measuring(container_id)
         await asyncio.wait({measuring}, timeout=self._usage_patience_s)
         if not measuring.done():
             raise TimeoutError(f"still measuring after {self._usage_patience_s:g} s")
@@ -311,27 +302,34 @@ class RootfsManager:
             raise _no_rootfs(container_id)
         return measuring.result()
 
+    def _begin_measuring(self, container_id: ContainerId) -> "asyncio.Future[_Usage]":
+        measuring = self._measuring.get(container_id)
+        if measuring is None:
+            measuring = self._measuring[container_id] = asyncio.ensure_future(self._measure(container_id))
+            measuring.add_done_callback(lambda done: self._forget_measuring(container_id, done))
+        return measuring
+
     async def _measure(self, container_id: ContainerId) -> _Usage:
         upper = self._containers / container_id / "upper"
         try:
-            size, inodes = await self._measurers.run(lambda: disk_usage(upper))
+            size, inodes, took_s = await self._measurers.run(lambda: _timed_usage(upper))
         except FileNotFoundError as error:
             raise _no_rootfs(container_id) from error
-        self._usage[container_id] = known = _Usage(time.monotonic(), size, inodes)
+        ttl_s = self._usage_ttl_s * max(1.0, took_s / _QUICKLY_MEASURED_S)
+        self._usage[container_id] = known = _Usage(size, inodes, time.monotonic() + ttl_s)
         return known
 
     def _forget_measuring(self, container_id: ContainerId, done: asyncio.Future[_Usage]) -> None:
         del self._measuring[container_id]
-        if not done.cancelled():
-            done.exception()  # nobody may have waited until the end
+        error = None if done.cancelled() else done.exception()  # nobody may have waited until the end
+        if isinstance(error, OSError):
+            self._say_unmeasured(container_id, error)
 
 
-def _forget(connection: sqlite3.Connection, container_id: ContainerId) -> list[Digest]:
-    """Delete a root file system's row; the layers that it had."""
-    rows = connection.execute("SELECT chain_id FROM rootfs_layers WHERE container_id = ?", (container_id,))
-    chain = [Digest(str(row[0])) for row in rows]
-    connection.execute("DELETE FROM rootfs WHERE container_id = ?", (container_id,))
-    return chain
+def _timed_usage(upper: Path) -> tuple[int, int, float]:
+    """Bytes, inodes, and what it took to count them."""
+    begun = time.monotonic()
+    return *disk_usage(upper), time.monotonic() - begun
 
 
 def _no_rootfs(container_id: ContainerId) -> RootfsNotFound:

@@ -3,11 +3,10 @@
 import asyncio
 import logging
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from storage.catalogue import Image
 from storage.digest import Digest
+from storage.entering import Arrival, Entering
 from storage.manifest import (
     CONFIG_LIMIT,
     INDEX_DEPTH,
@@ -18,65 +17,64 @@ from storage.manifest import (
     parse_manifest,
     require_platform,
 )
-from storage.policy import Policy
+from storage.progress import Layer, Watch
+from storage.pulls import Terms
 from storage.reference import Reference
 from storage.registry.auth import Credentials, lookup
 from storage.registry.client import Client, Served
 from storage.registry.errors import RegistryError
-from storage.registry.registries_conf import PullSource, Registries
+from storage.registry.registries_conf import PullSource
 from storage.unpacker import LayerSource
-
-if TYPE_CHECKING:
-    from storage.images import Images
 
 log = logging.getLogger(__name__)
 
 
 class Pull:
-    """A pull with the configuration that held when it began."""
+    """A pull on the terms that held when it began."""
 
-    def __init__(
-        self,
-        images: "Images",
-        registries: Registries,
-        policy: Policy,
-        credentials: Credentials | None,
-        auth_files: list[Path],
-    ) -> None:
-        self._images = images
-        self._registries = registries
-        self._policy = policy
-        self._credentials = credentials
-        self._auth_files = auth_files
-        self._client_options = images.options.client
+    def __init__(self, entering: Entering, terms: Terms) -> None:
+        self._entering = entering
+        self._terms = terms
+        self._options = terms.options
+        self._registries = terms.registries
+        self._auth_files = [*terms.auth_files]
 
-    async def run(self, reference: Reference) -> Image:
+    async def run(self, watch: Watch) -> Image:
         """Pull from the first place that has the image; the last place's error is raised."""
+        reference = Reference.parse(self._terms.reference)
         failures: list[Exception] = []
         for candidate in self._registries.resolve(reference.with_default_tag()):
-            self._policy.check(candidate)
+            self._terms.policy.check(candidate)
             for source in self._registries.sources(candidate):
                 try:
-                    return await self._pull_from(source, candidate)
+                    return await self._pull_from(source, candidate, watch)
                 except RegistryError as error:
                     log.info("source failed reference=%s host=%s error=%s", candidate, source.host, error)
                     failures.append(error)
         raise _combined(failures)
 
-    async def _pull_from(self, source: PullSource, reference: Reference) -> Image:
+    async def _pull_from(self, source: PullSource, reference: Reference, watch: Watch) -> Image:
         credentials = await self._credentials_for(source, reference)
-        async with Client(source, credentials, self._client_options, self._registries.is_insecure) as client:
-            served = await client.manifest(reference)
-            chosen, manifest = await self._choose(client, served)
+        async with Client(source, credentials, self._options.client, self._registries.is_insecure) as client:
+            with watch.step(f"manifest from {source.host}"):
+                served = await client.manifest(reference)
+                chosen, manifest = await self._choose(client, served)
             tags = [reference] if reference.digest is None else []
             digests = [_by_digest(reference, digest) for digest in (served.digest, chosen.digest)]
-            known = await self._images.unchanged(manifest.config.digest, chosen.data, [*tags, *digests])
+            names = [*tags, *digests]
+            known = await self._entering.unchanged(
+                manifest.config.digest, chosen.data, names, self._options.platform
+            )
             if known is not None:
                 return known
-            config = await client.small_blob(manifest.config, CONFIG_LIMIT)
-            require_platform(parse_config(config).platform, self._images.options.platform)
+            with watch.step(f"config from {source.host}"):
+                config = await client.small_blob(manifest.config, CONFIG_LIMIT)
+            require_platform(parse_config(config).platform, self._options.platform)
             sources = _layer_sources(client, manifest, config, source.host)
-            return await self._images.add(config, chosen.data, sources, tags=tags, digests=digests)
+            watch.layers([source.progress for source in sources if source.progress is not None])
+            arrival = Arrival(config, chosen.data, sources, tags, digests)
+            with watch.step(f"{len(sources)} layers from {source.host}"):
+                return await self._entering.add(arrival, parallel=self._options.layers_per_pull)
 
     async def _choose(self, client: Client, served: Served) -> tuple[Served, Manifest]:
         """The manifest for this machine, through a few levels of index."""
@@ -84,12 +82,12 @@ class Pull:
             document = parse_manifest(served.data)
             if isinstance(document, Manifest):
                 return served, document
-            served = await client.manifest(choose(document, self._images.options.platform).digest)
+            served = await client.manifest(choose(document, self._options.platform).digest)
         raise BadManifest(f"more than {INDEX_DEPTH} indexes inside one another")
 
     async def _credentials_for(self, source: PullSource, reference: Reference) -> Credentials | None:
         """The request's are for the registry in the reference; auth files go by where that really is."""
-        given = self._credentials
+        given = self._terms.credentials
         if given and not source.is_mirror and source.host == reference.registry:
             # A pod's author names the image, and not always the registry that these are for.
             return given if given.are_for(reference.registry) else None
@@ -101,7 +99,14 @@ def _layer_sources(client: Client, manifest: Manifest, config: bytes, owner: str
     if len(diff_ids) != len(manifest.layers):
         raise BadManifest(f"the manifest has {len(manifest.layers)} layers, its config {len(diff_ids)}")
     return [
-        LayerSource(diff_id, layer.digest, layer.size, partial(client.blob, layer), owner)
+        LayerSource(
+            diff_id,
+            layer.digest,
+            layer.size,
+            partial(client.blob, layer),
+            owner,
+            Layer(str(layer.digest), layer.size),
+        )
         for diff_id, layer in zip(diff_ids, manifest.layers, strict=True)
     ]
 

@@ -23,18 +23,8 @@ from host.mounts import mountpoints_below
 from storage.database import Database, referenced_layers
 from storage.digest import Digest, InvalidDigest
 from storage.layers import Layers, remove_trees
-from storage.saved import (
-    SavedImage,
-    SavedImages,
-    enter_image,
-    enter_rootfs,
-    every_rootfs,
-    image_of,
-    is_saved,
-    read_rootfs,
-    rootfs_of,
-    save_rootfs,
-)
+from storage.rootfs_rows import enter_rootfs, every_rootfs, is_saved, read_rootfs, rootfs_of, save_rootfs
+from storage.saved import SavedImage, SavedImages, enter_image, image_of
 
 log = logging.getLogger(__name__)
 

@@ -1,38 +1,28 @@
-"""What the catalogue says of each image and root file system, once more beside what it describes.
+"""What the catalogue says of each image, once more in a file of its own (storage/sealed.py).
 
     <root>/images/<hex of the id>            SavedImage: documents, names, layers
-    <root>/containers/<id>/rootfs.saved      SavedRootfs: its image, and the layers of all its mounts
 
-A file is the sha256 of its second line, in hex, and that line, JSON: one that a disk damaged is known by it.
-An image's file is written and synced before its row is committed and goes before its row does, so that a
+A file is written and synced before its row is committed and goes before its row does, so that a
 catalogue which is lost is made again from the files alone (storage/rebuild.py). As long as there is a
 catalogue its rows are the truth, and a file that differs is written anew at the next start.
-
-A root file system outlives a crash and no reboot, so its file is renamed into place and not synced.
 """
 
 import base64
 import contextlib
-import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from api.errors import Internal
 from api.ids import ImageId
 from host.files import read_bounded, remove_temporaries, write_atomic
 from storage.digest import Digest, InvalidDigest
 from storage.manifest import CONFIG_LIMIT, MANIFEST_LIMIT
+from storage.sealed import SavedDamaged, hex_digest, holds, sealed, unsealed
 
 # Base64, and room for names and layers.
 _LIMIT = 2 * (CONFIG_LIMIT + MANIFEST_LIMIT)
-_ROOTFS = "rootfs.saved"
-
-
-class SavedDamaged(Internal):
-    """A file is not what was written, or another version's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +57,7 @@ class SavedImage:
             "config": base64.b64encode(self.config).decode(),
             "manifest": base64.b64encode(self.manifest).decode(),
         }
-        return _sealed({**asdict(self), **documents})
+        return sealed({**asdict(self), **documents})
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -76,7 +66,7 @@ class SavedImage:
         Raises:
             SavedDamaged: it is not that.
         """
-        body = _opened(data)
+        body = unsealed(data)
         try:
             return cls(
                 config=base64.b64decode(body["config"], validate=True),
@@ -86,36 +76,10 @@ class SavedImage:
                 tags=tuple(map(str, body["tags"])),
                 digests=tuple(map(str, body["digests"])),
                 layers=tuple(
-                    SavedLayer(_hex(each["chain_id"]), int(each["disk_bytes"]), int(each["inodes"]))
+                    SavedLayer(hex_digest(each["chain_id"]), int(each["disk_bytes"]), int(each["inodes"]))
                     for each in body["layers"]
                 ),
             )
-        except (KeyError, TypeError, ValueError, InvalidDigest) as error:
-            raise SavedDamaged(f"not of the form that this version knows: {error!r}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class SavedRootfs:
-    """A root file system's image, and the layers by their positions (storage/image_volumes.py)."""
-
-    image_id: str
-    layers: tuple[tuple[int, str], ...]
-
-    def encode(self) -> bytes:
-        """The bytes of its file."""
-        return _sealed(asdict(self))
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Read what ``encode`` wrote.
-
-        Raises:
-            SavedDamaged: it is not that.
-        """
-        body = _opened(data)
-        try:
-            layers = tuple((int(position), _hex(chain)) for position, chain in body["layers"])
-            return cls(str(body["image_id"]), layers)
         except (KeyError, TypeError, ValueError, InvalidDigest) as error:
             raise SavedDamaged(f"not of the form that this version knows: {error!r}") from error
 
@@ -161,7 +125,7 @@ class SavedImages:
             if image is None or image.id != image_id:
                 continue  # a row that was damaged is not copied over what may be whole
             path, data = self.path(image_id), image.encode()
-            if not _holds(path, data):
+            if not holds(path, data):
                 write_atomic(path, data)
 
     def forget(self, image_id: str) -> None:
@@ -215,91 +179,3 @@ def enter_image(connection: sqlite3.Connection, image: SavedImage) -> None:
         connection.executemany(
             f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", [(name, image.id) for name in names]
         )
-
-
-def save_rootfs(place: Path, saved: SavedRootfs) -> None:
-    """Write the file of the root file system in ``place``, if it says something else. Blocking."""
-    path, data = place / _ROOTFS, saved.encode()
-    if not _holds(path, data):
-        write_atomic(path, data, durable=False)
-
-
-def read_rootfs(place: Path) -> SavedRootfs:
-    """What was saved of the root file system whose directory is ``place``. Blocking.
-
-    Raises:
-        SavedDamaged, OSError: nothing that can be read.
-    """
-    return SavedRootfs.decode(read_bounded(place / _ROOTFS, _LIMIT))
-
-
-def rootfs_of(connection: sqlite3.Connection, container_id: str) -> SavedRootfs | None:
-    """What the rows say of a root file system; None when there are none."""
-    found = connection.execute(
-        "SELECT image_id FROM rootfs WHERE container_id = ?", (container_id,)
-    ).fetchone()
-    if found is None:
-        return None
-    layers = connection.execute(
-        "SELECT position, chain_id FROM rootfs_layers WHERE container_id = ? ORDER BY position",
-        (container_id,),
-    )
-    return SavedRootfs(str(found[0]), tuple((int(position), str(chain)) for position, chain in layers))
-
-
-def every_rootfs(connection: sqlite3.Connection) -> dict[str, SavedRootfs]:
-    """What the rows say of all root file systems, by container, in two statements."""
-    layers: dict[str, list[tuple[int, str]]] = {}
-    rows = connection.execute(
-        "SELECT container_id, position, chain_id FROM rootfs_layers ORDER BY container_id, position"
-    )
-    for container_id, position, chain in rows:
-        layers.setdefault(str(container_id), []).append((int(position), str(chain)))
-    found = connection.execute("SELECT container_id, image_id FROM rootfs")
-    return {
-        str(container_id): SavedRootfs(str(image_id), tuple(layers.get(str(container_id), ())))
-        for container_id, image_id in found
-    }
-
-
-def is_saved(place: Path, saved: SavedRootfs) -> bool:
-    """Whether the file of the root file system in ``place`` says this. Blocking."""
-    return _holds(place / _ROOTFS, saved.encode())
-
-
-def enter_rootfs(connection: sqlite3.Connection, container_id: str, saved: SavedRootfs) -> None:
-    """Write the rows of a root file system that has none."""
-    connection.execute("INSERT INTO rootfs VALUES (?, ?)", (container_id, saved.image_id))
-    connection.executemany(
-        "INSERT INTO rootfs_layers VALUES (?, ?, ?)",
-        [(container_id, position, chain) for position, chain in saved.layers],
-    )
-
-
-def _sealed(body: dict[str, Any]) -> bytes:
-    line = json.dumps(body, separators=(",", ":")).encode()
-    return Digest.of(line).hex.encode() + b"\n" + line + b"\n"
-
-
-def _opened(data: bytes) -> dict[str, Any]:
-    seal, _, line = data.removesuffix(b"\n").partition(b"\n")
-    if Digest.of(line).hex.encode() != seal:
-        raise SavedDamaged("it is not what was written")
-    try:
-        body = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise SavedDamaged(f"it is no JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise SavedDamaged("it is no object")
-    return body
-
-
-def _hex(text: object) -> str:
-    return Digest.parse(f"sha256:{text}").hex
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    try:
-        return path.stat().st_size == len(data) and path.read_bytes() == data
-    except FileNotFoundError:
-        return False

@@ -5,6 +5,7 @@ never fork. It gets the layer on its stdin while the network delivers it, so tha
 """
 
 import asyncio
+import base64
 import contextlib
 import fcntl
 import importlib.util
@@ -14,12 +15,16 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from api.errors import Internal, InvalidArgument, PodwrightError, ResourceExhausted, Unimplemented
 from storage.digest import Digest, DigestMismatch
 from storage.unpack.faults import Kind, Limits
+
+if TYPE_CHECKING:
+    from storage.progress import Layer
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +90,7 @@ class LayerSource:
     """A layer to be had: what it must be, and how to open its (compressed) bytes.
 
     ``digest`` is None where the archive is not addressed by one (docker save); ``size`` counts those bytes.
-    ``owner`` is who delivers them: a registry's host, "" for a file.
+    ``owner`` is who delivers them: a registry's host, "" for a file. ``progress`` is told how far it is.
     """
 
     diff_id: Digest
@@ -93,6 +98,7 @@ class LayerSource:
     size: int
     open: Callable[[], AsyncIterator[bytes]]
     owner: str = ""
+    progress: "Layer | None" = None
 
     @property
     def name(self) -> str:
@@ -124,7 +130,7 @@ class Unpacker:
         self._house = house
         self._limits = limits
         self._stall_timeout_s = stall_timeout_s
-        self._module_path = _module_path()
+        self._module_path = module_path()
 
     async def unpack(self, source: LayerSource, directory: Path) -> Unpacked:
         """Unpack a layer into an empty directory; on any error what is in there is rubbish.
@@ -133,7 +139,7 @@ class Unpacker:
             DigestMismatch: the bytes, or the archive in them, are not those that were promised.
             LayerError: one of the classes above.
         """
-        request = json.dumps({"directory": str(directory), "limits": asdict(self._limits)})
+        request = await self._request(directory)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", "-c", _PROGRAM, json.dumps(self._module_path), request,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -157,6 +163,14 @@ class Unpacker:
             await _reap(process)
         return _judge(source, _decode(source, answer.result(), trouble.result(), process.returncode))
 
+    async def _request(self, directory: Path) -> str:
+        """argv[1], as storage/unpack/__main__.py has it."""
+        from storage.unpack_filters import filters  # the library costs time to load
+
+        programs = asdict(await asyncio.to_thread(filters))
+        encoded = {name: base64.b64encode(program).decode() for name, program in programs.items() if program}
+        return json.dumps({"directory": str(directory), "limits": asdict(self._limits), "filters": encoded})
+
     async def _house_later(self, pid: int) -> None:
         """Most layers are unpacked before that would be done."""
         if self._house is not None:
@@ -164,7 +178,7 @@ class Unpacker:
             await self._house(pid)
 
 
-def _module_path() -> list[str]:
+def module_path() -> list[str]:
     """Where the process finds this package, isal and zstandard: it starts without site-packages."""
     places = [str(Path(__file__).resolve().parents[1])]
     for name in ("isal", "zstandard"):
@@ -235,11 +249,18 @@ def _decode(source: LayerSource, answer: bytes, trouble: bytes, status: int | No
         text = f"the unpack process {ending}{': ' + words if words else ''}"
         raise UnpackFailed(source.name, text) from error
     assert isinstance(result, dict), "the process writes an object"
+    if result["unconfined"]:
+        _say_once(", ".join(result["unconfined"]))
     if result["skipped_xattrs"]:
         log.info("attributes skipped layer=%s count=%d", source.name, result["skipped_xattrs"])
     if result["skipped_devices"]:
         log.info("device nodes skipped layer=%s count=%d", source.name, result["skipped_devices"])
     return result
+
+
+@cache
+def _say_once(means: str) -> None:
+    log.warning("layers are unpacked without what this machine does not give: %s", means)
 
 
 def _judge(source: LayerSource, result: Mapping[str, Any]) -> Unpacked:

@@ -61,6 +61,7 @@ async def _run(arguments: argparse.Namespace, config: Config) -> None:
             case "remove" | "rm":
                 _known(store, arguments.image, config.root)
                 await store.remove(arguments.image)
+                await store.settle()
     finally:
         await store.close()
 

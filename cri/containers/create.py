@@ -28,7 +28,7 @@ from cri.operations import Operation
 from cri.sandboxes import lifecycle as sandbox_lifecycle
 from cri.sandboxes.cgroup import container_cgroup
 from cri.sandboxes.record import Sandbox
-from cri.subject import of_container
+from cri.subject import of_container, of_sandbox
 from cri.together import together
 from oci.monitor.types import CreateContainer
 from oci.runtime import RuntimeFailed
@@ -68,7 +68,14 @@ async def create_container(node: Node, request: pb.CreateContainerRequest) -> pb
     require_privileged(request.config, request.sandbox_config, sandbox.config)
     name = container_name(request.config.metadata, sandbox.config.metadata)
     identifier = await node.operations.run(
-        "CreateContainer", name, lambda operation: _create(node, operation, name, sandbox, request.config)
+        "CreateContainer",
+        name,
+        lambda operation: _create(node, operation, name, sandbox, request.config),
+        {
+            **of_sandbox(sandbox),
+            "container": request.config.metadata.name,
+            "image": request.config.image.user_specified_image or request.config.image.image,
+        },
     )
     return pb.CreateContainerResponse(container_id=identifier)
 
@@ -109,6 +116,7 @@ async def _create(
     volume_images = image_volumes.find(node, config)
     config = image_volumes.with_digests(config, volume_images)
     container = _record(node, name, sandbox, config, image)
+    operation.about["container_id"] = container.id
     async with container.queue.turn(operation):
         try:
             lifecycle.reserve(node, container)

@@ -8,6 +8,7 @@ from cri.containers.ending import told_by_its_end
 from cri.containers.record import Container
 from cri.containers.status import get_finished
 from cri.node import Node
+from cri.subject import of_container
 from oci.generate.process import exec_process
 from oci.monitor import exec_sync as monitored
 
@@ -50,6 +51,16 @@ async def exec_sync(node: Node, request: pb.ExecSyncRequest) -> pb.ExecSyncRespo
     if request.timeout < 0:
         raise InvalidArgument(f"timeout {request.timeout} is negative: 0 waits as long as the client does")
     container = living(node, request.container_id)
+    with node.operations.track("ExecSync", container.id, of_container(node, container)):
+        output = await _run(node, container, request)
+    return pb.ExecSyncResponse(
+        stdout=output.stdout,
+        stderr=output.stderr,
+        exit_code=UNSEEN_EXIT_CODE if output.exit_code is None else output.exit_code,
+    )
+
+
+async def _run(node: Node, container: Container, request: pb.ExecSyncRequest) -> monitored.ExecOutput:
     async with told_by_its_end(node, container, "the command"):
         output = await monitored.exec_sync(
             node.monitor,
@@ -63,11 +74,7 @@ async def exec_sync(node: Node, request: pb.ExecSyncRequest) -> pb.ExecSyncRespo
     if output.timed_out:
         where = f"command {request.cmd[0]!r} in container {container.id[:12]}"
         raise CommandTimedOut(f"{where} timed out after {request.timeout} s: killed")
-    return pb.ExecSyncResponse(
-        stdout=output.stdout,
-        stderr=output.stderr,
-        exit_code=UNSEEN_EXIT_CODE if output.exit_code is None else output.exit_code,
-    )
+    return output
 
 
 def _output_limit(message_bytes: int) -> int:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from api.errors import Internal
 from api.runtime.v1 import api_pb2 as pb
-from cri.containers.publish import publish
 from cri.containers.record import KIND, Container, Phase
 from cri.node import Node
+from cri.publish import publish
 
 TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     Phase.CREATING: frozenset({Phase.CREATED}),

@@ -49,6 +49,7 @@ class Tree:
 
     def __init__(self, rootfs: Path) -> None:
         self._laid: list[tuple[str, str | None]] = [("/", str(rootfs))]
+        self._links: dict[str, str | None] = {}  # what _link has said, as long as it holds
 
     def lay(self, destination: str, source: str | None) -> str:
         """Add a mount, of a directory or file of the node or of a file system without links; its place.
@@ -58,6 +59,7 @@ class Tree:
         """
         place = self.place(destination)
         self._laid.append((place, source))
+        self._links = {path: said for path, said in self._links.items() if not is_below(path, place)}
         return place
 
     def place(self, path: str) -> str:
@@ -77,7 +79,10 @@ class Tree:
             if name == "..":
                 del behind[-1:]
                 continue
-            target = self._link("/" + "/".join([*behind, name]))
+            here = "/" + "/".join([*behind, name])
+            if here not in self._links:
+                self._links[here] = self._link(here)
+            target = self._links[here]
             if target is None:
                 behind.append(name)
                 continue

@@ -22,6 +22,7 @@ from host.mounts import MountTable, mounts_of
 # Where hooks of graphics drivers mount, and nothing that a runtime uses lies.
 _OF_DRIVERS = f"{PROC}/driver"
 _NULL = os.makedev(1, 3)
+_FDINFO_SIZE = 1024  # more than proc(5) has there for what is opened by O_PATH
 
 
 class BordersMisplaced(InvalidArgument):
@@ -62,7 +63,7 @@ def require_proc(mounts: MountTable, masked: Collection[str]) -> None:
     Raises:
         BordersMisplaced: something is mounted inside /proc that is neither a part of it nor a mask.
     """
-    for mount in mounts.below(PROC):
+    for mount in mounts.below(PROC, masked):
         place = str(mount.mountpoint)
         if place in masked or place in HARMLESS:
             continue
@@ -116,5 +117,9 @@ def require_inside(directory: Path, mounts: MountTable) -> None:
 
 
 def _mount_id(descriptor: int) -> int:
-    facts = Path(f"/proc/self/fdinfo/{descriptor}").read_text()
-    return int(facts.partition("mnt_id:")[2].split()[0])
+    file = os.open(f"/proc/self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        facts = os.read(file, _FDINFO_SIZE)
+    finally:
+        os.close(file)
+    return int(facts.partition(b"mnt_id:")[2].split()[0])

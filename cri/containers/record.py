@@ -18,6 +18,7 @@ from api.runtime.v1 import api_pb2 as pb
 from cri.queue import Queue
 from cri.ready_bytes import listed
 from cri.records import Row, require_types
+from cri.stats.rate import CpuRate
 from oci.monitor.types import Exited
 
 KIND = "container"
@@ -75,6 +76,7 @@ class Container:
     # Its process has ended before it was CREATED.
     early_exit: Exited | None = None
     queue: Queue = field(default_factory=Queue)
+    cpu_rate: CpuRate = field(default_factory=CpuRate)
     # Set when nobody wants it any more: what still makes it, in a thread perhaps, gives up.
     abandoned: bool = False
     _listed: tuple[int, bytes] | None = None

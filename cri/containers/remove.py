@@ -48,7 +48,10 @@ def _stand_in(node: Node, identifier: str) -> Container:
 async def remove_and_wait(node: Node, container: Container) -> None:
     """The operation behind RemoveContainer; repeats join it."""
     await node.operations.run(
-        "RemoveContainer", container.id, lambda operation: _remove(node, operation, container)
+        "RemoveContainer",
+        container.id,
+        lambda operation: _remove(node, operation, container),
+        of_container(node, container),
     )
 
 
@@ -72,7 +75,10 @@ async def undo(node: Node, container: Container) -> None:
         Exception: of a step of ``release``; whoever asks again repeats it.
     """
     await node.operations.run(
-        "undo CreateContainer", container.id, lambda operation: _undo(node, operation, container)
+        "undo CreateContainer",
+        container.id,
+        lambda operation: _undo(node, operation, container),
+        of_container(node, container),
     )
 
 

@@ -38,7 +38,10 @@ async def start_container(node: Node, request: pb.StartContainerRequest) -> pb.S
     """
     container = get_finished(node, request.container_id)
     await node.operations.run(
-        "StartContainer", container.id, lambda operation: _start(node, operation, container)
+        "StartContainer",
+        container.id,
+        lambda operation: _start(node, operation, container),
+        of_container(node, container),
     )
     return pb.StartContainerResponse()
 

@@ -46,7 +46,10 @@ async def stop(node: Node, container: Container, grace_s: float) -> None:
         container.stop_deadline = deadline
         container.hurry.set()
     await node.operations.run(
-        "StopContainer", container.id, lambda operation: _stop(node, operation, container)
+        "StopContainer",
+        container.id,
+        lambda operation: _stop(node, operation, container),
+        of_container(node, container),
     )
 
 

@@ -14,6 +14,7 @@ from cri.containers.record import Container
 from cri.containers.status import get_finished
 from cri.node import Node
 from cri.operations import Operation
+from cri.subject import of_container
 from host.cgroup_limits import UNLIMITED, Limits
 from oci.generate.resources import check_list
 
@@ -125,6 +126,7 @@ async def update_container_resources(
         "UpdateContainerResources",
         subject,
         lambda operation: _update(node, operation, container, request.linux),
+        of_container(node, container),
     )
     return pb.UpdateContainerResourcesResponse()
 

@@ -10,10 +10,11 @@ from api.runtime.v1 import api_pb2 as pb
 from cri.logs import fields
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
+from cri.subject import of_pod
 from oci.generate.identity import image_uid, split_user
 from storage.catalogue import Image
-from storage.overlay import ImageNotFound
 from storage.registry.auth import BadAuthFile, Credentials, decode_auth
+from storage.rootfs_rows import ImageNotFound
 
 
 class ImageDamaged(FailedPrecondition):
@@ -144,7 +145,11 @@ async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageRe
     if not reference:
         raise InvalidArgument("image.image is empty: name the image to pull")
     begun = time.monotonic()
-    image = await node.images.pull(reference, credentials(request.auth))
+    from cri.images.watch import watch  # many daemons never pull
+
+    about = {**of_pod(request.sandbox_config.metadata), "image": reference}
+    seen = watch(node.operations, reference, about)
+    image = await node.images.pull(reference, credentials(request.auth), watch=seen)
     took_ms = round((time.monotonic() - begun) * 1000, 1)
     told = fields(image=reference, image_id=image.id, size_bytes=image.size_bytes, ms=took_ms)
     logger.info("image pulled", extra=told)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from cri.metrics import certificate
 from cri.metrics.collectors import Metrics, Sources
 from cri.metrics.endpoint import Endpoint
+from cri.metrics.own import Own
+from cri.metrics.readings import readings
 from cri.node import Node
 
 logger = logging.getLogger(__name__)
@@ -22,8 +24,11 @@ async def serve(node: Node, processes_defunct: Callable[[], int]) -> tuple[Metri
         default_runtime=lambda: node.handlers.default,
         events_dropped=lambda: node.events.dropped,
         processes_defunct=processes_defunct,
+        monitors_lost=lambda: node.monitor.lost,
+        running=node.operations.running,
     )
-    metrics = Metrics(sources, table.metrics_collectors)
+    metrics = Metrics(sources, Own(lambda: readings(node)), table.metrics_collectors)
+    node.operations.observe(metrics)
     if await certificate.make_if_missing(table):
         logger.info("made a self-signed certificate for metrics certificate=%s", table.metrics_cert)
     return metrics, await Endpoint.open(table, node.config.api.tls_min_version, metrics.text)

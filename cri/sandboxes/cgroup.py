@@ -3,14 +3,13 @@
     cgroupfs   <parent>/podwright-<id>
     systemd    <parent>.slice/podwright-<id>.scope
 
-A path tells by itself what it is, so that a daemon with another driver still handles what it finds.
+The name begins as ``cgroup_prefix`` of [crio.runtime] says: monitoring tools know the peers' names. A path
+tells by itself what it is, so that a daemon with another driver or prefix still handles what it finds.
 """
 
 from api.ids import ContainerId, SandboxId
 from cri.sandboxes.record import Sandbox
 from host import slices
-
-_PREFIX = "podwright"
 
 
 def has_own_parent(sandbox: Sandbox) -> bool:
@@ -20,17 +19,18 @@ def has_own_parent(sandbox: Sandbox) -> bool:
 
 def container_cgroup(sandbox: Sandbox, identifier: ContainerId) -> str:
     """A container's own; cAdvisor finds containers by the 64 digits in the name."""
-    return _below(sandbox.cgroup_parent, identifier)
+    return _below(sandbox, identifier)
 
 
 def pause_cgroup(sandbox: Sandbox) -> str:
     """The pause process's own."""
-    return _below(sandbox.cgroup_parent, sandbox.id)
+    return _below(sandbox, sandbox.id)
 
 
-def _below(parent: str, identifier: ContainerId | SandboxId) -> str:
+def _below(sandbox: Sandbox, identifier: ContainerId | SandboxId) -> str:
+    parent, prefix = sandbox.cgroup_parent, sandbox.cgroup_prefix
     suffix = slices.SCOPE if parent.endswith(slices.SLICE) else ""
-    return f"{parent.rstrip('/')}/{_PREFIX}-{identifier}{suffix}"
+    return f"{parent.rstrip('/')}/{prefix}-{identifier}{suffix}"
 
 
 def oci_path(path: str) -> str:
@@ -38,5 +38,5 @@ def oci_path(path: str) -> str:
     parent, _, name = path.rpartition("/")
     if not name.endswith(slices.SCOPE):
         return path
-    prefix, _, identifier = name.removesuffix(slices.SCOPE).partition("-")
+    prefix, _, identifier = name.removesuffix(slices.SCOPE).rpartition("-")
     return f"{parent.rpartition('/')[2]}:{prefix}:{identifier}"

@@ -8,7 +8,9 @@ back.
 from collections.abc import Mapping
 
 from api.errors import Internal
+from api.runtime.v1 import api_pb2 as pb
 from cri.node import Node
+from cri.publish import publish_sandbox
 from cri.sandboxes.record import KIND, Phase, Sandbox
 
 TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
@@ -16,6 +18,10 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     Phase.READY: frozenset({Phase.STOPPING, Phase.STOPPED}),
     Phase.STOPPING: frozenset({Phase.STOPPED}),
     Phase.STOPPED: frozenset(),
+}
+_EVENTS: Mapping[Phase, tuple[pb.ContainerEventType.ValueType, ...]] = {
+    Phase.READY: (pb.CONTAINER_CREATED_EVENT, pb.CONTAINER_STARTED_EVENT),
+    Phase.STOPPED: (pb.CONTAINER_STOPPED_EVENT,),
 }
 
 
@@ -30,7 +36,8 @@ def reserve(node: Node, sandbox: Sandbox) -> None:
 
 
 def move(node: Node, sandbox: Sandbox, phase: Phase) -> None:
-    """Go to ``phase`` with whatever else has changed in the record, and tell those who wait for an end.
+    """Go to ``phase`` with whatever else has changed in the record, and tell observers and who waits for
+    an end.
 
     Raises:
         ImpossibleTransition: see TRANSITIONS.
@@ -45,6 +52,7 @@ def move(node: Node, sandbox: Sandbox, phase: Phase) -> None:
         raise
     if phase is not Phase.READY:
         sandbox.ended.set()
+    publish_sandbox(node, sandbox, *_EVENTS.get(phase, ()))
 
 
 def save(node: Node, sandbox: Sandbox) -> None:
@@ -64,5 +72,8 @@ def forget(node: Node, sandbox: Sandbox) -> None:
     node.quarantine.discard(KIND, sandbox.id)
     node.unreadable.discard(sandbox.id)
     node.background.clear(f"record of {KIND} {sandbox.id}")
-    if node.sandboxes.holds(sandbox):
-        node.sandboxes.discard(sandbox)
+    if not node.sandboxes.holds(sandbox):
+        return
+    node.sandboxes.discard(sandbox)
+    if sandbox.phase is not Phase.CREATING:
+        publish_sandbox(node, sandbox, pb.CONTAINER_DELETED_EVENT)

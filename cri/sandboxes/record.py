@@ -24,8 +24,10 @@ from cri.queue import Queue
 from cri.ready_bytes import listed
 from cri.records import Row, require_types
 from cri.sandboxes.validate import wants_user_namespace
+from cri.stats.rate import CpuRate
 
 KIND = "sandbox"
+DEFAULT_CGROUP_PREFIX = "podwright"
 # What the state of a row must have.
 _NUMBERS = ("created_ns", "pause_pid")
 _TEXTS = ("handler", "phase", "runtime", "cgroup_parent")
@@ -69,6 +71,8 @@ class Sandbox:
     runtime: str = ""
     # The cgroup above those of its processes, as cri.cgroups understood the request.
     cgroup_parent: str = ""
+    # What their names begin with.
+    cgroup_prefix: str = DEFAULT_CGROUP_PREFIX
     # The directory of its logs, by a path without links (oci/monitor/places.py); None: not settled yet.
     log_directory: Path | None = None
     # RunPodSandbox failed, and so did the release of what it had made.
@@ -78,6 +82,7 @@ class Sandbox:
     # Set when it is not ready any more; not stored.
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     queue: Queue = field(default_factory=Queue)
+    cpu_rate: CpuRate = field(default_factory=CpuRate)
     _listed: tuple[int, bytes] | None = None
 
     @property
@@ -125,6 +130,7 @@ class Sandbox:
             "pause_pid": self.pause_pid,
             "runtime": self.runtime,
             "cgroup_parent": self.cgroup_parent,
+            "cgroup_prefix": self.cgroup_prefix,
             "log_directory": str(self.log_directory) if self.log_directory else None,
             "undo_failed": self.undo_failed,
         }
@@ -149,6 +155,7 @@ class Sandbox:
             runtime=state["runtime"],
             cgroup_parent=state["cgroup_parent"],
             # Rows of earlier daemons lack these.
+            cgroup_prefix=state.get("cgroup_prefix", DEFAULT_CGROUP_PREFIX),
             log_directory=Path(state["log_directory"]) if state.get("log_directory") else None,
             undo_failed=state.get("undo_failed", False),
         )

@@ -23,12 +23,18 @@ async def remove_pod_sandbox(node: Node, request: pb.RemovePodSandboxRequest) ->
     sandbox = node.sandboxes.find(request.pod_sandbox_id)
     if sandbox is not None:
         await node.operations.run(
-            "RemovePodSandbox", sandbox.id, lambda operation: _remove(node, operation, sandbox)
+            "RemovePodSandbox",
+            sandbox.id,
+            lambda operation: _remove(node, operation, sandbox),
+            of_sandbox(sandbox),
         )
     elif (unreadable := node.quarantine.find(KIND, request.pod_sandbox_id)) is not None:
         stand_in = Sandbox(SandboxId(unreadable), unreadable, pb.PodSandboxConfig(), "", 0, Phase.STOPPED)
         await node.operations.run(
-            "RemovePodSandbox", unreadable, lambda operation: _remove_unreadable(node, operation, stand_in)
+            "RemovePodSandbox",
+            unreadable,
+            lambda operation: _remove_unreadable(node, operation, stand_in),
+            {"sandbox_id": unreadable},
         )
     return pb.RemovePodSandboxResponse()
 

@@ -18,7 +18,7 @@ from cri.sandboxes import files, lifecycle, network, pause, validate
 from cri.sandboxes.idmaps import id_mappings
 from cri.sandboxes.record import Phase, Sandbox
 from cri.sandboxes.release import release, undo
-from cri.subject import of_sandbox
+from cri.subject import of_pod, of_sandbox
 from cri.together import together
 from host.namespaces import Kind, SysctlRefused, pin, sysctl_path
 from host.userns import pin_owned
@@ -48,7 +48,10 @@ async def run_pod_sandbox(node: Node, request: pb.RunPodSandboxRequest) -> pb.Ru
         node.handlers.require_user_namespaces(request.runtime_handler, node.host)
     node.handlers.require_usable(request.runtime_handler)
     identifier = await node.operations.run(
-        "RunPodSandbox", name, lambda operation: _run(node, operation, name, request)
+        "RunPodSandbox",
+        name,
+        lambda operation: _run(node, operation, name, request),
+        of_pod(request.config.metadata),
     )
     return pb.RunPodSandboxResponse(pod_sandbox_id=identifier)
 
@@ -69,8 +72,10 @@ async def _run(node: Node, operation: Operation, name: str, request: pb.RunPodSa
             "remove it, or ask with a higher metadata.attempt"
         )
     sandbox = Sandbox(new_sandbox_id(), name, request.config, request.runtime_handler, time.time_ns())
+    operation.about["sandbox_id"] = sandbox.id
     sandbox.runtime = sandbox.handler or node.handlers.default
     sandbox.cgroup_parent = node.cgroup_driver.parent(request.config.linux.cgroup_parent)
+    sandbox.cgroup_prefix = node.config.runtime.cgroup_prefix
     async with sandbox.queue.turn(operation):
         try:
             lifecycle.reserve(node, sandbox)

@@ -27,7 +27,12 @@ async def stop_pod_sandbox(node: Node, request: pb.StopPodSandboxRequest) -> pb.
 
 async def stop_sandbox(node: Node, sandbox: Sandbox) -> None:
     """The operation behind StopPodSandbox; repeats join it."""
-    await node.operations.run("StopPodSandbox", sandbox.id, lambda operation: _stop(node, operation, sandbox))
+    await node.operations.run(
+        "StopPodSandbox",
+        sandbox.id,
+        lambda operation: _stop(node, operation, sandbox),
+        of_sandbox(sandbox),
+    )
 
 
 async def _stop(node: Node, operation: Operation, sandbox: Sandbox) -> None:

@@ -7,6 +7,7 @@ from cri.node import Node
 from cri.operations import Operation
 from cri.sandboxes import cgroup, lifecycle
 from cri.sandboxes.record import Phase, Sandbox
+from cri.subject import of_sandbox
 
 # Amounts of which a pod needs the containers' and the overhead's together.
 _ADDED = ("cpu_quota", "cpu_shares", "memory_limit_in_bytes", "memory_swap_limit_in_bytes")
@@ -42,7 +43,10 @@ async def update_pod_sandbox_resources(
     # Only the same values join a running update; others must be written, too.
     subject = f"{sandbox.id} {fingerprint(request)}"
     await node.operations.run(
-        "UpdatePodSandboxResources", subject, lambda operation: _update(node, operation, sandbox, request)
+        "UpdatePodSandboxResources",
+        subject,
+        lambda operation: _update(node, operation, sandbox, request),
+        of_sandbox(sandbox),
     )
     return pb.UpdatePodSandboxResourcesResponse()
 

@@ -1,10 +1,7 @@
 """PodSandboxStats and its lists (KEP-2371): the pod's cgroup, its network namespace, and its containers."""
 
 import asyncio
-import logging
-import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from pathlib import Path
 
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.record import Container
@@ -13,12 +10,11 @@ from cri.node import Node
 from cri.sandboxes import cgroup
 from cri.sandboxes.listing import CHUNK, matching
 from cri.sandboxes.record import KIND, Phase, Sandbox
-from cri.stats.verbs import memory_usage, messages, psi_stats, value
+from cri.stats.network import own_counters
+from cri.stats.verbs import Look, cpu_usage, memory_usage, messages, psi_stats, value
 from cri.store import RecordNotFound
-from host import net_counters
 from host.cgroup_stats import CpuUsage, MemoryUsage, Stats
-
-logger = logging.getLogger(__name__)
+from host.net_counters import InterfaceCounters
 
 
 async def pod_sandbox_stats(node: Node, request: pb.PodSandboxStatsRequest) -> pb.PodSandboxStatsResponse:
@@ -56,15 +52,32 @@ async def _all(node: Node, wanted: pb.PodSandboxStatsFilter) -> list[pb.PodSandb
         state=pb.PodSandboxStateValue(state=pb.SANDBOX_READY),
     )
     sandboxes = matching(node, same)
+    kept = node.collected.pods
+    if kept is None:
+        return await read(node, sandboxes)
+    missing = await read(node, [one for one in sandboxes if one.id not in kept])
+    return [kept[one.id] for one in sandboxes if one.id in kept] + missing
+
+
+async def read(node: Node, sandboxes: Sequence[Sandbox]) -> list[pb.PodSandboxStats]:
+    """What they use now, in one pass; what cannot be shown is left out alone."""
+    if not sandboxes:
+        return []
     containers = _containers(node, {sandbox.id for sandbox in sandboxes})
+    of_containers = {one.attributes.id: one for one in await _of_all(node, containers)}
     counted = await asyncio.to_thread(_all_linux, node, sandboxes, containers)
     found = []
     for sandbox, linux in counted:
         try:
-            found.append(await _message(node, sandbox, linux, containers[sandbox.id]))
+            own = (of_containers.get(one.id) for one in containers[sandbox.id])
+            found.append(_message(sandbox, linux, [one for one in own if one is not None]))
         except Exception as error:
             _leave_out(node, sandbox, error)
     return found
+
+
+async def _of_all(node: Node, containers: Mapping[str, Sequence[Container]]) -> Sequence[pb.ContainerStats]:
+    return await messages(node, [one for some in containers.values() for one in some])
 
 
 def _leave_out(node: Node, sandbox: Sandbox, error: Exception) -> None:
@@ -97,13 +110,13 @@ async def pod_message(node: Node, sandbox: Sandbox) -> pb.PodSandboxStats:
     """What ``sandbox`` uses now."""
     containers = _containers(node, {sandbox.id})[sandbox.id]
     linux = await asyncio.to_thread(_linux, node, sandbox, containers)
-    return await _message(node, sandbox, linux, containers)
+    return _message(sandbox, linux, await messages(node, containers))
 
 
-async def _message(
-    node: Node, sandbox: Sandbox, linux: pb.LinuxPodSandboxStats, containers: Sequence[Container]
+def _message(
+    sandbox: Sandbox, linux: pb.LinuxPodSandboxStats, containers: Sequence[pb.ContainerStats]
 ) -> pb.PodSandboxStats:
-    linux.containers.extend(await messages(node, containers))
+    linux.containers.extend(containers)
     return pb.PodSandboxStats(
         attributes=pb.PodSandboxAttributes(
             id=sandbox.id,
@@ -116,12 +129,12 @@ async def _message(
 
 
 def _linux(node: Node, sandbox: Sandbox, containers: Sequence[Container]) -> pb.LinuxPodSandboxStats:
-    now = time.time_ns()
     alive = [one for one in containers if one.alive]
     stats, processes = _of_cgroups(node, sandbox, alive)
-    cpu_ns = 0 if stats.cpu is None else stats.cpu.usage_ns
+    look = Look(stats)
+    now = look.at_ns
     return pb.LinuxPodSandboxStats(
-        cpu=pb.CpuUsage(timestamp=now, usage_core_nano_seconds=value(cpu_ns), psi=psi_stats(stats, "cpu")),
+        cpu=cpu_usage(stats, now, look.rate(sandbox.cpu_rate)),
         memory=memory_usage(stats.memory or MemoryUsage(0, 0, 0, 0, 0), now, psi_stats(stats, "memory")),
         network=_network(sandbox, alive, now),
         process=pb.ProcessUsage(timestamp=now, process_count=value(processes)),
@@ -165,14 +178,8 @@ def _total_memory(usages: Sequence[MemoryUsage]) -> MemoryUsage:
 
 
 def _network(sandbox: Sandbox, alive: Sequence[Container], now: int) -> pb.NetworkUsage | None:
-    """None for a pod in the node's network, and when the namespace goes away meanwhile."""
-    namespace = sandbox.namespaces.get("net")
-    if namespace is None or sandbox.phase is not Phase.READY:
-        return None
-    try:
-        counters = _counters(namespace, [sandbox.pause_pid, *(one.pid for one in alive)])
-    except OSError as error:
-        logger.debug("network counters sandbox=%s error=%s", sandbox.id[:12], error)
+    counters = own_counters(sandbox, alive)
+    if counters is None:
         return None
     return pb.NetworkUsage(
         timestamp=now,
@@ -181,15 +188,7 @@ def _network(sandbox: Sandbox, alive: Sequence[Container], now: int) -> pb.Netwo
     )
 
 
-def _counters(namespace: Path, pids: Sequence[int]) -> net_counters.NetworkCounters:
-    """By the first of the pod's processes that is where it should be, else by a thread that goes there."""
-    for pid in pids:
-        if pid and (found := net_counters.read_by_process(namespace, pid)) is not None:
-            return found
-    return net_counters.read(namespace)
-
-
-def _interface(counters: net_counters.InterfaceCounters) -> pb.NetworkInterfaceUsage:
+def _interface(counters: InterfaceCounters) -> pb.NetworkInterfaceUsage:
     return pb.NetworkInterfaceUsage(
         name=counters.name,
         rx_bytes=value(counters.rx_bytes),

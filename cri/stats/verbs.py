@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.listing import matching
@@ -10,6 +11,7 @@ from cri.containers.record import KIND, Container
 from cri.containers.status import get_finished
 from cri.node import Node
 from cri.sandboxes.listing import CHUNK
+from cri.stats.rate import CpuRate
 from host.cgroup_stats import MemoryUsage, Pressure, Stats
 from storage.overlay import RootfsNotFound
 
@@ -56,6 +58,35 @@ def swap_usage(usage: MemoryUsage, now: int) -> pb.SwapUsage | None:
     )
 
 
+def cpu_usage(stats: Stats, now: int, rate: int | None) -> pb.CpuUsage:
+    return pb.CpuUsage(
+        timestamp=now,
+        usage_core_nano_seconds=value(0 if stats.cpu is None else stats.cpu.usage_ns),
+        usage_nano_cores=value(rate),
+        psi=psi_stats(stats, "cpu"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Counters, and when they were read: since the epoch, and by the monotonic clock."""
+
+    stats: Stats = field(default_factory=Stats)
+    at_ns: int = field(default_factory=time.time_ns)
+    monotonic_ns: int = field(default_factory=time.monotonic_ns)
+
+    def rate(self, of: CpuRate) -> int | None:
+        return None if self.stats.cpu is None else of.at(self.monotonic_ns, self.stats.cpu.usage_ns)
+
+
+def look_at(node: Node, containers: Iterable[Container]) -> list[Look]:
+    """One at each; those that have ended have no counters. Blocking: some small files a container."""
+    return [
+        Look(node.cgroups.usage(one.cgroup_path)) if one.alive and one.cgroup_path else Look()
+        for one in containers
+    ]
+
+
 async def message(node: Node, container: Container) -> pb.ContainerStats:
     """What ``container`` uses now; a container that has ended has only attributes and its layer.
 
@@ -64,11 +95,13 @@ async def message(node: Node, container: Container) -> pb.ContainerStats:
     Raises:
         RootfsNotFound: it is being removed.
     """
-    now = time.time_ns()
-    stats = (
-        node.cgroups.usage(container.cgroup_path) if container.alive and container.cgroup_path else Stats()
-    )
-    cpu_ns = 0 if stats.cpu is None else stats.cpu.usage_ns
+    used = await _used(node, container)
+    (look,) = await asyncio.to_thread(look_at, node, [container])
+    return _message(node, container, look, used)
+
+
+def _message(node: Node, container: Container, look: Look, used: tuple[int, int] | None) -> pb.ContainerStats:
+    stats, now = look.stats, look.at_ns
     return pb.ContainerStats(
         attributes=pb.ContainerAttributes(
             id=container.id,
@@ -76,19 +109,27 @@ async def message(node: Node, container: Container) -> pb.ContainerStats:
             labels=container.config.labels,
             annotations=container.config.annotations,
         ),
-        cpu=pb.CpuUsage(timestamp=now, usage_core_nano_seconds=value(cpu_ns), psi=psi_stats(stats, "cpu")),
+        cpu=cpu_usage(stats, now, look.rate(container.cpu_rate)),
         memory=memory_usage(stats.memory or MemoryUsage(0, 0, 0, 0, 0), now, psi_stats(stats, "memory")),
         swap=None if stats.memory is None else swap_usage(stats.memory, now),
         io=pb.IoUsage(timestamp=now, psi=psi_stats(stats, "io")) if stats.pressure else None,
-        writable_layer=await _writable_layer(node, container, now),
+        writable_layer=None if used is None else _writable_layer(node, *used, now),
     )
 
 
-async def _writable_layer(node: Node, container: Container, now: int) -> pb.FilesystemUsage | None:
+async def _used(node: Node, container: Container) -> tuple[int, int] | None:
+    """Bytes and inodes of the writable layer, None when they are not known.
+
+    Raises:
+        RootfsNotFound: it is being removed.
+    """
     try:
-        used_bytes, inodes = await node.rootfs.usage(container.id)
+        return await node.rootfs.usage(container.id)
     except OSError:
         return None
+
+
+def _writable_layer(node: Node, used_bytes: int, inodes: int, now: int) -> pb.FilesystemUsage:
     return pb.FilesystemUsage(
         timestamp=now,
         fs_id=pb.FilesystemIdentifier(mountpoint=str(node.images.fs_info().mountpoint)),
@@ -97,21 +138,36 @@ async def _writable_layer(node: Node, container: Container, now: int) -> pb.File
     )
 
 
-async def messages(node: Node, containers: Iterable[Container]) -> list[pb.ContainerStats]:
-    """The same of several; one that is removed meanwhile is left out, as it would be a moment later, and so
-    is one of which no message can be made."""
-    found = await asyncio.gather(*(_unless_removed(node, container) for container in containers))
-    return [one for one in found if one is not None]
+async def messages(node: Node, containers: Sequence[Container]) -> list[pb.ContainerStats]:
+    """The same of several, or what was collected of them where there is a period for that.
+
+    One that is removed meanwhile is left out, as it would be a moment later, and so is one of which no
+    message can be made.
+    """
+    kept = node.collected.containers
+    if kept is None:
+        return await read(node, containers)
+    missing = await read(node, [one for one in containers if one.id not in kept])
+    return [kept[one.id] for one in containers if one.id in kept] + missing
 
 
-async def _unless_removed(node: Node, container: Container) -> pb.ContainerStats | None:
-    try:
-        return await message(node, container)
-    except RootfsNotFound:
-        return None
-    except Exception as error:
-        node.quarantine.add(KIND, container.id, f"statistics: {type(error).__name__}: {error}")
-        return None
+async def read(node: Node, containers: Sequence[Container]) -> list[pb.ContainerStats]:
+    """What they use now, in one pass."""
+    if not containers:
+        return []
+    used = await asyncio.gather(*(_used(node, one) for one in containers), return_exceptions=True)
+    looks = await asyncio.to_thread(look_at, node, containers)
+    found = []
+    for container, look, layer in zip(containers, looks, used, strict=True):
+        if isinstance(layer, RootfsNotFound):
+            continue
+        try:
+            if isinstance(layer, BaseException):
+                raise layer
+            found.append(_message(node, container, look, layer))
+        except Exception as error:
+            node.quarantine.add(KIND, container.id, f"statistics: {type(error).__name__}: {error}")
+    return found
 
 
 async def container_stats(node: Node, request: pb.ContainerStatsRequest) -> pb.ContainerStatsResponse:

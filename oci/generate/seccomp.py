@@ -5,6 +5,7 @@ ship them: ``archMap``, and ``includes``/``excludes`` by capability and architec
 kernel version (``minKernel``) is taken as met: what it guards against is older than the kernels we run on.
 """
 
+from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -27,12 +28,20 @@ _ARCHITECTURES = {
 }
 _KEPT_KEYS = ("defaultAction", "defaultErrnoRet", "flags", "listenerPath", "listenerMetadata")
 _LOCALHOST = "localhost/"
+_KEPT = 32
+# By the profile's identity, capabilities and machine, with the profile: an identity is its own only as long
+# as it lives.
+_converted: OrderedDict[tuple[int, frozenset[str], str], tuple[Mapping[str, object], dict[str, Any]]] = (
+    OrderedDict()
+)
 
 
 def linux_seccomp(
     security: SecurityContext, defaults: Defaults, host: HostView, capabilities: Collection[str]
 ) -> dict[str, Any] | None:
     """linux.seccomp for a container that holds ``capabilities``; None is unconfined.
+
+    Containers may share it: nobody changes it.
 
     Raises:
         BadContainer: a Localhost profile that is missing or malformed, or a host without seccomp for it.
@@ -48,7 +57,14 @@ def linux_seccomp(
         raw, name = defaults.seccomp_profile, "seccomp_profile"
     if raw is None or not host.seccomp:
         return None
-    return convert(raw, capabilities, host.architecture, name)
+    key = (id(raw), frozenset(capabilities), host.architecture)
+    if (kept := _converted.get(key)) is not None:
+        return kept[1]
+    document = convert(raw, capabilities, host.architecture, name)
+    _converted[key] = (raw, document)
+    while len(_converted) > _KEPT:
+        _converted.popitem(last=False)
+    return document
 
 
 def chosen(security: SecurityContext) -> SecurityProfile:

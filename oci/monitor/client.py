@@ -4,35 +4,34 @@ The daemon keeps duplicates of every live container's descriptors. When the moni
 started (oci/monitor/link.py) and gets them (handover.py); when the daemon dies, :meth:`Monitor.connect` of
 the next one finds the monitor with everything in :meth:`Monitor.list`.
 
-Runtime commands outlive a monitor (errands.py), and what was asked for is answered by what they did: a create
-is given up, for its pipes are gone, once its command has ended; a start and an exec are what they became.
-Execs that run keep their deadlines and can be killed (exec_table.py).
+What a container is launched by is in launching.py and executing.py.
 """
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Self
 
 from api.ids import ContainerId
-from host.fds import close_all, give_pipes
 from host.processes import exited
 from host.spawn import become_subreaper, tells_exit_codes
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection, Reply
-from oci.monitor.errands import IN_VAIN_S, Errand, end_strays, end_unknown_execs
-from oci.monitor.exec_table import Exec, Execs
+from oci.monitor.errands import IN_VAIN_S, end_strays, end_unknown_execs
+from oci.monitor.exec_table import Execs
+from oci.monitor.executing import Executing, Wanted
 from oci.monitor.handles import Attachment, ExecHandle
 from oci.monitor.handover import Handover
 from oci.monitor.holdings import Held, Holdings
+from oci.monitor.launching import Launching
 from oci.monitor.link import House, Link, open_pidfd
 from oci.monitor.protocol import Json, Record
+from oci.monitor.replies import integer
 from oci.monitor.scratch import Scratch
 from oci.monitor.types import (
     CreateContainer,
@@ -45,13 +44,12 @@ from oci.monitor.types import (
     StuckLog,
     UnknownContainer,
 )
-from oci.runtime import ContainerGone, Runtime, RuntimeTimedOut
-from oci.states import Event, State, after
+from oci.runtime import Runtime
+from oci.states import State
 
 log = logging.getLogger(__name__)
 
 _PARTING_S = 5.0
-_STARTS = 3
 
 
 async def _as_it_is(_: int) -> None:
@@ -70,7 +68,10 @@ class Monitor:
         self._scratch = Scratch(directory / "scratch")
         self._execs = Execs()
         self._handover = Handover(self._holdings, self._execs, self._ended_unwatched)
+        self.lost = 0  # monitors that ended under us
         self._link = Link(directory, timeout_s, house, self._event, self._lost, self._hand_over)
+        self._launching = Launching(self._link, self._holdings, self._scratch)
+        self._executing = Executing(self._link, self._execs, self._scratch)
         self._exits: asyncio.Queue[Exited] = asyncio.Queue()
 
     @classmethod
@@ -204,45 +205,7 @@ class Monitor:
             LogRefused, LogHung, MonitorFailed: the log cannot be opened.
             MonitorFailed: the id is in use.
         """
-        with self._scratch.files("log", "pid", "tty") as (runtime_log, pid_file, console):
-            socket_path = console if spec.terminal else None
-            argv = spec.runtime.create_command(
-                spec.id, spec.bundle, pid_file, runtime_log, socket_path, no_pivot=spec.no_pivot
-            )
-            request = protocol.Create(
-                id=spec.id,
-                runtime=spec.runtime.name,
-                argv=argv,
-                pid_file=pid_file,
-                runtime_log=runtime_log,
-                console_socket=socket_path,
-                log_path=None if spec.log_path is None else str(spec.log_path),
-                log_device=spec.log_device,
-                log_size_max=spec.log_size_max,
-                log_rate=spec.log_rate,
-                log_timeout_s=spec.log_timeout_s,
-                stdin=spec.stdin,
-                stdin_once=spec.stdin_once,
-                timeout_s=spec.timeout_s,
-                stdio_uid=spec.stdio_owner[0],
-                stdio_gid=spec.stdio_owner[1],
-            )
-            with self._holdings.expecting(spec.id):
-                reply = await self._create(request)
-                _raise_failure(reply.result, spec.runtime, "create", spec.id, spec.timeout_s)
-                record = protocol.parse_record(reply.result["record"])
-                self._holdings.keep(record, reply.result["streams"], reply.descriptors)
-        return Created(record.pid, record.start_time)
-
-    async def _create(self, request: protocol.Create) -> Reply:
-        """A command whose monitor dies works in vain: nothing of it runs on when this fails."""
-        timeout_s = request.timeout_s + request.log_timeout_s
-        with contextlib.closing(Errand(request.argv, request.runtime_log, timeout_s)) as errand:
-            try:
-                return await self._link.request_once(request, timeout_s=timeout_s, on_begun=errand.begun)
-            except MonitorUnavailable:
-                await errand.end(IN_VAIN_S)
-                raise
+        return await self._launching.create(spec)
 
     async def start(self, container_id: ContainerId, runtime: Runtime, timeout_s: float = 60.0) -> None:
         """Run the runtime's start; from then on the record says ``running``.
@@ -254,75 +217,11 @@ class Monitor:
             ContainerGone: the runtime does not know it.
             RuntimeTimedOut: after ``timeout_s``.
         """
-        with self._scratch.files("log") as (runtime_log,):
-            argv = runtime.start_command(container_id, runtime_log)
-            request = protocol.Start(container_id, argv, runtime_log, timeout_s)
-            for _ in range(_STARTS):
-                result = await self._start(request, runtime)
-                if result is not None:
-                    break
-            else:
-                raise MonitorUnavailable(f"{_STARTS} monitors died while this was to be started")
-        _raise_failure(result, runtime, "start", container_id, timeout_s)
-
-    async def _start(self, request: protocol.Start, runtime: Runtime) -> Json | None:
-        """One attempt: the command's result, or None when it has not been carried out."""
-        with contextlib.closing(Errand(request.argv, request.runtime_log, request.timeout_s)) as errand:
-            try:
-                reply = await self._link.request_once(
-                    request, timeout_s=request.timeout_s, on_begun=errand.begun
-                )
-            except MonitorUnavailable:
-                if self._link.is_closed:
-                    raise
-                result = await self._what_became_of(errand, ContainerId(request.id), runtime)
-                if result is not None and result["status"] == 0:
-                    await self._tell_started(ContainerId(request.id))
-                return result
-        self._holdings.update(protocol.parse_record(reply.result["record"]))
-        return reply.result
-
-    async def _what_became_of(
-        self, errand: Errand, container_id: ContainerId, runtime: Runtime
-    ) -> Json | None:
-        """The result of a start whose monitor died; None: the container waits to be started."""
-        with self._process_of(container_id) as process:
-            code = await errand.end_for(process)
-        if errand.was_in_vain:
-            raise NotLive(f"container {container_id[:13]} has ended")
-        if code is None and not errand.timed_out:
-            state = await runtime.state(container_id)
-            if state is None and not errand.has_begun:
-                raise ContainerGone(runtime.name, "start", container_id)
-            status = None if state is None else state.get("status")
-            if status == State.CREATED or (status != State.RUNNING and not errand.has_begun):
-                return None
-            code = 0
-        return {"status": code, "timed_out": errand.timed_out, "log": errand.words(), "stderr": ""}
-
-    @contextlib.contextmanager
-    def _process_of(self, container_id: ContainerId) -> Iterator[int | None]:
-        """A pidfd of its first process, for the time of the block; None: it has ended."""
-        held = self._holdings.find(container_id)
-        pidfd = None if held is None else os.dup(held.streams["pidfd"].number)
-        try:
-            yield pidfd
-        finally:
-            if pidfd is not None:
-                os.close(pidfd)
-
-    async def _tell_started(self, container_id: ContainerId) -> None:
-        """The new monitor has it as created, or will have; one that has ended needs no more."""
-        held = self._holdings.find(container_id)
-        if held is not None and held.record.state == State.CREATED:
-            state = after(State.CREATED, Event.STARTED)
-            held.record = held.record._replace(state=state, started_at_ns=time.time_ns())
-        with contextlib.suppress(NotLive, UnknownContainer, MonitorFailed, MonitorUnavailable):
-            await self._link.request(protocol.Started(container_id))
+        await self._launching.start(container_id, runtime, timeout_s)
 
     async def started(self, container_id: ContainerId) -> None:
         """Daemon and monitor died in its start, which has succeeded: its runtime says that it runs."""
-        await self._tell_started(container_id)
+        await self._launching.tell_started(container_id)
 
     async def signal(self, container_id: ContainerId, signo: int) -> None:
         """Send a signal to the container's first process, safe against pid reuse.
@@ -373,117 +272,17 @@ class Monitor:
         terminal = bool(process.get("terminal"))
         given = {} if terminal else {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         descriptors = {name: os.dup(number) for name, number in given.items() if number is not None}
-        starting = asyncio.create_task(
-            self._start_exec(
-                container_id, runtime, process, descriptors, start_timeout_s, run_timeout_s or 0, stdio_owner
+        return await self._executing.exec(
+            Wanted(
+                container_id,
+                runtime,
+                process,
+                descriptors,
+                start_timeout_s,
+                run_timeout_s or 0,
+                stdio_owner,
             )
         )
-        try:
-            return await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            # Half started it cannot be killed: nobody would know the process that the runtime is making.
-            starting.add_done_callback(_kill_unwanted)
-            raise
-
-    async def _start_exec(
-        self,
-        container_id: ContainerId,
-        runtime: Runtime,
-        process: Json,
-        descriptors: Mapping[str, int],
-        start_timeout_s: float,
-        run_timeout_s: float,
-        stdio_owner: tuple[int, int],
-    ) -> ExecHandle:
-        """Run the runtime's exec to its end; ``descriptors``, by stream, are closed."""
-        running = self._execs.add(self._scratch.name(), run_timeout_s)
-        try:
-            give_pipes(descriptors.values(), stdio_owner)
-            with self._scratch.files("log", "pid", "tty", "json") as (
-                runtime_log,
-                pid_file,
-                console,
-                process_file,
-            ):
-                content = json.dumps(runtime.prepare_process(process)).encode()
-                Path(process_file).write_bytes(content)  # /run is memory: microseconds
-                socket_path = console if process.get("terminal") else None
-                request = protocol.Exec(
-                    id=container_id,
-                    exec_id=running.exec_id,
-                    argv=runtime.exec_command(container_id, process_file, pid_file, runtime_log, socket_path),
-                    process_file=process_file,
-                    pid_file=pid_file,
-                    runtime_log=runtime_log,
-                    console_socket=socket_path,
-                    streams=list(descriptors),
-                    timeout_s=start_timeout_s,
-                    run_timeout_s=run_timeout_s,
-                    oom_score_adj=int(str(process.get("oomScoreAdj", 0))),
-                )
-                result = await self._run_exec(request, list(descriptors.values()), running)
-            _raise_failure(result, runtime, "exec", container_id, start_timeout_s)
-        except BaseException:
-            self._execs.drop(running)
-            raise
-        finally:
-            close_all(descriptors.values())
-        number = result.get("console")
-        return ExecHandle(
-            pid=_integer(result, "pid"),
-            console=number if isinstance(number, int) else None,
-            finished=running.finished,
-            kill=lambda: self._kill_exec(running),
-        )
-
-    async def _run_exec(
-        self, request: protocol.Exec, descriptors: Sequence[int], running: Exec
-    ) -> dict[str, object]:
-        """Run the command; the result has the process's pid, and perhaps its console."""
-        with contextlib.closing(Errand(request.argv, request.runtime_log, request.timeout_s)) as errand:
-            try:
-                reply = await self._link.request_once(
-                    request, descriptors, timeout_s=request.timeout_s, on_begun=errand.begun
-                )
-            except MonitorUnavailable:
-                return await self._orphaned_exec(request, errand, running)
-        result = dict(reply.result)
-        if reply.descriptors:
-            pidfd, *consoles = reply.descriptors
-            running.runs(_integer(result, "pid"), pidfd)
-            if not self._link.is_connected:
-                running.orphaned()  # that was the last thing its monitor said: nobody else tells its end
-            result["console"] = consoles[0] if consoles else None
-        return result
-
-    async def _orphaned_exec(
-        self, request: protocol.Exec, errand: Errand, running: Exec
-    ) -> dict[str, object]:
-        """What became of an exec whose monitor died while its command ran. A console died with the monitor.
-
-        Raises:
-            MonitorUnavailable: it has no process, or none of use.
-        """
-        code = await errand.end(IN_VAIN_S if request.console_socket else None)
-        pid = _pid_in(request.pid_file)
-        pidfd = None if pid is None else open_pidfd(pid)
-        if pid is not None and pidfd is not None:
-            running.runs(pid, pidfd)
-            running.orphaned()
-        if errand.timed_out or request.console_socket:
-            running.kill()
-        if code is None and not errand.timed_out:
-            code = None if pid is None else 0
-        if (code is None and not errand.timed_out) or (request.console_socket and not code):
-            raise MonitorUnavailable("the monitor went away before the process was started")
-        if pidfd is None and code == 0:
-            running.is_over(ExecFinished(None))  # it ended where nobody could see it
-        words = {"log": errand.words(), "stderr": ""}
-        return {"status": code, "timed_out": errand.timed_out, "pid": pid or 0, **words}
-
-    def _kill_exec(self, running: Exec) -> None:
-        if not running.kill():
-            self._post(protocol.ExecKill(running.exec_id))
 
     async def reopen_log(self, container_id: ContainerId) -> None:
         """Start a new log file at the container's log path; it exists when this returns.
@@ -513,7 +312,7 @@ class Monitor:
             LogRefused, LogHung, MonitorFailed: see :meth:`settle_logs`.
         """
         request = protocol.LogPlace("prepare", str(directory), timeout_s)
-        return _integer((await self._request(request)).result, "device")
+        return integer((await self._request(request)).result, "device")
 
     async def remove_logs(self, directory: Path, timeout_s: float) -> None:
         """Remove a directory with the logs in it; one that is gone is fine.
@@ -553,7 +352,7 @@ class Monitor:
         descriptors = {name: number for name, number in given.items() if number is not None}
         request = protocol.Attach(container_id, stdin, list(descriptors))
         reply = await self._request(request, list(descriptors.values()))
-        number = _integer(reply.result, "attachment")
+        number = integer(reply.result, "attachment")
         for stdin_lent in reply.descriptors:
             os.set_blocking(stdin_lent, False)  # an older monitor's is blocking
         return Attachment(
@@ -617,6 +416,7 @@ class Monitor:
         self._link.post(request)
 
     def _lost(self) -> None:
+        self.lost += 1
         log.error("monitor lost; starting another containers=%d", len(self._holdings))
         self._handover.monitor_lost()
 
@@ -652,7 +452,7 @@ class Monitor:
             case "exited":
                 self._exited(protocol.parse_record(event["record"]))
             case "exec_exited":
-                ended = ExecFinished(_integer(event, "exit_code"), bool(event["timed_out"]))
+                ended = ExecFinished(integer(event, "exit_code"), bool(event["timed_out"]))
                 self._execs.ended(str(event["exec_id"]), ended)
             case other:
                 log.warning("unknown event from the monitor event=%r", other)
@@ -663,33 +463,3 @@ class Monitor:
         self._exits.put_nowait(
             Exited(container_id, record.exit_code, record.finished_at_ns, record.oom_killed)
         )
-
-
-def _kill_unwanted(starting: asyncio.Task[ExecHandle]) -> None:
-    """End an exec whose caller left while it was started."""
-    if not starting.cancelled() and starting.exception() is None:
-        starting.result().kill_now()
-        starting.result().close()
-
-
-def _integer(result: Mapping[str, object], key: str) -> int:
-    value = result[key]
-    assert isinstance(value, int)
-    return value
-
-
-def _raise_failure(result: Json, runtime: Runtime, verb: str, container_id: str, timeout_s: float) -> None:
-    """Turn a runtime command's result into its error, if it failed."""
-    if result.get("timed_out"):
-        raise RuntimeTimedOut(runtime.name, verb, container_id, timeout_s)
-    if result.get("status") != 0:
-        words = (str(result.get("log", "")).encode(), str(result.get("stderr", "")).encode())
-        raise runtime.failure(verb, container_id, *words)
-
-
-def _pid_in(path: str) -> int | None:
-    """What the runtime wrote of the process that it made, if it did."""
-    try:
-        return int(Path(path).read_text())
-    except (OSError, ValueError):
-        return None

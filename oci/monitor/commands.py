@@ -1,16 +1,20 @@
-"""Running one command of a runtime: spawned with given stdio, bounded in time, its own words kept."""
+"""Carrying out one task of a runtime: by its program, or inside of the monitor (inside.py); with given stdio,
+bounded in time, its own words kept."""
 
 import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from host.keyrings import leave_session_keyring
 from host.spawn import CommandNotStarted, exit_code_of, kill_group, oom_score_adj, spawn
 from oci.monitor.children import Children
-from oci.monitor.reactor import READ, Reactor
+from oci.monitor.reactor import READ, Reactor, Timer
 
 _AT_ONCE_BYTES = 65536
 _LAST_READS = 16  # a pipe holds as much, and more
+_NOT_LAUNCHED = 127
+KILLED = 128 + signal.SIGKILL
 _WORDS_BYTES = 8192  # of the end of a log or of standard error: room for the message, and for a reply
 
 
@@ -27,14 +31,73 @@ class Result(NamedTuple):
         return self._asdict()
 
 
-class Commands:
-    """Starts commands; none waits for another."""
+class Task(NamedTuple):
+    """What is to be done: ``argv``, or rather ``inside`` of the monitor (see protocol.Create).
 
-    def __init__(self, reactor: Reactor, children: Children, environment: Mapping[str, str]) -> None:
+    It starts with ``oom_adj``, not with our own: runtimes pass on what they are not told to set.
+    """
+
+    argv: Sequence[str]
+    runtime_log: str
+    timeout_s: float
+    inside: Mapping[str, object] | None = None
+    oom_adj: int = 0
+
+
+class Begun(Protocol):
+    """Who hears of a process that has been launched, once: what it does from then on, it does known."""
+
+    def begun(self, pid: int) -> None:
+        """It is a child of ours; when this returns it may go on."""
+        ...
+
+    def failed(self, words: str) -> None:
+        """There is no process, and there will be none."""
+        ...
+
+
+class Launcher(Protocol):
+    """Makes a process that carries a task out."""
+
+    def launch(self, task: Task, stdio: Sequence[int], told: Begun) -> Callable[[], None]:
+        """``stdio`` are three descriptors, still the caller's. What is returned gives the launch up, if the
+        process has not begun; ``told`` is told nothing then.
+
+        Raises:
+            CommandNotStarted: the program cannot be executed.
+        """
+        ...
+
+
+class Programs:
+    """Tasks as commands of a runtime's program."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
         """Commands get ``environment``."""
+        self._environment = dict(environment)
+
+    def launch(self, task: Task, stdio: Sequence[int], told: Begun) -> Callable[[], None]:
+        """See Launcher; it has begun when this returns.
+
+        crun gives what it executes in a container the session keyring that it was started with: so each
+        command has one of its own.
+        """
+        _leave_keys()
+        with oom_score_adj(task.oom_adj):
+            pid = spawn(task.argv, self._environment, stdio)
+        told.begun(pid)
+        return lambda: None
+
+
+class Commands:
+    """Carries tasks out; none waits for another."""
+
+    def __init__(self, reactor: Reactor, children: Children, programs: Launcher, inside: Launcher) -> None:
+        """Tasks that say so are launched by ``inside``, all others by ``programs``."""
         self._reactor = reactor
         self._children = children
-        self._environment = dict(environment)
+        self._programs = programs
+        self._inside = inside
         self._running = 0
         self._when_idle: list[Callable[[], None]] = []
 
@@ -54,20 +117,15 @@ class Commands:
 
     def run(
         self,
-        argv: Sequence[str],
+        task: Task,
         stdio: Sequence[int],
         *,
-        runtime_log: str,
         errors: int | None,
-        timeout_s: float,
         on_end: Callable[[Result, float], None],
-        oom_adj: int = 0,
         on_begun: Callable[[int], None] | None = None,
     ) -> "Command":
-        """Start ``argv`` with ``stdio`` (three descriptors, still the caller's).
+        """Start ``task`` with ``stdio`` (three descriptors, still the caller's).
 
-        The command starts with ``oom_adj``, not with our own: runtimes pass on what they are not told to set.
-        So with keys: crun gives what it executes in a container the session keyring that it was started with.
         ``errors`` is the reading end of its stderr, if that is ours to read while it runs: who prints more
         than a pipe holds must not wait for us. ``on_end`` gets the result and the time before the start,
         while pids that the command made may still be claimed from Children.
@@ -77,32 +135,39 @@ class Commands:
             CommandNotStarted: the program cannot be executed.
         """
         since = self._children.expect()
-        try:
-            _leave_keys()
-            with oom_score_adj(oom_adj):
-                pid = spawn(argv, self._environment, stdio)
-        except BaseException:
-            self._children.settled()
-            raise
-        if on_begun is not None:
-            on_begun(pid)
-        self._running += 1
-        command = Command(pid, self._children)
         words = _Words(self._reactor, errors)
 
-        def ended(status: int) -> None:
-            timer.cancel()
-            log = _tail_of_file(runtime_log)
+        def ended(status: int, timed_out: bool, said: str) -> None:
+            log = _tail_of_file(task.runtime_log)
             try:
-                on_end(Result(exit_code_of(status), command.timed_out, log, words.end()), since)
+                on_end(Result(status, timed_out, log, words.end() + said), since)
             finally:
-                self._children.settled()
-                self._running -= 1
-                self._tell_if_idle()
+                self._over()
 
-        timer = self._reactor.later(timeout_s, command.time_is_up)
-        self._children.watch(pid, since, ended)
+        command = Command(self._children, since, on_begun, ended)
+        launcher = self._programs if task.inside is None else self._inside
+        try:
+            give_up = launcher.launch(task, stdio, command)
+        except BaseException:
+            words.end()
+            self._children.settled()
+            raise
+        self.began()
+        command.runs(give_up, self._reactor.later(task.timeout_s, command.time_is_up))
         return command
+
+    def _over(self) -> None:
+        self._children.settled()
+        self.over()
+
+    def began(self) -> None:
+        """Something else is under way that is not to be disturbed; to be followed by :meth:`over`."""
+        self._running += 1
+
+    def over(self) -> None:
+        """It has ended."""
+        self._running -= 1
+        self._tell_if_idle()
 
 
 def _leave_keys() -> None:
@@ -113,25 +178,59 @@ def _leave_keys() -> None:
 
 
 class Command:
-    """A running command."""
+    """A task under way; ends once."""
 
-    __slots__ = ("_children", "_pid", "timed_out")
-
-    def __init__(self, pid: int, children: Children) -> None:
-        """Made by :meth:`Commands.run`."""
-        self._pid = pid
+    def __init__(
+        self,
+        children: Children,
+        since: float,
+        on_begun: Callable[[int], None] | None,
+        on_end: Callable[[int, bool, str], None],
+    ) -> None:
+        """Made by :meth:`Commands.run`; ``on_end`` gets exit code, whether its time was up, and words."""
         self._children = children
-        self.timed_out = False
+        self._since = since
+        self._on_begun = on_begun
+        self._on_end = on_end
+        self._pid = 0
+        self._timer: Timer | None = None
+        self._give_up: Callable[[], None] | None = None
+        self._timed_out = False
+
+    def begun(self, pid: int) -> None:
+        """See Begun."""
+        self._pid = pid
+        if self._on_begun is not None:
+            self._on_begun(pid)
+        self._children.watch(pid, self._since, lambda status: self._end(exit_code_of(status), ""))
+
+    def failed(self, words: str) -> None:
+        """See Begun."""
+        self._end(_NOT_LAUNCHED, words)
+
+    def runs(self, give_up: Callable[[], None], timer: Timer) -> None:
+        """It has been launched."""
+        self._give_up, self._timer = give_up, timer
+
+    def _end(self, code: int, words: str) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._on_end(code, self._timed_out, words)
 
     def time_is_up(self) -> None:
         """Kill it for its time limit."""
-        self.timed_out = True
+        self._timed_out = True
         self.kill()
 
     def kill(self) -> None:
         """SIGKILL to its process group; a reaped one is fine."""
-        if self._pid in self._children:
-            kill_group(self._pid)
+        if self._pid:
+            if self._pid in self._children:
+                kill_group(self._pid)
+        elif self._give_up is not None:
+            give_up, self._give_up = self._give_up, None
+            give_up()
+            self._end(KILLED, "")
 
 
 def _tail_of_file(path: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from host.spawn import CommandNotStarted, start_time
 from oci.monitor import stdio
-from oci.monitor.commands import Commands, Result
+from oci.monitor.commands import Commands, Result, Task
 from oci.monitor.peers import Answer
 from oci.monitor.protocol import Create, Record
 from oci.monitor.writer_words import Refusal
@@ -82,11 +82,9 @@ class Creation:
                     self._ended(result, since, io)
 
             self._commands.run(
-                request.argv,
+                Task(request.argv, request.runtime_log, request.timeout_s, request.inside),
                 io.given,
-                runtime_log=request.runtime_log,
                 errors=io.errors,
-                timeout_s=request.timeout_s,
                 on_end=ended,
                 on_begun=self._answer.begun,
             )

@@ -82,8 +82,8 @@ class Errand:
 
     async def _search(self) -> None:
         """Its monitor may have died before it could tell of it. A script has its interpreter before it."""
-        words = _joined(self.argv[1:])
-        found = await asyncio.to_thread(_find, lambda command: command.endswith(words))
+        words = _words(_joined(self.argv[1:]))
+        found = await asyncio.to_thread(_find, lambda command: _words(command).endswith(words))
         for pid, pidfd in reversed(found):  # the first is it: a process that it makes is like it for a while
             self.begun(pid, pidfd)
 
@@ -104,8 +104,8 @@ async def end_strays(scratch: Path, patience_s: float, spared: Collection[int] =
     """Wait for runtime commands of a daemon and a monitor that both died, kill them with their groups after
     ``patience_s``, and give their number. Their command lines name files in ``scratch``; so do those of
     containers that have been created and not started, which are ``spared``, by pid."""
-    mark = b"\0--log=" + os.fsencode(scratch) + b"/"
-    leaders = await asyncio.to_thread(_find, lambda command: mark in command)
+    mark = b" --log=" + os.fsencode(scratch) + b"/"
+    leaders = await asyncio.to_thread(_find, lambda command: mark in _words(command))
     close_all(pidfd for pid, pidfd in leaders if pid in spared)
     found = [(pid, Descriptor(pidfd)) for pid, pidfd in leaders if pid not in spared]
     try:
@@ -163,6 +163,11 @@ async def _exit_code(pidfd: int) -> int | None:
 
 def _joined(argv: Sequence[str]) -> bytes:
     return b"".join(b"\0" + os.fsencode(word) for word in argv) + b"\0"
+
+
+def _words(command: bytes) -> bytes:
+    """As a process that was forked inside of the monitor names itself: it cannot part its words."""
+    return command.replace(b"\0", b" ").rstrip(b" ")
 
 
 def _find(is_it: Callable[[bytes], bool]) -> list[tuple[int, int]]:

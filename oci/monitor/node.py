@@ -9,13 +9,16 @@ from typing import Any
 
 from host.fds import close_all
 from host.spawn import CommandNotStarted, is_child
+from oci import orders
 from oci.monitor import protocol, release, stdio, upgrade
+from oci.monitor.beginning import Beginning, can_begin
 from oci.monitor.children import Children
-from oci.monitor.commands import Command, Commands, Result
+from oci.monitor.commands import Command, Commands, Programs, Result, Task
 from oci.monitor.container import Container, ContainerError
 from oci.monitor.creation import Creation
 from oci.monitor.execs import AdoptedExec, RunningExec
 from oci.monitor.exits import ExitFiles
+from oci.monitor.inside import Inside
 from oci.monitor.keeping import Keeping, Kept
 from oci.monitor.kept import UNKNOWN_PAST, KeptExec, Past, parse
 from oci.monitor.oom import Counters as OomCounters
@@ -61,7 +64,8 @@ class Node:
         self._lock = lock
         self._release = release.identity()
         self._children = Children(reactor)
-        self._commands = Commands(reactor, self._children, environment)
+        self._inside = Inside(reactor, self._children, environment)
+        self._commands = Commands(reactor, self._children, Programs(environment), self._inside)
         self._writers = Writers(reactor, self._children)
         self._places = Places(reactor, self._children)
         self._oom_counters = OomCounters(reactor)
@@ -74,7 +78,7 @@ class Node:
         self._creating: set[str] = set()
         self._settling: list[Answer] = []
         self._exited = {record.id: record for record in self._exits.read_all()}
-        self._starts: dict[str, Command] = {}
+        self._starts: dict[str, Command | Beginning] = {}
         self._execs: dict[str, RunningExec | AdoptedExec] = {}
         self._attachments: dict[Peer, list[tuple[str, int]]] = {}
         self._verbs: dict[type[Request], Callable[[Answer, Any, list[int]], None]] = {
@@ -124,6 +128,7 @@ class Node:
 
     def close(self) -> None:
         """The monitor ends: end the log writers first."""
+        self._inside.close()
         self._places.close()
         self._writers.close(_PARTING_S)
         self._keeping.close()
@@ -333,11 +338,10 @@ class Node:
 
     def _start(self, answer: Answer, request: protocol.Start, _: list[int]) -> None:
         container = self._find(request.id)
-        io = stdio.for_command()
 
-        def ended(result: Result, _: float) -> None:
+        def over(result: Result) -> None:
             self._starts.pop(request.id, None)
-            with answer.certain(), contextlib.closing(io):
+            with answer.certain():
                 if result.status == 0:
                     container.started()
                 elif not self._is_live(request.id) and not (result.timed_out or result.log or result.stderr):
@@ -345,14 +349,32 @@ class Node:
                     return
                 answer.done({**result.as_reply(), "record": container.record._asdict()})
 
+        inside = None if request.inside is None else orders.Inside.parse(request.inside)
         container.starting()  # before it does: who finds it without us has to know
+        if inside is not None and can_begin(inside):
+            timeout_s = request.timeout_s
+            self._starts[request.id] = Beginning(self._reactor, self._commands, inside, timeout_s, over)
+        else:
+            self._start_by_command(answer, request, container, over)
+
+    def _start_by_command(
+        self,
+        answer: Answer,
+        request: protocol.Start,
+        container: Container,
+        over: Callable[[Result], None],
+    ) -> None:
+        io = stdio.for_command()
+
+        def ended(result: Result, _: float) -> None:
+            with contextlib.closing(io):
+                over(result)
+
         try:
             self._starts[request.id] = self._commands.run(
-                request.argv,
+                Task(request.argv, request.runtime_log, request.timeout_s, request.inside),
                 io.given,
-                runtime_log=request.runtime_log,
                 errors=io.errors,
-                timeout_s=request.timeout_s,
                 on_end=ended,
                 on_begun=answer.begun,
             )
@@ -380,13 +402,16 @@ class Node:
 
         try:
             running.command = self._commands.run(
-                request.argv,
+                Task(
+                    request.argv,
+                    request.runtime_log,
+                    request.timeout_s,
+                    request.inside,
+                    request.oom_score_adj,
+                ),
                 io.given,
-                runtime_log=request.runtime_log,
                 errors=io.errors,
-                timeout_s=request.timeout_s,
                 on_end=ended,
-                oom_adj=request.oom_score_adj,
                 on_begun=answer.begun,
             )
         except CommandNotStarted as error:

@@ -39,7 +39,10 @@ class Hello(NamedTuple):
 class Create(NamedTuple):
     """Run ``argv`` (the runtime's create) with fresh pipes or a console; reply: see CommandResult fields plus
     pid, start_time and ``streams``, the names of the descriptors that come along (pidfd, stdin, journal …).
-    The pipes are given to ``stdio_uid`` and ``stdio_gid``. See Record for what begins with ``log_``."""
+    The pipes are given to ``stdio_uid`` and ``stdio_gid``. See Record for what begins with ``log_``.
+
+    Where ``inside`` (oci.orders.Inside) is given, here and below, a monitor that can does that by itself;
+    ``argv`` says the same, for those that cannot, and names who does in ps(1)."""
 
     id: str
     runtime: str
@@ -57,6 +60,7 @@ class Create(NamedTuple):
     timeout_s: float
     stdio_uid: int
     stdio_gid: int
+    inside: dict[str, object] | None = None
 
 
 class Start(NamedTuple):
@@ -66,6 +70,7 @@ class Start(NamedTuple):
     argv: list[str]
     runtime_log: str
     timeout_s: float
+    inside: dict[str, object] | None = None
 
 
 class Exec(NamedTuple):
@@ -86,6 +91,7 @@ class Exec(NamedTuple):
     timeout_s: float
     run_timeout_s: float
     oom_score_adj: int
+    inside: dict[str, object] | None = None
 
 
 class Signal(NamedTuple):
@@ -308,13 +314,18 @@ _CHECKS: dict[object, Callable[[object], bool]] = {
     int | None: lambda value: value is None or _is_int(value),
     list[str]: _is_strings,
     dict[str, object]: lambda value: isinstance(value, dict),
+    dict[str, object] | None: lambda value: value is None or isinstance(value, dict),
 }
 
 
 def _fields(kind: type[Request] | type[Record], message: Json) -> list[object]:
-    """The message's values in the order of the fields; each is there and has its type."""
+    """The message's values in the order of the fields; each is there and has its type, but for those that
+    peers of before did not send."""
     values = []
     for name, annotation in kind.__annotations__.items():
+        if name not in message and name in kind._field_defaults:
+            values.append(kind._field_defaults[name])
+            continue
         if name not in message or not _CHECKS[annotation](message[name]):
             raise ProtocolError(f"{kind.__name__}: field {name!r} is missing or of the wrong type")
         values.append(message[name])

@@ -7,7 +7,8 @@ import hashlib
 import os
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_PARTS = ("oci/monitor", "host", "api", "oci")
+_RUN = ("oci/run", *(f"oci/run/{part}" for part in ("cgroups", "cli", "perform", "plan", "verbs")))
+PARTS = ("oci/monitor", "host", "api", "oci", "oci/inside", *_RUN)
 
 # What this monitor can do beyond protocol.VERSION; a daemon asks for nothing that is not among it.
 ABILITIES = ("keeper", "upgrade")
@@ -16,7 +17,7 @@ ABILITIES = ("keeper", "upgrade")
 def identity() -> str:
     """Of the files that a monitor is made of: another name, size or time makes it another."""
     found = hashlib.sha256()
-    for part in _PARTS:
+    for part in PARTS:
         directory = f"{_ROOT}/{part}"
         for name in sorted(os.listdir(directory)):
             if name.endswith(".py"):

@@ -3,6 +3,7 @@
     state.json    written to a temporary and renamed: ids, the first process, where its cgroup is
     config.json   the configuration as it was at create; a later change of the bundle has no effect
     exec.fifo     while the container is created: a byte to it has the program executed
+    exec.begun    the same, renamed by who starts it; if that is killed before the byte, another may
     exec.answer   what came of it: empty, or the error's words
 
 A container whose directory has no state.json is being created, or its creator was killed.
@@ -21,7 +22,7 @@ from oci.run.document import Table
 from oci.run.errors import BadConfig, ContainerExists, NoSuchContainer
 
 OCI_VERSION = "1.2.1"
-START, ANSWER = "exec.fifo", "exec.answer"
+START, BEGUN, ANSWER = "exec.fifo", "exec.begun", "exec.answer"
 _STATE, _CONFIG = "state.json", "config.json"
 _ID_LIMIT = 1024
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")
@@ -94,6 +95,14 @@ class Place:
         except FileNotFoundError:
             raise NoSuchContainer(self.id) from None
 
+    def names(self, hook: str) -> bool:
+        """Whether the configuration may have hooks of this point; without it, there are none."""
+        try:
+            with open(self.path(_CONFIG), "rb") as file:
+                return b'"%s"' % hook.encode() in file.read()
+        except OSError:
+            return False
+
     def save(self, container: Container) -> None:
         """Write state.json; whoever reads sees the old or the new one."""
         temporary = self.path(f".{_STATE}")
@@ -122,23 +131,52 @@ class Place:
         return os.open(self.path(START), flags), os.open(self.path(ANSWER), flags)
 
     def is_created(self) -> bool:
-        """Whether nobody has started it."""
-        return os.path.exists(self.path(START))
+        """Whether nobody has started it, or who did was killed, so that it waits still."""
+        if os.path.exists(self.path(START)):
+            return True
+        try:
+            os.close(self._open_for_start(BEGUN))
+        except OSError:
+            return False
+        return True
+
+    def _open_for_start(self, name: str) -> int:
+        """ENXIO: nobody waits there (any more)."""
+        return os.open(self.path(name), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def send_start(self) -> int:
+        """Let the process that waits go on; a descriptor, non-blocking, on which an error's words come, and
+        the end when the program has been executed or the process has ended.
+
+        Raises:
+            FileNotFoundError: it has been started.
+            OSError: ENXIO: the process that waits has ended.
+        """
+        answer = os.open(self.path(ANSWER), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            try:
+                os.rename(self.path(START), self.path(BEGUN))
+            except FileNotFoundError:
+                if not self.is_created():
+                    raise
+            start = self._open_for_start(BEGUN)
+            try:
+                os.write(start, b"!")
+            finally:
+                os.close(start)
+        except BaseException:
+            os.close(answer)
+            raise
+        return answer
 
     def begin(self, pidfd: int) -> bytes:
         """Have the program executed; the error's words, b"" if there was none.
 
         Raises:
-            OSError: ENXIO: the process that waits has ended.
+            OSError: see send_start.
         """
-        answer = os.open(self.path(ANSWER), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        answer = self.send_start()
         try:
-            start = os.open(self.path(START), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                os.unlink(self.path(START))  # whose unlinking succeeds is the one that starts
-                os.write(start, b"!")
-            finally:
-                os.close(start)
             return _until_end(answer, pidfd)
         finally:
             os.close(answer)

@@ -1,25 +1,29 @@
 """``podwright-unpack``: the layer on stdin, its tree in a directory, one line of JSON on stdout.
 
-    argv[1]   {"directory": PATH, "limits": {FIELD OF Limits: NUMBER}}
+    argv[1]   {"directory": PATH, "limits": {FIELD OF Limits: NUMBER},
+               "filters": {FIELD OF Filters: BASE64}}
     stdout    {"compressed": HEX, "compressed_bytes": N, "archive": HEX, "archive_bytes": N, "disk_bytes": N,
-               "inodes": N, "skipped_xattrs": N, "skipped_devices": N, "implied": [PATH], "fault": null}
+               "inodes": N, "skipped_xattrs": N, "skipped_devices": N, "implied": [PATH],
+               "unconfined": [TEXT], "fault": null}
               or the same with "fault": {"kind": KIND, "text": TEXT, "entry": NAME}
 
 After a fault in the archive the rest of stdin is still read and hashed, so that the parent can tell a
 damaged download (the digest differs) from a bad image; after a passed limit or a full disk it is not.
-The process may take 2 GiB of address space, and the kernel ends it before others when memory is short.
+Before the process looks at the layer it gives up whatever it does not need (storage/unpack/confine.py), and
+the kernel ends it before others when memory is short.
 The exit status is 0 whenever the line was written. stderr carries tracebacks of bugs only.
 """
 
+import base64
 import contextlib
 import json
 import os
-import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from storage.unpack.confine import Filters, bound, confine_self
 from storage.unpack.faults import Kind, LayerFault, Limits
 from storage.unpack.streams import Stream, threaded
 from storage.unpack.tar import Reader, Source
@@ -28,16 +32,17 @@ from storage.unpack.tree import Tree
 _GIVE_UP = frozenset({Kind.TOO_LARGE, Kind.DISK})
 # A short switch interval lets the decompressing thread take its next chunk while the tar loop is in Python.
 _SWITCH_INTERVAL_S = 1e-4
-_MEMORY_BYTES = 2 << 30
 _OOM_SCORE_ADJ = 500  # the daemon's own, which would be inherited, protects it from the OOM killer
 
 
-def unpack(descriptor: int, directory: Path, limits: Limits) -> dict[str, Any]:
+def unpack(descriptor: int, directory: Path, limits: Limits, filters: Filters) -> dict[str, Any]:
     """Unpack the stream on ``descriptor`` into the empty ``directory``; the result as the protocol has it."""
     stream = Stream(descriptor, limits)
-    chunks = threaded(stream.chunks())
+    stream.begin()
     fault: LayerFault | None = None
     with Tree(directory, limits) as tree:
+        confined = confine_self(tree, filters)
+        chunks = threaded(stream.chunks())
         try:
             tree.write(Reader(Source(chunks), limits))
         except LayerFault as caught:
@@ -50,7 +55,10 @@ def unpack(descriptor: int, directory: Path, limits: Limits) -> dict[str, Any]:
             "skipped_xattrs": tree.skipped_xattrs,
             "skipped_devices": tree.skipped_devices,
             "implied": [os.fsdecode(path) for path in tree.implied],
+            "unconfined": confined.unconfined,
         }
+    if confined.marker is not None:
+        confined.marker.close()
     told = fault is None or (fault.kind not in _GIVE_UP and _drain(stream, chunks))
     return {
         **result,
@@ -72,21 +80,20 @@ def _drain(stream: Stream, chunks: Iterator[bytes]) -> bool:
     return True
 
 
-def _bound_memory() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    bound = _MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(_MEMORY_BYTES, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+def _be_first_to_go() -> None:
     with contextlib.suppress(OSError):  # no /proc
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ))
 
 
 def main() -> None:
     """Entry point of the process."""
-    _bound_memory()
+    bound()
+    _be_first_to_go()
     request = json.loads(sys.argv[1])
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     os.umask(0)
-    result = unpack(0, Path(request["directory"]), Limits(**request["limits"]))
+    programs = {name: base64.b64decode(text) for name, text in request["filters"].items()}
+    result = unpack(0, Path(request["directory"]), Limits(**request["limits"]), Filters(**programs))
     sys.stdout.write(json.dumps(result, ensure_ascii=True) + "\n")
     sys.stdout.flush()
     # The decompressing thread may still wait for room: it is not joined.

@@ -10,6 +10,7 @@ import queue
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import IO, Protocol, cast
 
 from storage.unpack.faults import Kind, LayerFault, Limits
@@ -57,6 +58,7 @@ class Stream:
         self._compressed = hashlib.sha256()
         self._archive = hashlib.sha256()
         self._abandoned = False
+        self._first = b""
         self.compressed_bytes = 0
         self.archive_bytes = 0
 
@@ -79,15 +81,23 @@ class Stream:
         while self._read():
             pass
 
+    def begin(self) -> None:
+        """Read the first bytes, and import what decompresses them; later there may be no file to import."""
+        self._first = self._read()
+        while self._first and len(self._first) < 4 and (more := self._read()):
+            self._first += more
+        if _is_zstd(self._first):
+            import_module("zstandard")
+        elif self._first.startswith(_GZIP_MAGIC):
+            _inflaters()
+
     def chunks(self) -> Iterator[bytes]:
-        """The uncompressed archive.
+        """The uncompressed archive, after ``begin``.
 
         Raises:
             LayerFault: the compression is broken or ends early, or a limit is passed.
         """
-        first = self._read()
-        while first and len(first) < 4 and (more := self._read()):
-            first += more
+        first, self._first = self._first, b""
         for chunk in self._decoder(first):
             self.archive_bytes += len(chunk)
             self._check_limits()
@@ -119,7 +129,7 @@ class Stream:
     def _decoder(self, first: bytes) -> Iterator[bytes]:
         if first.startswith(_GZIP_MAGIC):
             return self._gzip(first)
-        if first.startswith(_ZSTD_MAGIC) or first[1:4] == _ZSTD_SKIPPABLE:
+        if _is_zstd(first):
             return self._zstd(first)
         return self._plain(first)
 
@@ -166,6 +176,10 @@ class Stream:
                 yield data
         except zstandard.ZstdError as error:
             raise LayerFault(Kind.CORRUPT, f"broken zstd stream: {error}") from error
+
+
+def _is_zstd(first: bytes) -> bool:
+    return first.startswith(_ZSTD_MAGIC) or first[1:4] == _ZSTD_SKIPPABLE
 
 
 class _Rejoined:

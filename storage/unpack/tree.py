@@ -12,9 +12,10 @@ import json
 import os
 import stat
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
-from host.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2, remove_tree
+from host.files import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2, remove_tree_at
 from storage.unpack.faults import Kind, LayerFault, Limits
 from storage.unpack.tar import Entry, Reader, Type
 
@@ -37,7 +38,8 @@ _OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
 # that appraises needs an image's signatures. A kernel that does not take one has no use for it.
 _FOREIGN_XATTRS = ("security.selinux", "trusted.", *_OVERLAY_XATTRS)
 _REFUSALS = frozenset({errno.EOPNOTSUPP, errno.EPERM})
-_INTEGRITY_XATTRS = frozenset({"security.ima", "security.evm"})
+INTEGRITY_XATTRS = frozenset({"security.ima", "security.evm"})
+OPAQUE_XATTR = "trusted.overlay.opaque"
 
 
 def split_name(name: bytes) -> tuple[bytes, bytes]:
@@ -73,10 +75,14 @@ def _without_parents(parts: list[bytes], shown: str) -> list[bytes]:
 
 
 class Tree:
-    """The directory being filled; a context manager that holds its descriptors."""
+    """The directory being filled; a context manager that holds its descriptors.
+
+    ``privileged`` sets the attributes that take CAP_SYS_ADMIN (storage/unpack/marker.py) once it is given.
+    """
 
     def __init__(self, directory: Path, limits: Limits) -> None:
         self._limits = limits
+        self.privileged: Callable[[int, str, bytes], None] = os.setxattr
         self.root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.disk_bytes = 0
         self.inodes = 0
@@ -242,7 +248,7 @@ class Tree:
         try:
             self._describe(descriptor, entry)
             if opaque:
-                _make_opaque(descriptor)
+                self._make_opaque(descriptor)
         finally:
             os.close(descriptor)
         if path in self._implied:
@@ -327,7 +333,7 @@ class Tree:
     def _whiteout(self, parent: int, name: bytes, entry: Entry) -> None:
         """Hide a name of the layers below; what this layer itself has of that name stays."""
         if name == _OPAQUE:
-            _make_opaque(parent)
+            self._make_opaque(parent)
             return
         hidden = name[len(_WHITEOUT) :]
         if hidden.startswith(_WHITEOUT):
@@ -344,16 +350,19 @@ class Tree:
                     hidden, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent
                 )
                 try:
-                    _make_opaque(descriptor)
+                    self._make_opaque(descriptor)
                 finally:
                     os.close(descriptor)
+
+    def _make_opaque(self, descriptor: int) -> None:
+        self.privileged(descriptor, OPAQUE_XATTR, b"y")
 
     # -- shared --------------------------------------------------------------------------------
 
     def _replace(self, parent: int, name: bytes) -> None:
         """Make room: a later entry of the same name wins."""
         self._forget_parents_but(parent)
-        remove_tree(Path(f"/proc/self/fd/{parent}") / os.fsdecode(name))
+        remove_tree_at(parent, os.fsdecode(name))
 
     def _forget_parents_but(self, kept: int) -> None:
         """What was cached may have led through the replaced entry."""
@@ -366,10 +375,11 @@ class Tree:
             if key.startswith(_FOREIGN_XATTRS):
                 self.skipped_xattrs += 1
                 continue
+            set_it = self.privileged if key in INTEGRITY_XATTRS else os.setxattr
             try:
-                os.setxattr(descriptor, key, value)
+                set_it(descriptor, key, value)
             except OSError as error:
-                if error.errno not in _REFUSALS and key not in _INTEGRITY_XATTRS:
+                if error.errno not in _REFUSALS and key not in INTEGRITY_XATTRS:
                     raise
                 self.skipped_xattrs += 1
 
@@ -416,10 +426,6 @@ def _make_directory(name: bytes, parent: int) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _make_opaque(descriptor: int) -> None:
-    os.setxattr(descriptor, "trusted.overlay.opaque", b"y")
 
 
 def _is_whiteout(found: os.stat_result) -> bool:

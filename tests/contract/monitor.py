@@ -14,9 +14,8 @@ import pytest
 
 from api.ids import ContainerId
 from cri.parts import Monitor
-from oci.cli import CliRuntime
 from oci.monitor.types import CreateContainer, Exited, MonitorFailed, NotLive, UnknownContainer
-from oci.runtime import RuntimeFailed
+from oci.runtime import Runtime, RuntimeFailed
 from tests.harness.patience import patient
 
 BOUND_S = 60
@@ -34,7 +33,7 @@ class Watched:
     """A monitor, the runtime of its containers, and their bundles."""
 
     monitor: Monitor
-    runtime: CliRuntime
+    runtime: Runtime
     bundle: Bundles
 
     async def create(self) -> ContainerId:

@@ -8,7 +8,8 @@ import pytest
 from api.ids import new_container_id
 from cri.parts import Rootfs
 from storage.catalogue import Image
-from storage.overlay import RootfsExists, RootfsNotFound
+from storage.overlay import RootfsNotFound
+from storage.rootfs_rows import RootfsExists
 
 
 class RootfsContract:

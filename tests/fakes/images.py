@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from storage.catalogue import Image
-from storage.images import FilesystemUsage, Options
-from storage.overlay import ImageNotFound
+from storage.images import FilesystemUsage
+from storage.options import Options
+from storage.progress import Watch
 from storage.registry.auth import Credentials
 from storage.registry.registries_conf import Registries
+from storage.rootfs_rows import ImageNotFound
 from tests.fakes.world import World
 
 
@@ -35,7 +37,25 @@ class FakeImages:
     def find(self, text: str) -> Image | None:
         return next((image for image in self.list() if text in _names(image)), None)
 
-    async def pull(self, reference: str, credentials: Credentials | None = None) -> Image:
+    async def pull(
+        self,
+        reference: str,
+        credentials: Credentials | None = None,
+        *,
+        watch: Callable[[], Watch] | None = None,
+    ) -> Image:
+        seen = watch() if watch is not None else None
+        try:
+            image = await self._pull(reference)
+        except BaseException as error:
+            if seen is not None:
+                seen.ended(error)
+            raise
+        if seen is not None:
+            seen.ended(None)
+        return image
+
+    async def _pull(self, reference: str) -> Image:
         await asyncio.sleep(0)
         if (found := self.find(reference)) is not None:
             return found

@@ -34,6 +34,7 @@ class FakeMonitor:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.lost = 0
         self._exits: asyncio.Queue[Exited] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
         for name in world.names("execs"):

@@ -8,7 +8,8 @@ from typing import Any
 from api.ids import ContainerId
 from storage.catalogue import Image
 from storage.image_volumes import ImageVolumes
-from storage.overlay import RootfsExists, RootfsNotFound
+from storage.overlay import RootfsNotFound
+from storage.rootfs_rows import RootfsExists
 from tests.fakes.world import World
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from tests.critest.toolchain import ToolchainFailed, ensure_tool
 from tests.harness import podman
 from tests.harness.debian import unpacked
+from tests.harness.promtool import promtool
 from tests.harness.registry import registry_program
 from tests.harness.wheels import wheels
 
@@ -21,6 +22,7 @@ def crictl() -> None:
     ensure_tool("crictl")
     wheels()
     unpacked(podman.PACKAGES)
+    promtool()
 
 
 def node() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 OWN = "podwright"
 RUNTIMES = ("crun", "runc", OWN)
+INSIDE = "inside"  # our own, carried out by the monitor instead of by its program
+INSIDE_MODULE = "tests.harness.inside"  # that, for what wants a program
 
 
 def program(name: str) -> str:

@@ -22,6 +22,7 @@ DOCUMENTS = (
     "bench/README.md",
     "docs/*.md",
     "docs/adr/*.md",
+    "monitoring/*",
 )
 KUBELET_DROP_IN = "kubelet.service.d/10-podwright.conf"
 

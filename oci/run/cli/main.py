@@ -33,10 +33,11 @@ _PRIVATE_UMASK = 0o077
 
 
 class Log(NamedTuple):
-    """Where a failure is written besides standard error, and how."""
+    """Where a failure is written besides standard error, and how; not ``aloud``: to the file alone."""
 
     path: str
     as_json: bool
+    aloud: bool = True
 
     def error(self, message: str) -> None:
         """One line; without a file it is said on standard error only."""
@@ -50,38 +51,48 @@ class Log(NamedTuple):
                 with open(self.path, "a", encoding="utf-8") as file:
                     file.write(line + "\n")
             except OSError as error:
-                sys.stderr.write(f"cannot write {self.path}: {error.strerror}\n")
+                if self.aloud:
+                    sys.stderr.write(f"cannot write {self.path}: {error.strerror}\n")
             line = message
-        sys.stderr.write(line + "\n")
+        if self.aloud:
+            sys.stderr.write(line + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command; the process's exit code is its own, 1, or 255 after a failed exec."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     log = Log("", as_json=False)
-    verb = ""
-    code = _FAILED
     try:
         given = parse(words, _GLOBAL, mixed=False)
-        log = Log(_log_path(given.text("log")), given.text("log-format", "text") == "json")
-        if given.has("version"):
-            commands.print_version()
-            _leave(0)
-        if given.has("help") or not given.rest:
-            commands.print_help()
-            _leave(0)
-        verb, *rest = given.rest
-        code = _command(verb)(_settings(given), rest)
-    except StepFailed as error:
-        log.error(f"podwright-oci {verb} failed: {error}" if verb in ("create", "run") else str(error))
-        code = _EXEC_FAILED if verb == "exec" else _FAILED
     except PodwrightError as error:
         log.error(str(error))
-        code = _EXEC_FAILED if verb == "exec" else _FAILED
+        _leave(_FAILED)
+    log = Log(_log_path(given.text("log")), given.text("log-format", "text") == "json")
+    verb, *rest = given.rest or [""]
+    _leave(attempt(verb, log, lambda: _run(given, verb, rest)))
+
+
+def _run(given: Words, verb: str, rest: list[str]) -> int:
+    if given.has("version"):
+        commands.print_version()
+        return 0
+    if given.has("help") or not verb:
+        commands.print_help()
+        return 0
+    return _command(verb)(_settings(given), rest)
+
+
+def attempt(verb: str, log: Log, run: Callable[[], int]) -> int:
+    """The exit code of a verb that ``run`` carries out; a failure is told to ``log``."""
+    try:
+        return run()
+    except StepFailed as error:
+        log.error(f"podwright-oci {verb} failed: {error}" if verb in ("create", "run") else str(error))
+    except PodwrightError as error:
+        log.error(str(error))
     except OSError as error:
         log.error(f"{verb}: {explain(error)}")
-        code = _EXEC_FAILED if verb == "exec" else _FAILED
-    _leave(code)
+    return _EXEC_FAILED if verb == "exec" else _FAILED
 
 
 def _leave(code: int) -> NoReturn:

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import signal
 import socket
 import stat
 
@@ -47,6 +48,10 @@ from oci.run.process_operations import (
 )
 
 _PASSWD_LIMIT = 1 << 20
+_IGNORED_BY_PYTHON = (
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+)  # what is ignored stays so across execve(2)
 _LAST_DESCRIPTOR = (1 << 32) - 1
 _CLOSE_RANGE_CLOEXEC = 4
 
@@ -269,6 +274,8 @@ def await_parent(_: AwaitParent, context: Context) -> None:
 
 
 def execute(operation: Execute, context: Context) -> None:
+    for number in _IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
     credentials.execute(context.path, operation.arguments, context.environment)
 
 

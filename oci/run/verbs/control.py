@@ -127,24 +127,49 @@ def delete(settings: Settings, container_id: str, *, force: bool = False) -> Non
         WrongState: it runs.
     """
     place = settings.place(container_id)
+    container = _deletable(place, force=force)
+    if container is None:
+        return
+    _end(container)
+    points = _poststop(place)
+    _take_away(place, container)
+    with contextlib.suppress(StepFailed):  # they are told of, and nothing waits for them (runtime.md)
+        hooks.run("poststop", points, state_document(container, "stopped"))
+
+
+def delete_without_hooks(settings: Settings, container_id: str, *, force: bool = False) -> bool:
+    """The same for a caller that may start no programs; False, and nothing has been done, if there are hooks.
+    A first process that is the caller's child is not reaped."""
+    place = settings.place(container_id)
+    if _poststop(place):
+        return False
+    container = _deletable(place, force=force)
+    if container is not None:
+        _end(container, reap=False)
+        _take_away(place, container)
+    return True
+
+
+def _deletable(place: Place, *, force: bool) -> Container | None:
+    """None: there was no container, but perhaps a directory, and is none now."""
     try:
         container = place.load()
     except NoSuchContainer:
         if not force:
             raise
         place.remove()
-        return
+        return None
     status = status_of(place, container)
     if status not in ("stopped", "created") and not force:
-        raise WrongState(f"cannot delete container {container_id} that is not stopped: {status}")
-    _end(container)
+        raise WrongState(f"cannot delete container {place.id} that is not stopped: {status}")
+    return container
+
+
+def _take_away(place: Place, container: Container) -> None:
     cgroup = cgroup_of(container)
     cgroup.kill()
     cgroup.delete()
-    points = _poststop(place)
     place.remove()
-    with contextlib.suppress(StepFailed):  # they are told of, and nothing waits for them (runtime.md)
-        hooks.run("poststop", points, state_document(container, "stopped"))
 
 
 def _poststop(place: Place) -> tuple[Hook, ...]:
@@ -154,7 +179,7 @@ def _poststop(place: Place) -> tuple[Hook, ...]:
         return ()
 
 
-def _end(container: Container) -> None:
+def _end(container: Container, *, reap: bool = True) -> None:
     """Kill the first process if it lives, and wait until it has ended."""
     pidfd = open_process(container) if container.pid else None
     if pidfd is None:
@@ -166,7 +191,8 @@ def _end(container: Container) -> None:
         if not select.select([pidfd], [], [], _END_TIMEOUT_S)[0]:
             raise WrongState(f"container {container.id} is still running after {_END_TIMEOUT_S:g} s")
         with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+            if reap:
+                os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     finally:
         os.close(pidfd)
 

@@ -69,8 +69,14 @@ def take_counts(daemon: Daemon) -> Counts:
     return Counts.take(directories, cgroups=re.compile(CGROUP))
 
 
-# The daemon, its streaming process, monitor, keeper: a restart brings a new one in the place of each.
-SINGLE = (" serve --config", "cri.streaming.process.main", "oci.monitor.main", "podwright-keeper")
+# The daemon, its streaming process, monitor, keeper, zygote: a restart brings a new one in the place of each.
+SINGLE = (
+    " serve --config",
+    "cri.streaming.process.main",
+    "oci.monitor.main",
+    "podwright-keeper",
+    "podwright-zygote",
+)
 # The keeper comes with the first container, and stays with the monitor.
 KEEPER = re.compile(r"file: .*/keeper\.sock$")
 # One for each file system of logs, as long as the monitor lives.

@@ -22,9 +22,11 @@ from host.spawn import become_subreaper
 from oci.cli import CliRuntime
 from oci.monitor.client import Monitor
 from oci.monitor.types import CreateContainer, Exited
+from oci.own_runtime import OwnRuntime
+from oci.runtime import Runtime
 from tests.harness.processes import Pid, children, comm, command_line, descriptors, has_ended, lock_holder
 from tests.harness.runs import scratch
-from tests.harness.runtimes import RUNTIMES, program
+from tests.harness.runtimes import INSIDE, OWN, RUNTIMES, program
 from tests.harness.until import until, until_no_more
 
 # Of this run alone: what an interrupted one left must not fail the next.
@@ -102,7 +104,7 @@ class Workshop:
 
     directory: Path
     rootfs: Path
-    runtime: CliRuntime
+    runtime: Runtime
     monitor: Monitor
     ids: list[ContainerId]
     log_rate: int = 0
@@ -241,11 +243,17 @@ def joined(log: bytes, stream: str = "stdout") -> bytes:
     return b"".join(text)
 
 
-@pytest.fixture(params=RUNTIMES)
-def runtime(request: pytest.FixtureRequest) -> Iterator[CliRuntime]:
+@pytest.fixture(params=(*RUNTIMES, INSIDE))
+def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
     with tempfile.TemporaryDirectory(dir="/run", prefix="pw-rt-") as root:
-        yield CliRuntime.find(request.param, program(request.param), Path(root))
+        yield runtime_of(request.param, Path(root))
         assert [path.name for path in Path(root).iterdir() if not path.name.startswith(".")] == []
+
+
+def runtime_of(name: str, root: Path) -> Runtime:
+    if name == INSIDE:
+        return OwnRuntime(CliRuntime.find(name, program(OWN), root))
+    return CliRuntime.find(name, program(name), root)
 
 
 async def monitor_pid(directory: Path) -> int:
@@ -276,21 +284,30 @@ def keepers(pid: int) -> list[int]:
     return [one for one in children(pid) if comm(one) == "podwright-keeper"[:15]]
 
 
-def beyond_writers(pid: int) -> Counter[str]:
-    """The same of a monitor, but for what it has of log writers and keeper, and its other children.
+def zygotes(pid: int) -> list[int]:
+    """The zygote that a monitor has started, or nothing."""
+    return [one for one in children(pid) if comm(one) == "podwright-zygote"[:15]]
 
-    Of a writer it has a socket and a journal, of those who make directories the socket, and of the keeper
-    socket and pidfd.
+
+def beyond_writers(pid: int) -> Counter[str]:
+    """The same of a monitor, but for what it has of log writers, keeper and zygote, and its other children.
+
+    Of a writer it has a socket and a journal, of those who make directories and of the zygote the socket, and
+    of the keeper socket and pidfd.
     """
-    writers, kept = log_writers(pid), keepers(pid)
+    writers, kept, warm = log_writers(pid), keepers(pid), zygotes(pid)
     helpers = sum("directories" in command_line(one) for one in writers)
-    others = Counter(f"child {command_line(one)}" for one in children(pid) if one not in (*writers, *kept))
-    own = Counter({SOCKET: len(writers) + len(kept), JOURNAL: len(writers) - helpers, PIDFD: len(kept)})
+    others = Counter(
+        f"child {command_line(one)}" for one in children(pid) if one not in (*writers, *kept, *warm)
+    )
+    own = Counter(
+        {SOCKET: len(writers) + len(kept) + len(warm), JOURNAL: len(writers) - helpers, PIDFD: len(kept)}
+    )
     return others + holdings(pid) - own
 
 
 @pytest.fixture
-async def workshop(rootfs: Path, runtime: CliRuntime) -> AsyncIterator[Workshop]:
+async def workshop(rootfs: Path, runtime: Runtime) -> AsyncIterator[Workshop]:
     with tempfile.TemporaryDirectory(dir="/run", prefix="pw-mon-") as name:
         directory = Path(name)
         mine = holdings("self")

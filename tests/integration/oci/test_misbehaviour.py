@@ -81,6 +81,7 @@ async def test_a_start_that_prints_more_than_a_pipe_holds_is_not_held_up(worksho
 async def test_what_a_runtime_prints_is_not_the_containers_output(workshop: Workshop) -> None:
     """However much it is, and though it comes by the pipe that will be the container's."""
     real = workshop.runtime
+    assert isinstance(real, CliRuntime)
     talkative = replace(real, path=script(workshop, f'{FLOOD} exec {real.path} "$@"').path)
     workshop.runtime = talkative
     container_id = await workshop.create("/bin/sh", "-c", "echo mine >&2")

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from host.spawn import IGNORED
+from oci.cli import CliRuntime
 from oci.monitor.client import Monitor
 from oci.monitor.exec_sync import exec_sync
 from oci.monitor.types import MonitorUnavailable
 from oci.runtime import RuntimeFailed, RuntimeTimedOut
 from tests.harness.patience import patient
 from tests.harness.processes import has_ended, lock_holder, smaps_kib, with_words
+from tests.harness.runtimes import RUNTIMES
 from tests.harness.until import until
 from tests.integration.oci.conftest import Workshop, end, keepers, log_writers, monitor_pid, process
 
@@ -199,6 +201,10 @@ async def test_an_exec_outlives_a_lost_connection(workshop: Workshop) -> None:
     assert (await task).exit_code == 4
 
 
+# A script in the place of the program stops it where it is wanted; for what runs none see test_inside.py.
+by_a_program = pytest.mark.parametrize("runtime", RUNTIMES, indirect=True)
+
+
 class Slow:
     """A runtime that waits within one verb, before or after it does its work, until it is let go."""
 
@@ -210,6 +216,7 @@ class Slow:
         is_it = f'for a; do [ "$a" = {verb} ] && {{ {work}; }}; done'
         self._path.write_text(f'#!/bin/sh\n{is_it}\nexec {workshop.runtime.path} "$@"\n')
         self._path.chmod(0o755)
+        assert isinstance(workshop.runtime, CliRuntime)
         self.runtime = replace(workshop.runtime, path=self._path)
 
     async def begun(self) -> None:
@@ -222,6 +229,7 @@ class Slow:
         return with_words(str(self._path))
 
 
+@by_a_program
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_start_is_answered_by_what_became_of_it(workshop: Workshop, when: str) -> None:
     container_id = await workshop.create("/bin/sh", "-c", "sleep 1; exit 9")
@@ -236,6 +244,7 @@ async def test_a_start_is_answered_by_what_became_of_it(workshop: Workshop, when
     assert record.started_at_ns > 0
 
 
+@by_a_program
 async def test_a_start_that_fails_after_its_monitor_died_fails_in_the_runtimes_words(
     workshop: Workshop,
 ) -> None:
@@ -262,6 +271,7 @@ async def test_a_start_that_no_monitor_began_is_begun_by_the_next(workshop: Work
     assert (await workshop.exit_of(container_id)).exit_code == 9
 
 
+@by_a_program
 async def test_a_start_keeps_its_deadline_when_its_monitor_dies(workshop: Workshop) -> None:
     container_id = await workshop.create("/bin/sleep", "600")
     slow = Slow(workshop, "start", "before")
@@ -273,6 +283,7 @@ async def test_a_start_keeps_its_deadline_when_its_monitor_dies(workshop: Worksh
     await until(lambda: not slow.commands())  # SIGKILL is a matter of microseconds for each of a group
 
 
+@by_a_program
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_nothing_of_a_create_runs_on_when_its_monitor_has_died(workshop: Workshop, when: str) -> None:
     slow = Slow(workshop, "create", when)
@@ -289,6 +300,7 @@ async def test_nothing_of_a_create_runs_on_when_its_monitor_has_died(workshop: W
     assert await workshop.monitor.list() == []
 
 
+@by_a_program
 async def test_an_exec_whose_command_outlives_the_monitor_is_what_was_asked_for(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sleep", "600")
     slow = Slow(workshop, "exec", "before")
@@ -302,6 +314,7 @@ async def test_an_exec_whose_command_outlives_the_monitor_is_what_was_asked_for(
     assert done.exit_code in (4, None)  # None: it ended before anybody could open it
 
 
+@by_a_program
 async def test_commands_of_a_daemon_and_a_monitor_that_both_died_are_ended(workshop: Workshop) -> None:
     slow = Slow(workshop, "create", "before")
     real, workshop.runtime = workshop.runtime, slow.runtime

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from host.mounts import MNT_DETACH, mountpoints_below, umount
-from storage.images import Images, Options
+from storage.images import Images
+from storage.options import Options
 from storage.registry.options import ClientOptions
 from storage.unpack.faults import Limits
 from tests.integration.storage.support import Registry, names, running_registry

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import storage.database
-import storage.images
+import storage.entering
 import storage.overlay
 from api.ids import ContainerId
 from storage.database import Database
@@ -92,7 +92,7 @@ def put(points: Points) -> None:
 
         setattr(owner, name, announced)
 
-    about(storage.images, "sync_filesystem")
+    about(storage.entering, "sync_filesystem")
     about(storage.overlay, "overlay")
     about(storage.overlay, "umount_if_mounted")
     about(Database, "sync")

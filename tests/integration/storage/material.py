@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.images import Images, Options
+from storage.images import Images
+from storage.options import Options
 from storage.registry.options import ClientOptions
 from tests.integration.storage.support import (
     OCI_MANIFEST,

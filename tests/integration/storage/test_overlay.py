@@ -16,7 +16,9 @@ from host.files import remove_tree
 from host.overlayfs import overlay
 from storage.catalogue import Image
 from storage.images import Images
-from storage.overlay import ImageNotFound, RootfsExists, RootfsManager, RootfsNotFound
+from storage.overlay import RootfsManager, RootfsNotFound
+from storage.rootfs_rows import ImageNotFound, RootfsExists
+from storage.trash import AT_ONCE, Trash
 from tests.integration.storage.conftest import OpenStore, contents
 from tests.integration.storage.support import (
     OCI_MANIFEST,
@@ -254,3 +256,45 @@ async def test_a_caller_that_goes_away_leaves_no_root_filesystem(
     assert rootfs.known() == set()
     assert contents(store) == before
     assert mounts.mountpoints_below(store.root) == []
+
+
+async def test_what_is_large_is_in_no_list_at_once_and_is_counted_until_it_is_gone(
+    store: Images, rootfs: RootfsManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add(store, [[Member(f"f{number}", b"x") for number in range(2 * AT_ONCE)]], "large")
+    [image] = store.list()
+    container = new_container_id()
+    path = await rootfs.prepare(container, image)
+    for number in range(2 * AT_ONCE):
+        (path / f"own{number}").write_bytes(b"y")
+    measured = await rootfs.usage(container)
+    full = store.fs_info()
+    monkeypatch.setattr(Trash, "begin", lambda _: None)  # as if nothing were ever done behind
+    await store.remove(image.id)
+    await rootfs.remove(container)
+    assert store.list() == []
+    assert rootfs.known() == set()
+    assert contents(store) == {
+        **dict.fromkeys(contents(store), 0),
+        "ingest": 2,
+        "top": contents(store)["top"],
+    }
+    going = store.fs_info()
+    assert going.used_bytes == full.used_bytes + measured[0]
+    assert going.inodes_used == full.inodes_used + measured[1]
+    monkeypatch.undo()
+    await store.settle()
+    assert contents(store)["ingest"] == 0
+    assert store.fs_info().used_bytes == 0
+
+
+async def test_what_a_crash_left_behind_is_swept(store: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    await add(store, [[Member(f"f{number}", b"x") for number in range(2 * AT_ONCE)]], "large")
+    [image] = store.list()
+    monkeypatch.setattr(Trash, "begin", lambda _: None)
+    await store.remove(image.id)
+    assert contents(store)["ingest"] == 1
+    monkeypatch.undo()
+    assert store.layers.sweep() == {}
+    await store.settle()
+    assert contents(store)["ingest"] == 0

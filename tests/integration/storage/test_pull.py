@@ -760,11 +760,11 @@ async def test_concurrent_pulls_are_one_and_survive_their_first_caller(
     registry.push("team/joined", "v1", build_image([tar_bytes([Member("j", os.urandom(500_000))])]))
     async with open_store(registry.host) as store:
         first = asyncio.create_task(store.pull("registry.test/team/joined:v1"))
-        while not store._pulls:
+        while not store._pulls.references():
             await asyncio.sleep(0)
         others = [asyncio.create_task(store.pull("registry.test/team/joined:v1")) for _ in range(4)]
         await asyncio.sleep(0)
-        assert len(store._pulls) == 1
+        assert store._pulls.references() == ["registry.test/team/joined:v1"]
         first.cancel()
         images = await asyncio.gather(*others)
         assert len({image.id for image in images}) == 1

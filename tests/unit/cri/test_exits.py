@@ -12,6 +12,7 @@ from cri.containers.record import KIND, Container, Phase
 from cri.events import Events
 from cri.exits import UNSEEN_EXIT_CODE, apply, handle
 from cri.node import Node
+from cri.operations import Operations
 from cri.records import Records
 from cri.sandboxes.record import Phase as SandboxPhase
 from cri.sandboxes.record import Sandbox
@@ -26,7 +27,13 @@ def node(tmp_path: Path) -> Iterator[Node]:
     """As much of one as an exit meets."""
     records = Records(tmp_path / "records.sqlite")
     containers, sandboxes = Store[Container]("container"), Store[Sandbox]("sandbox")
-    made = SimpleNamespace(records=records, containers=containers, sandboxes=sandboxes, events=Events())
+    made = SimpleNamespace(
+        records=records,
+        containers=containers,
+        sandboxes=sandboxes,
+        events=Events(),
+        operations=Operations(slow_seconds=60),
+    )
     yield cast(Node, made)
     records.close()
 

@@ -105,7 +105,11 @@ def test_what_the_cri_reports_is_the_same_by_fewer_files(tmp_path: Path) -> None
         assert found.cpu == CpuUsage(whole.cpu.usage_ns)
         kernel_bytes = None if version == 1 else whole.memory.kernel_bytes
         assert found.memory == replace(
-            whole.memory, max_usage_bytes=None, limit_hits=None, kernel_bytes=kernel_bytes
+            whole.memory,
+            max_usage_bytes=None,
+            limit_hits=None,
+            kernel_bytes=kernel_bytes,
+            own_page_faults=None,
         )
         assert found.pressure == whole.pressure
         assert usage(lambda _: tmp_path / "gone", version) == usage(lambda _: None, version) == Stats()

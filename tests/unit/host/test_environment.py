@@ -16,6 +16,7 @@ READERS = {
     "cri/daemon.py",
     "host/processes.py",
     "host/system_bus.py",
+    "oci/inside/main.py",
     "oci/monitor/main.py",
     "oci/monitor/upgrade.py",
     "oci/run/cli/entry.py",
@@ -29,10 +30,12 @@ STARTERS = {
     "host/credentials.py": {"execve"},
     "host/spawn.py": {"posix_spawn"},
     "host/userns.py": {"posix_spawn"},
+    "oci/inside/main.py": {"execve"},
     "oci/monitor/upgrade.py": {"execve"},
     "oci/run/cli/entry.py": {"execve"},
     "oci/run/hooks.py": {"posix_spawn"},
     "oci/run/verbs/listing.py": {"run"},
+    "storage/trash.py": {"create_subprocess_exec"},
     "storage/unpacker.py": {"create_subprocess_exec"},
 }
 

@@ -11,6 +11,8 @@ import pytest
 
 from host.files import (
     RESOLVE_IN_ROOT,
+    Budget,
+    BudgetSpent,
     FileTooLarge,
     openat2,
     read_bounded,
@@ -125,3 +127,17 @@ def test_openat2_keeps_absolute_links_inside_the_root(tmp_path: Path) -> None:
             assert file.read() == "inside"
     finally:
         os.close(directory)
+
+
+def test_a_budget_bounds_what_several_removals_take_away(tmp_path: Path) -> None:
+    for top in ("a", "b"):
+        for number in range(3):
+            (tmp_path / top / str(number)).mkdir(parents=True)
+    budget = Budget(5)
+    remove_tree(tmp_path / "a", budget)
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(BudgetSpent):
+        remove_tree(tmp_path / "b", budget)
+    assert len(list((tmp_path / "b").iterdir())) == 1
+    remove_tree(tmp_path / "b")
+    assert not (tmp_path / "b").exists()

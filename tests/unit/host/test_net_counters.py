@@ -15,8 +15,8 @@ HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tW
 NET1_DEFAULT = "net1\t00000000\t0100580A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
 ETH0_LOCAL = "eth0\t0000580A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
 
-ETH0 = InterfaceCounters("eth0", 1000001, 1, 500, 2)
-NET1 = InterfaceCounters("net1", 3, 0, 4, 0)
+ETH0 = InterfaceCounters("eth0", 1000001, 1, 500, 2, rx_packets=7, tx_packets=5)
+NET1 = InterfaceCounters("net1", 3, 0, 4, 0, rx_packets=1, tx_packets=1)
 
 
 def test_the_interface_with_the_default_route_is_the_default_one() -> None:

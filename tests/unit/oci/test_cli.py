@@ -7,6 +7,7 @@ import pytest
 
 from api.errors import InvalidArgument
 from oci.cli import CliRuntime, Kind, RuntimeMissing, is_gone, message_of
+from oci.orders import Create, Exec, Files
 from oci.runtime import RuntimeFailed, RuntimeTimedOut
 
 ID = "0123456789abcdef" * 4
@@ -37,7 +38,7 @@ def test_kind_is_told_by_the_name(path: str, kind: Kind) -> None:
 
 
 def test_create_names_everything_it_needs() -> None:
-    command = runtime(Kind.CRUN).create_command(ID, Path("/b"), "/pid", "/log", "/tty", no_pivot=True)
+    command = runtime(Kind.CRUN).command(Create(ID, "/b", no_pivot=True), Files("/log", "/pid", "/tty"))
     assert command == [
         "/usr/bin/it",
         "--root=/run/it",
@@ -57,14 +58,14 @@ def test_create_names_everything_it_needs() -> None:
 
 
 def test_runsc_knows_no_no_pivot() -> None:
-    command = runtime(Kind.RUNSC).create_command(ID, Path("/b"), "/pid", "/log", None, no_pivot=True)
+    command = runtime(Kind.RUNSC).command(Create(ID, "/b", no_pivot=True), Files("/log", "/pid"))
     assert "--no-pivot" not in command
     assert "--console-socket" not in command
 
 
 @pytest.mark.parametrize(("kind", "flagged"), [(Kind.CRUN, False), (Kind.RUNC, True)])
 def test_only_runc_wants_the_tty_flag_for_exec(kind: Kind, flagged: bool) -> None:
-    command = runtime(kind).exec_command(ID, "/json", "/pid", "/log", "/tty")
+    command = runtime(kind).command(Exec(ID), Files("/log", "/pid", "/tty", "/json"))
     assert ("--tty" in command) is flagged
     assert command[-1] == ID
 

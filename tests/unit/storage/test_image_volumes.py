@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.image_volumes import BadSubPath, empty_layer, resolve
+from storage.image_volumes import BadSubPath, resolve
 
 
 @pytest.fixture
@@ -47,15 +47,3 @@ def test_what_is_not_in_it_or_leads_out(volume: Path, sub_path: str) -> None:
     with pytest.raises(BadSubPath) as caught:
         resolve(volume, sub_path)
     assert repr(sub_path) in str(caught.value)
-
-
-def test_the_root_of_an_image_without_layers_is_an_ordinary_directory_behind_a_closed_one(
-    tmp_path: Path,
-) -> None:
-    own = os.umask(0o077)
-    try:
-        paths = {empty_layer(tmp_path) for _ in range(2)}
-    finally:
-        os.umask(own)
-    (path,) = paths
-    assert [each.stat().st_mode & 0o777 for each in (path, path.parent)] == [0o755, 0o700]

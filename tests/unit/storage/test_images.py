@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from storage.catalogue import Image
-from storage.images import Images, Options, PullTookTooLong
+from storage.images import Images
+from storage.options import Options
 from storage.pull import Pull
-from storage.reference import Reference
+from storage.pulls import PullTookTooLong
 from storage.registry.registries_conf import BadRegistriesConf, RegistryBlocked
 
 
@@ -41,14 +42,14 @@ class Held:
         self.begun = self.undone = 0
         self.free = asyncio.Event()
 
-        async def run(_: Pull, reference: Reference) -> Image:
+        async def run(pull: Pull, watch: object) -> Image:
             self.begun += 1
             try:
                 await self.free.wait()
             except asyncio.CancelledError:
                 self.undone += 1
                 raise
-            raise LookupError(str(reference))
+            raise LookupError(str(pull))
 
         monkeypatch.setattr(Pull, "run", run)
 

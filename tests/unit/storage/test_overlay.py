@@ -33,6 +33,12 @@ def _failing(_: Path) -> tuple[int, int]:
     raise OSError(errno.EIO, "the disk has a hole")
 
 
+async def _measured(manager: RootfsManager) -> None:
+    """Wait for the measurements that have begun."""
+    if manager._measuring:
+        await asyncio.wait(manager._measuring.values())
+
+
 async def test_callers_at_the_same_time_share_one_measurement(
     tmp_path: Path, container: ContainerId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,9 +72,29 @@ async def test_what_was_known_is_told_when_it_cannot_be_measured_again(
     known = await manager.usage(container)
     monkeypatch.setattr(overlay, "disk_usage", _failing)
     with caplog.at_level(logging.WARNING):
-        assert [await manager.usage(container) for _ in range(3)] == [known] * 3
+        for _ in range(3):
+            assert await manager.usage(container) == known
+            await _measured(manager)
     assert len(caplog.records) == 1
     assert "the disk has a hole" in caplog.text
+
+
+async def test_nobody_waits_for_what_is_measured_anew(
+    tmp_path: Path, container: ContainerId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = _manager(tmp_path)
+    known = await manager.usage(container)
+    let_go = threading.Event()
+
+    def measure(_: Path) -> tuple[int, int]:
+        let_go.wait()
+        return 8192, 2
+
+    monkeypatch.setattr(overlay, "disk_usage", measure)
+    assert [await manager.usage(container) for _ in range(3)] == [known] * 3
+    let_go.set()
+    await _measured(manager)
+    assert await manager.usage(container) == (8192, 2)
 
 
 async def test_what_was_never_measured_is_not_known(
@@ -97,5 +123,5 @@ async def test_a_tree_that_takes_long_is_told_of_when_it_is_done(
     with pytest.raises(TimeoutError):
         await impatient.usage(container)
     let_go.set()
-    await asyncio.wait(impatient._measuring.values())
+    await _measured(impatient)
     assert await impatient.usage(container) == (8192, 2)

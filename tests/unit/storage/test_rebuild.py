@@ -9,8 +9,9 @@ import pytest
 from storage.catalogue import Catalogue, NewImage
 from storage.database import Database
 from storage.digest import Digest
-from storage.images import Images, Options
+from storage.images import Images
 from storage.layers import LayerRecord
+from storage.options import Options
 
 CONTAINER = "c" * 64
 RECORD = LayerRecord(1000, 4096, 1)

@@ -25,7 +25,7 @@ from host.cgroups import Hierarchy
 from tests.harness import processes
 from tests.harness.cache import PROJECT
 from tests.harness.patience import patient
-from tests.harness.runtimes import OWN, RUNTIMES, program
+from tests.harness.runtimes import INSIDE, INSIDE_MODULE, OWN, RUNTIMES, program
 from tests.integration.oci.conftest import CGROUP_PARENT, remove_cgroups
 
 pytestmark = pytest.mark.root
@@ -46,9 +46,17 @@ UNREMEDIED = {
 }
 
 
+EVERY = (*RUNTIMES, INSIDE)
+
+
+def command(name: str) -> list[str]:
+    """What begins a runtime's command line."""
+    return [sys.executable, "-m", INSIDE_MODULE] if name == INSIDE else [program(name)]
+
+
 def remedied(attack: str) -> pytest.MarkDecorator:
     """For a test of those runtimes here that are not older than its remedy; ours is always among them."""
-    names = [name for name in RUNTIMES if name not in UNREMEDIED[attack]]
+    names = [name for name in EVERY if name not in UNREMEDIED[attack]]
     assert OWN in names
     return pytest.mark.parametrize("box", names, indirect=True)
 
@@ -170,7 +178,7 @@ def config(rootfs: Path) -> Json:
     }
 
 
-@pytest.fixture(params=RUNTIMES)
+@pytest.fixture(params=EVERY)
 def box(request: pytest.FixtureRequest, rootfs: Path, tmp_path: Path) -> Iterator[Box]:
     shutil.copytree(rootfs, tmp_path / "rootfs", symlinks=True, ignore=shutil.ignore_patterns("dev"))
     (tmp_path / "rootfs/dev").mkdir()
@@ -179,7 +187,7 @@ def box(request: pytest.FixtureRequest, rootfs: Path, tmp_path: Path) -> Iterato
         link = tmp_path / "rootfs/bin" / name
         if not link.exists():
             link.symlink_to("busybox")
-    line = [program(request.param), "--root", str(tmp_path / "state")]
+    line = [*command(request.param), "--root", str(tmp_path / "state")]
     made = Box(request.param, line, dict(os.environ), tmp_path, config(tmp_path / "rootfs"))
     yield made
     made.run("delete", "--force", "box")
@@ -191,12 +199,14 @@ def box(request: pytest.FixtureRequest, rootfs: Path, tmp_path: Path) -> Iterato
 
 def copied(box: Box) -> Path:
     """Have the box run by a copy of the runtime's program, which nobody else executes and nobody needs."""
-    source = Path(sys.executable).resolve() if box.name == OWN else Path(program(box.name)).resolve()
+    modules = {OWN: "oci.run.cli.entry", INSIDE: INSIDE_MODULE}
+    module = modules.get(box.name)
+    source = Path(sys.executable).resolve() if module else Path(program(box.name)).resolve()
     copy = box.directory / "copy/bin/program"
     copy.parent.mkdir(parents=True)
     shutil.copy2(source, copy)
     (box.directory / "copy/pyvenv.cfg").write_text(f"home = {sys.base_prefix}/bin\n")
-    box.line[:1] = [str(copy), "-m", "oci.run.cli.entry"] if box.name == OWN else [str(copy)]
+    box.line[: len(command(box.name))] = [str(copy), "-m", module] if module else [str(copy)]
     box.environment["PYTHONPATH"] = str(PROJECT)
     return copy
 
@@ -240,7 +250,7 @@ def test_the_runtime_cannot_be_overwritten_by_way_of_a_created_container(box: Bo
         os.close(descriptor)
 
 
-@pytest.mark.parametrize("box", [OWN], indirect=True)
+@pytest.mark.parametrize("box", [OWN, INSIDE], indirect=True)
 def test_the_runtime_cannot_be_overwritten_by_an_image_that_executes_it(box: Box) -> None:
     """The program of the image is a link to /proc/self/exe; what a Python needs to live is in the image."""
     copy = copied(box)

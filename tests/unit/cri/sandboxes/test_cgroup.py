@@ -34,6 +34,17 @@ def test_the_pause_process_too() -> None:
     assert pause_cgroup(_sandbox("/test.slice")) == f"/test.slice/podwright-{POD}.scope"
 
 
+@pytest.mark.parametrize("prefix", ["crio", "cri-containerd"])
+def test_names_may_begin_as_those_of_the_peers(prefix: str) -> None:
+    sandbox = _sandbox("/kubepods.slice/kubepods-pod1.slice")
+    sandbox.cgroup_prefix = prefix
+    path = container_cgroup(
+        Sandbox.from_row(sandbox.to_row()), MAIN
+    )  # also when the option has changed since
+    assert path == f"/kubepods.slice/kubepods-pod1.slice/{prefix}-{MAIN}.scope"
+    assert oci_path(path) == f"kubepods-pod1.slice:{prefix}:{MAIN}"
+
+
 @pytest.mark.parametrize(("asked", "own"), [("", False), ("/", False), ("/kubepods/pod1", True)])
 def test_only_a_parent_that_was_given_is_the_pods_own(asked: str, own: bool) -> None:
     assert has_own_parent(_sandbox("/x", asked)) == own

@@ -12,6 +12,7 @@ import pytest
 import cri
 from api.ids import SandboxId
 from api.runtime.v1 import api_pb2 as pb
+from cri.events import Events
 from cri.node import Node
 from cri.quarantine import Quarantine
 from cri.records import Records
@@ -32,6 +33,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
         unreadable=set[str](),
         background=Supervisor(),
         sandboxes=Store[Sandbox]("sandbox"),
+        events=Events(),
     )
     yield cast(Node, made)
     records.close()

@@ -12,6 +12,7 @@ from api.runtime.v1 import api_pb2 as pb
 from cri.containers.record import Container, Phase
 from cri.node import Node
 from cri.quarantine import Quarantine
+from cri.stats.collected import Collected
 from cri.stats.verbs import message, messages
 from storage.overlay import RootfsNotFound
 
@@ -50,7 +51,8 @@ class Layers:
 @pytest.fixture
 def node() -> Node:
     images = SimpleNamespace(fs_info=lambda: SimpleNamespace(mountpoint=Path("/images")))
-    return cast(Node, SimpleNamespace(rootfs=Layers("b"), images=images, quarantine=Quarantine()))
+    parts = {"rootfs": Layers("b"), "images": images, "quarantine": Quarantine(), "collected": Collected()}
+    return cast(Node, SimpleNamespace(**parts))
 
 
 async def test_a_list_leaves_out_what_is_removed_meanwhile(node: Node) -> None:

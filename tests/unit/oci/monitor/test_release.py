@@ -9,8 +9,8 @@ from oci.monitor import release
 
 
 def test_it_changes_with_the_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for part in ("oci/monitor", "host", "api"):
-        (tmp_path / part).mkdir(parents=True)
+    for part in release.PARTS:
+        (tmp_path / part).mkdir(parents=True, exist_ok=True)
     module = tmp_path / "oci/monitor/node.py"
     module.write_text("one")
     monkeypatch.setattr(release, "_ROOT", str(tmp_path))

@@ -7,17 +7,17 @@ import sys
 import tarfile
 from pathlib import Path
 
-from storage.unpacker import _PROGRAM, _module_path
+from storage.unpacker import _PROGRAM, module_path
 from tests.harness import processes
 
 
 def test_the_process_bounds_its_memory_and_is_the_first_to_go_when_it_is_short(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
-    request = json.dumps({"directory": str(tmp_path / "tree"), "limits": {}})
+    request = json.dumps({"directory": str(tmp_path / "tree"), "limits": {}, "filters": {}})
     member = tarfile.TarInfo("file")
     member.size = 1 << 20  # more than a pipe holds: once it is written the process has begun to read
     with subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _PROGRAM, json.dumps(_module_path()), request],
+        [sys.executable, "-I", "-S", "-c", _PROGRAM, json.dumps(module_path()), request],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:

@@ -33,7 +33,9 @@ def stream_of(data: bytes, limits: Limits | None = None) -> Stream:
     file.seek(0)
     descriptor = os.dup(file.fileno())
     file.close()
-    return Stream(descriptor, limits or Limits())
+    made = Stream(descriptor, limits or Limits())
+    made.begin()
+    return made
 
 
 @pytest.mark.parametrize("name", FORMS)

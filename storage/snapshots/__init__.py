@@ -1,0 +1,1 @@
+"""How layers lie on disk: a protocol, and its forms."""
