@@ -23,8 +23,8 @@ def keep_freed_memory(size_bytes: int) -> None:
 def share_arenas(number: int) -> None:
     """Let all threads together have ``number`` arenas of malloc, from now on.
 
-    By default glibc makes eight a processor, one for each new thread, and what a thread frees in its own serves
-    no other: a burst of calls over many threads leaves megabytes behind that are free and never used again.
+    By default glibc makes eight a processor, one for each new thread, and what a thread frees in its own
+    serves no other: a burst of calls over many threads leaves megabytes behind that are free and unused.
     """
     _set(_M_ARENA_MAX, number)
 
