@@ -185,6 +185,11 @@ class Network:
             return Readiness(True, "", f"the last good configuration is in use: {broken}")
         return Readiness(True)
 
+    async def result(self, sandbox_id: str) -> Json | None:
+        """What the plugins said of a pod that is attached; None of one that is not, or not readably."""
+        entries = await self._in_thread(lambda: self._cache.of_container(sandbox_id))
+        return entries[-1].result if entries else None
+
     async def wait_ready(self, timeout_s: float) -> None:
         """Wait until ready() says yes.
 

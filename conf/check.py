@@ -9,12 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 from api.kernel import CAPABILITIES, RLIMITS, capability, rlimit
-from conf.schema import Config, ImageTable, RuntimeHandler, RuntimeTable, StatsTable
+from conf.schema import Config, ImageTable, RuntimeHandler, RuntimeTable, StatsTable, TracingTable
 from conf.values import Seconds, nearest
 
 LEAST_LOG_SIZE_BYTES = 8192
 LEAST_CREATE_TIMEOUT_S = 30
 LEAST_STOP_TIMEOUT_S = 30
+MILLION = 1_000_000
 SOCKET_PATH_LIMIT_BYTES = 107
 BUILT_IN_HANDLERS = ("crun", "runc", "podwright")  # need no table: looked up in PATH, or beside the daemon
 # What included_pod_metrics may name.
@@ -35,6 +36,7 @@ RUNROOT_ROOM_BYTES = 40  # for the names of our own sockets below runroot
 
 # What a namespace of a pod has of its own (sysctl(8)); the runtime refuses all others.
 _SYSCTL_OF_A_POD = re.compile(r"kernel\.(sem|shm\w+|msg\w+)|fs\.mqueue\..+|net\..+")
+_ENDPOINT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 _PREFIX_OF_CGROUPS = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")
 
@@ -98,6 +100,7 @@ def check(config: Config) -> Verdict:
         *_api(config),
         *_runtime(config.runtime),
         *_metrics(config),
+        *_tracing(config.tracing),
         *_stats(config.stats),
         *_image(config.image),
     )
@@ -125,8 +128,12 @@ def _paths(config: Config) -> Iterator[Remark]:
                 yield Remark(name, f"{each} is not an absolute path")
     if config.root == config.runroot:
         yield Remark("crio.runroot", f"{config.runroot} is root as well; the two must differ")
+    inspection = config.api.inspection_socket
+    if inspection == config.api.listen:
+        yield Remark("crio.api.inspection_socket", f"{inspection} is the socket of the CRI")
     for name, path, room in (
         ("crio.api.listen", config.api.listen, 0),
+        ("crio.api.inspection_socket", inspection or Path("/"), 0),
         ("crio.runroot", config.runroot, RUNROOT_ROOM_BYTES),
     ):
         if len(bytes(path)) > SOCKET_PATH_LIMIT_BYTES - room:
@@ -186,6 +193,11 @@ def _runtime(runtime: RuntimeTable) -> Iterator[Remark]:
         if capability(name) is None:
             hint = nearest(name.upper(), [each.removeprefix("CAP_") for each in CAPABILITIES])
             yield Remark("crio.runtime.default_capabilities", f'there is no capability "{name}"{hint}')
+    try:
+        re.compile(runtime.log_filter)
+    except re.error as error:
+        text = f'"{runtime.log_filter}" is no regular expression: {error}'
+        yield Remark("crio.runtime.log_filter", text)
     for limit in runtime.default_ulimits:
         if rlimit(limit.name) is None:
             hint = nearest(limit.name, [each.lower() for each in RLIMITS])
@@ -209,6 +221,15 @@ def _metrics(config: Config) -> Iterator[Remark]:
     if len(bytes(metrics.metrics_socket)) > SOCKET_PATH_LIMIT_BYTES:
         text = f"{metrics.metrics_socket} is too long for a Unix socket's address"
         yield Remark("crio.metrics.metrics_socket", text)
+
+
+def _tracing(tracing: TracingTable) -> Iterator[Remark]:
+    if not _ENDPOINT.fullmatch(tracing.tracing_endpoint):
+        text = f'"{tracing.tracing_endpoint}" is not host:port'
+        yield Remark("crio.tracing.tracing_endpoint", text)
+    if not 0 <= tracing.tracing_sampling_rate_per_million <= MILLION:
+        text = f"must be between 0 and {MILLION}"
+        yield Remark("crio.tracing.tracing_sampling_rate_per_million", text)
 
 
 def _stats(stats: StatsTable) -> Iterator[Remark]:

@@ -32,6 +32,16 @@ def sample() -> str:
     return "\n".join(lines) + "\n"
 
 
+def in_force(config: Config) -> str:
+    """Every option with its value, as a file that would set them all."""
+    lines: list[str] = []
+    for table, values in _tables(config):
+        kind = schema_tables()[pattern_of(table)]
+        lines += ["", "[" + ".".join(("crio", *map(_bare_key, table))) + "]"]
+        lines += [f"{key} = {render(getattr(values, key), _kind(kind, key))}" for key in options_of(kind)]
+    return "\n".join(lines[1:]) + "\n"
+
+
 def differences(config: Config) -> str:
     """The options that are not at their defaults, as a file that would set them; may be empty."""
     lines: list[str] = []
@@ -43,6 +53,34 @@ def differences(config: Config) -> str:
             lines += ["", "[" + ".".join(("crio", *map(_bare_key, table))) + "]"]
         lines += [f"{key} = {render(getattr(values, key), _kind(kind, key))}" for key in changed]
     return "\n".join(lines[1:]) + "\n" if lines else ""
+
+
+def document(config: Config) -> dict[str, Any]:
+    """Every option with its value in force, nested by table, of JSON's types; times are seconds."""
+    whole = _document_of(config)
+    runtimes = {name: _document_of(table) for name, table in config.runtime.runtimes.items()}
+    for table in schema_tables():
+        if table and table[-1:] != (ANY_TABLE,):
+            whole[table[0]] = _document_of(_table_of(config, table))
+    whole["runtime"]["runtimes"] = runtimes
+    return whole
+
+
+def _document_of(table: Any) -> dict[str, Any]:
+    return {key: _plain(getattr(table, key)) for key in options_of(type(table))}
+
+
+def _plain(value: Any) -> Any:
+    """A value of the schema in JSON's types."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return str(value)
 
 
 def render(value: Any, kind: Any = None) -> str:

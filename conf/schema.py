@@ -32,6 +32,12 @@ class ApiTable:
         "Group that the socket belongs to; its members can do on this node what root can. Empty: root's.",
         own=True,
     )
+    inspection_socket: Path | None = option(
+        None,
+        "Unix socket of what podwright status asks, HTTP with the paths of CRI-O's own, for root alone; "
+        "empty: inspect.sock below runroot. Tools that know CRI-O alone find it as /var/run/crio/crio.sock.",
+        own=True,
+    )
     stream_address: str = option(
         "127.0.0.1",
         "Address of the server for exec, attach and port-forward. The kubelet of this node connects to it. "
@@ -214,7 +220,14 @@ class RuntimeTable:
         reload=True,
     )
     log_level: LogLevel = option("info", "Least severe messages to log.", reload=True)
-    log_format: Literal["text", "json"] = option("text", "Form of the log: key=value text or JSON.", own=True)
+    log_filter: str = option(
+        "", "Regular expression: only messages in which it is found are logged. Empty: all.", reload=True
+    )
+    log_format: Literal["text", "json", "journald"] = option(
+        "text",
+        "Form of the log: key=value text or JSON on standard error; or systemd-journald's, with fields.",
+        own=True,
+    )
     monitor_scope: Literal["node", "pod"] = option(
         "node", 'One monitor process for the node. "pod" is not supported yet.', own=True
     )
@@ -262,6 +275,17 @@ class ImageTable:
 
     global_auth_file: Path | None = option(
         None, "Registry credentials (auth.json) for all pulls; read at each.", reload=True
+    )
+    signature_policy: Path | None = option(
+        None,
+        "What must be signed, by whom (policy.json): for pulls instead of /etc/containers/policy.json, and "
+        "for containers when they are created.",
+        reload=True,
+    )
+    signature_policy_dir: Path | None = option(
+        Path("/etc/crio/policies"),
+        "Directory of <namespace>.json: each stands in for signature_policy in pods of that namespace.",
+        reload=True,
     )
     pause_image: str = option("", "Image of the pause process; when empty, a built-in program.", reload=True)
     pause_command: str = option(
@@ -360,6 +384,19 @@ class MetricsTable:
 
 
 @dataclass(frozen=True, slots=True)
+class TracingTable:
+    """[crio.tracing]: spans for OpenTelemetry; needs the optional packages of podwright[tracing]."""
+
+    enable_tracing: bool = option(False, "Send spans of calls, operations and their steps.")
+    tracing_endpoint: str = option("127.0.0.1:4317", "Collector of OTLP, by gRPC without TLS, as host:port.")
+    tracing_sampling_rate_per_million: int = option(
+        0,
+        "How many of a million calls whose caller says nothing of tracing are traced; what a caller traces "
+        "always is.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class StatsTable:
     """[crio.stats]: what pods and containers use, as the kubelet asks for it."""
 
@@ -412,4 +449,5 @@ class Config:
     image: ImageTable = field(default_factory=ImageTable)
     network: NetworkTable = field(default_factory=NetworkTable)
     metrics: MetricsTable = field(default_factory=MetricsTable)
+    tracing: TracingTable = field(default_factory=TracingTable)
     stats: StatsTable = field(default_factory=StatsTable)

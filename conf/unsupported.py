@@ -69,7 +69,6 @@ def _is_off(value: object) -> bool:
     return not value
 
 
-_POLICY = "images would be accepted that the policy refuses"
 _VALIDATOR = "changes that plugins make to containers would not be validated"
 _MAPPED = "containers would run with the node's own ids"
 
@@ -138,7 +137,6 @@ _RUNTIME: Mapping[str, Ignored] = {
     "container_exits_dir": Ignored("exit records lie below runroot"),
     "container_attach_socket_dir": Ignored(NOT_NEEDED),
     "bind_mount_prefix": Ignored(NOT_YET),
-    "log_filter": Ignored(NOT_YET),
     "uid_mappings": Ignored(
         DEPRECATED, danger=Danger(_is_off, _MAPPED, "remove the key; pods ask by hostUsers: false")
     ),
@@ -219,18 +217,6 @@ _IMAGE: Mapping[str, Ignored] = {
     "default_transport": Ignored(NOT_NEEDED),
     "namespaced_auth_dir": Ignored(NOT_YET),
     "pause_image_auth_file": Ignored(NOT_YET),
-    "signature_policy": Ignored(
-        "signatures are not verified yet",
-        danger=Danger(
-            _is_off, _POLICY, "remove the key; what /etc/containers/policy.json rejects is rejected"
-        ),
-    ),
-    "signature_policy_dir": Ignored(
-        "signatures are not verified yet",
-        danger=Danger(
-            _without_files, _POLICY, 'set it to "" if the namespaces named there may run any image'
-        ),
-    ),
     "big_files_temporary_dir": Ignored(NOT_NEEDED),
     "auto_reload_registries": Ignored(NOT_YET, bool),
     "oci_artifact_mount_support": Ignored(NOT_YET, bool),
@@ -246,13 +232,6 @@ _NETWORK: Mapping[str, Ignored] = {
 
 _CHECKPOINT: Mapping[str, Ignored] = {
     "container_level_enabled": Ignored(NOT_YET, Literal["checkpoint_restore", "checkpoint_only", "none"]),
-    ANY_KEY: Ignored(NOT_YET, Any),
-}
-
-_TRACING: Mapping[str, Ignored] = {
-    "enable_tracing": Ignored(NOT_YET, bool),
-    "tracing_endpoint": Ignored(NOT_YET),
-    "tracing_sampling_rate_per_million": Ignored(NOT_YET, int),
     ANY_KEY: Ignored(NOT_YET, Any),
 }
 
@@ -291,7 +270,6 @@ UNSUPPORTED: Mapping[tuple[str, ...], Mapping[str, Ignored]] = {
     ("image",): _IMAGE,
     ("network",): _NETWORK,
     ("checkpoint_restore",): _CHECKPOINT,
-    ("tracing",): _TRACING,
     ("nri",): _NRI,
     ("nri", "default_validator"): _NRI_VALIDATOR,
 }

@@ -15,7 +15,6 @@ import gc
 import logging
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -46,8 +45,8 @@ from cri.reload import PROFILES, Reread, watch
 from cri.restore import restore
 from cri.sandboxes.network import led_away
 from cri.sandboxes.record import Sandbox
+from cri.server import Traces
 from cri.space import Space
-from cri.stacks import print_stacks
 from cri.store import Store
 from cri.stream_backend import streaming_server
 from cri.stuck_logs import StuckLogs
@@ -221,7 +220,7 @@ def _network(config: Config) -> Network:
 async def serve(config: Config, reread: Reread) -> None:
     """Serve until SIGTERM or SIGINT; containers go on running afterwards.
 
-    SIGHUP reloads the configuration, SIGUSR1 prints where every task waits.
+    SIGHUP reloads the configuration, SIGUSR1 writes where every task and thread waits.
     """
     stop, hangup = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -229,10 +228,12 @@ async def serve(config: Config, reread: Reread) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
-    loop.add_signal_handler(signal.SIGUSR1, _dump_tasks)
     async with build(config) as node, AsyncExitStack() as stack:
         metrics = await _metrics(node, stack) if config.metrics.enable_metrics else None
-        server = await listener.listen(node, metrics)
+        traces = await _traces(node, stack) if config.tracing.enable_tracing else None
+        server = await listener.listen(node, metrics, traces)
+        stack.push_async_callback(_end, await listener.listen_for_inspection(node))
+        signal.signal(signal.SIGUSR1, lambda *_: _dump(loop, node.paths.dumps))
         background = node.background
         background.forever("exits", partial(_watch_exits, node, metrics))
         background.forever("orphans", Orphans().watch)
@@ -260,8 +261,21 @@ async def serve(config: Config, reread: Reread) -> None:
         await node.operations.drain(config.runtime.drain_timeout_s)
 
 
-def _dump_tasks() -> None:
-    print_stacks(sys.stderr)
+async def _end(server: asyncio.Server) -> None:
+    server.close()
+
+
+def _dump(loop: asyncio.AbstractEventLoop, directory: Path) -> None:
+    """A signal's handler of the interpreter's own, so that it also runs while the loop is kept from turning:
+    nothing here may wait for what the interrupted code holds, like the log."""
+    from cri.inspect import dump
+
+    try:
+        written = f"where tasks and threads wait is in {dump.write(directory, loop)}"
+    except OSError as error:
+        written = f"where tasks and threads wait cannot be written: {error}"
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(logger.info, "%s", written)
 
 
 async def _metrics(node: Node, stack: AsyncExitStack) -> "Metrics":
@@ -270,6 +284,19 @@ async def _metrics(node: Node, stack: AsyncExitStack) -> "Metrics":
     metrics, endpoint = await service.serve(node, lambda: len(zombies()))
     stack.push_async_callback(endpoint.close)
     return metrics
+
+
+async def _traces(node: Node, stack: AsyncExitStack) -> Traces | None:
+    """None where the optional packages are missing: pods matter more than spans."""
+    try:
+        from cri.tracing import service
+    except ImportError as error:
+        words = "enable_tracing has no effect: the packages of podwright[tracing] are not installed"
+        node.background.note("tracing", f"{words} ({error})")
+        return None
+    spans, export = service.start(node)
+    stack.push_async_callback(export.close)
+    return spans
 
 
 async def _watch_exits(node: Node, metrics: "Metrics | None") -> None:

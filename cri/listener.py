@@ -1,8 +1,10 @@
 """The CRI socket: taken over when stale, left alone when somebody answers on it."""
 
+import asyncio
 import grp
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import grpc
@@ -10,7 +12,7 @@ import grpc
 from api.errors import FailedPrecondition
 from conf.schema import ApiTable, Config
 from cri.node import Node
-from cri.server import Observer, generic_handlers
+from cri.server import Observer, Traces, generic_handlers
 from host.private import Tree, public_directory
 
 PROBE_TIMEOUT_S = 5.0
@@ -24,7 +26,7 @@ class UnknownGroup(FailedPrecondition):
     """The group that the socket shall belong to does not exist."""
 
 
-async def listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
+async def listen(node: Node, observer: Observer | None, traces: Traces | None = None) -> grpc.aio.Server:
     """Serve both services on the configured socket.
 
     Raises:
@@ -40,7 +42,7 @@ async def listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
         ]
     )
     slow_seconds = node.config.runtime.slow_operation_seconds
-    server.add_generic_rpc_handlers(generic_handlers(node, slow_seconds, observer))
+    server.add_generic_rpc_handlers(generic_handlers(node, slow_seconds, observer, traces))
     _make_directory(config)
     make_way(config.listen)
     try:
@@ -49,6 +51,30 @@ async def listen(node: Node, observer: Observer | None) -> grpc.aio.Server:
         raise SocketNotFree(f"cannot listen on {config.listen}: {error}") from error
     await server.start()
     open_to(config.listen, config.socket_group)
+    return server
+
+
+async def listen_for_inspection(node: Node) -> asyncio.Server:
+    """Listen on the inspection socket, root's alone; what answers there is imported with the first client.
+
+    Raises:
+        SocketNotFree, OSError: see listen.
+    """
+    path = node.config.api.inspection_socket or node.paths.inspection
+    serving: list[Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not serving:
+            from cri.inspect.service import clients
+
+            serving.append(clients(node).serve)
+        await serving[0](reader, writer)
+
+    if not path.parent.is_dir():
+        public_directory(path.parent)
+    make_way(path)
+    server = await asyncio.start_unix_server(serve, path)  # mode 0600, by the umask
+    path.chmod(0o600)
     return server
 
 

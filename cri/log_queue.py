@@ -9,16 +9,24 @@ import logging
 import queue
 import threading
 import time
-from typing import TextIO
+from typing import Protocol
 
 LIMIT = 10_000
 _PARTING_S = 2.0  # for the last messages, at the end of the process
 
 
+class Stream(Protocol):
+    """Where messages are written, one at a time."""
+
+    def write(self, text: str, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+
 class QueueHandler(logging.Handler):
     """Formats at once, writes later and in order."""
 
-    def __init__(self, stream: TextIO, limit: int = LIMIT) -> None:
+    def __init__(self, stream: Stream, limit: int = LIMIT) -> None:
         """Write to ``stream``."""
         super().__init__()
         self._stream = stream

@@ -120,13 +120,24 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, default=str)
 
 
-def set_up(level: str, form: str, *, threaded: bool = True) -> None:
-    """Log to standard error; ``level`` and ``form`` as in the configuration.
+class Only(logging.Filter):
+    """Lets messages pass in which ``pattern`` is found (``log_filter``); fields do not count."""
+
+    def __init__(self, pattern: str = "") -> None:
+        super().__init__()
+        self.pattern = re.compile(pattern)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not self.pattern.pattern or self.pattern.search(record.getMessage()) is not None
+
+
+def set_up(level: str, form: str, pattern: str = "", *, threaded: bool = True) -> None:
+    """Log to standard error; ``level``, ``form`` and ``pattern`` as in the configuration.
 
     ``threaded``: a thread writes, so that nobody waits for a disk.
     """
-    handler: logging.Handler = QueueHandler(sys.stderr) if threaded else logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler = _handler(form, threaded=threaded)
+    handler.addFilter(Only(pattern))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_level(level)
@@ -137,6 +148,26 @@ def set_up(level: str, form: str, *, threaded: bool = True) -> None:
         logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
+def _handler(form: str, *, threaded: bool) -> logging.Handler:
+    if form == "journald" and threaded:
+        from cri.journal import Journal, JournalFormatter  # only where systemd runs the machine
+
+        handler: logging.Handler = QueueHandler(Journal(sys.stderr))
+        handler.setFormatter(JournalFormatter())
+        return handler
+    handler = QueueHandler(sys.stderr) if threaded else logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    return handler
+
+
 def set_level(level: str) -> None:
     """Log from this level on, as the configuration names it."""
     logging.getLogger().setLevel(_LEVELS[level])
+
+
+def set_filter(pattern: str) -> None:
+    """Let only messages pass in which this regular expression is found; "" lets all."""
+    for handler in logging.getLogger().handlers:
+        for one in handler.filters:
+            if isinstance(one, Only):
+                one.pattern = re.compile(pattern)

@@ -1,10 +1,10 @@
 """What the verbs need of the parts below: the real ones, or fakes under one contract (tests/contract)."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from api.ids import ContainerId
+from api.ids import ContainerId, ImageId
 from cni.network import Readiness
 from cni.pod import Attachment as NetworkAttachment
 from cni.pod import PodNetwork
@@ -98,8 +98,11 @@ class Images(Protocol):
         reference: str,
         credentials: Credentials | None = None,
         *,
+        namespace: str = "",
         watch: Callable[[], "Watch"] | None = None,
     ) -> Image: ...
+
+    async def require_signed(self, image: Image, asked: str, namespace: str = "") -> None: ...
 
     async def remove(self, text: str) -> None: ...
 
@@ -112,6 +115,8 @@ class Images(Protocol):
     def discard(self, leftover: Path) -> None: ...
 
     async def load_registries(self) -> Registries: ...
+
+    def config_document(self, image_id: ImageId) -> Mapping[str, object] | None: ...
 
 
 class Rootfs(Protocol):
@@ -143,3 +148,5 @@ class Network(Protocol):
     async def detach(self, pod: PodNetwork) -> None: ...
 
     async def collect(self, sandbox_ids: Collection[str]) -> None: ...
+
+    async def result(self, sandbox_id: str) -> Mapping[str, object] | None: ...

@@ -31,6 +31,16 @@ class Paths:
         return self.runroot / "records.sqlite"
 
     @property
+    def inspection(self) -> Path:
+        """The socket for those who look inside (cri/inspect)."""
+        return self.runroot / "inspect.sock"
+
+    @property
+    def dumps(self) -> Path:
+        """What the daemon writes about itself when it is asked to (SIGUSR1)."""
+        return self.runroot / "dumps"
+
+    @property
     def sandboxes(self) -> Path:
         return self.runroot / "sandboxes"
 

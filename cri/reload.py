@@ -11,7 +11,7 @@ from cri import apparmor
 from cri.defaults import handler_defaults
 from cri.handlers import Handlers
 from cri.image_options import image_options
-from cri.logs import set_level
+from cri.logs import set_filter, set_level
 from cri.node import Node
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ async def reload(node: Node, reread: Reread) -> Reloaded:
     _probe_again(node)
     node.images.reconfigure(image_options(config))
     set_level(config.runtime.log_level)
+    set_filter(config.runtime.log_filter)
     node.streaming.set_log_level(config.runtime.log_level)
     _tell(loaded, reloaded)
     return reloaded

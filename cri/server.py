@@ -4,7 +4,9 @@ The wrapper turns errors into statuses and writes the log: one line for a call t
 was slow, one at debug level for the others.
 """
 
+import itertools
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -25,7 +27,7 @@ from cri.containers import status as container_status
 from cri.containers import stop as container_stop
 from cri.grpc_errors import message_of, status_of, steps_of, unforeseen
 from cri.images import verbs as image_verbs
-from cri.logs import fields, under
+from cri.logs import Fields, fields, under
 from cri.node import Node
 from cri.ready_bytes import serialized
 from cri.sandboxes import listing as sandbox_listing
@@ -119,12 +121,29 @@ class Observer(Protocol):
         """``error`` is the name of the call's status, "" for OK."""
 
 
-def generic_handlers(node: Node, slow_seconds: float, observer: Observer | None = None) -> list[Any]:
+class Traces(Protocol):
+    """Makes spans of calls (cri/tracing/spans.py)."""
+
+    def trace_id(self) -> str: ...
+
+    def unary(
+        self, service: str, method: str, call: Callable[..., Awaitable[Any]]
+    ) -> Callable[..., Awaitable[Any]]: ...
+
+    def streaming(
+        self, service: str, method: str, call: Callable[..., AsyncIterator[Any]]
+    ) -> Callable[..., AsyncIterator[Any]]: ...
+
+
+def generic_handlers(
+    node: Node, slow_seconds: float, observer: Observer | None = None, traces: Traces | None = None
+) -> list[Any]:
     """A gRPC handler for each service of the API; what is not built yet answers UNIMPLEMENTED by name."""
-    calls = Calls(node, slow_seconds, observer)
+    calls = Calls(node, slow_seconds, observer, traces)
     return [
         grpc.method_handlers_generic_handler(
-            service.full_name, {method.name: calls.handler(method) for method in service.methods}
+            service.full_name,
+            {method.name: calls.handler(service.full_name, method) for method in service.methods},
         )
         for service in pb.DESCRIPTOR.services_by_name.values()
     ]
@@ -133,14 +152,30 @@ def generic_handlers(node: Node, slow_seconds: float, observer: Observer | None 
 class Calls:
     """Makes method handlers around the verbs."""
 
-    def __init__(self, node: Node, slow_seconds: float, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        slow_seconds: float,
+        observer: Observer | None = None,
+        traces: Traces | None = None,
+    ) -> None:
         self._node = node
+        self._traces = traces
         self._slow_seconds = slow_seconds
         self._observer = observer
+        # Lines of one call are found by it, also among those of a daemon before.
+        self._numbers = map(f"{os.urandom(2).hex()}-{{}}".format, itertools.count(1))
 
-    def handler(self, method: MethodDescriptor) -> Any:
+    def _about(self, request: Message) -> Callable[[], Fields]:
+        about = partial(_with_number, next(self._numbers), of_request(self._node, request))
+        return about if self._traces is None else partial(_with_trace, self._traces, about)
+
+    def handler(self, service: str, method: MethodDescriptor) -> Any:
         """The gRPC method handler of one RPC."""
         call, streams = self._call(method)
+        if self._traces is not None:
+            wrap = self._traces.streaming if streams else self._traces.unary
+            call = wrap(service, method.name, call)
         make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
         return make(
             call,
@@ -158,7 +193,7 @@ class Calls:
     def _unary(self, name: str, verb: Unary) -> Callable[..., Awaitable[Answer]]:
         async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Answer:
             begun = time.monotonic()
-            with under(of_request(self._node, door.readable(request))):
+            with under(self._about(door.readable(request))):
                 try:
                     door.check(request)
                     response = await verb(self._node, request)
@@ -222,6 +257,15 @@ class Calls:
         level = logging.WARNING if took >= self._slow_seconds else logging.DEBUG
         if logger.isEnabledFor(level):
             logger.log(level, "%s done", name, extra=fields(rpc=name, code="OK", ms=round(took * 1000, 1)))
+
+
+def _with_number(number: str, about: Callable[[], Fields]) -> Fields:
+    return {**about(), "request": number}
+
+
+def _with_trace(traces: Traces, about: Callable[[], Fields]) -> Fields:
+    trace_id = traces.trace_id()
+    return {**about(), "trace_id": trace_id} if trace_id else about()
 
 
 def level_of(name: str, error: Exception) -> int:

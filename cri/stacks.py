@@ -3,16 +3,14 @@
 import asyncio
 import gc
 from collections.abc import Iterator
-from typing import TextIO
 
 
-def print_stacks(file: TextIO) -> None:
-    """Every task, and from the outermost coroutine to the innermost what it waits in."""
-    for task in asyncio.all_tasks():
-        print(f"task {task.get_name()}:", file=file)
+def stacks(loop: asyncio.AbstractEventLoop) -> Iterator[str]:
+    """Every task in lines, and from the outermost coroutine to the innermost what it waits in."""
+    for task in asyncio.all_tasks(loop):
+        yield f"task {task.get_name()}:"
         for line in _waits_in(task.get_coro()):
-            print(f"  {line}", file=file)
-    file.flush()
+            yield f"  {line}"
 
 
 def _waits_in(awaited: object) -> Iterator[str]:

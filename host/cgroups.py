@@ -17,6 +17,7 @@ from typing import Self
 
 from api.errors import FailedPrecondition, InvalidArgument
 from host import cgroup_io, cgroup_limits, cgroup_stats
+from host.cgroup_freezer import Freezer
 from host.cgroup_io import DeviceIo
 from host.cgroup_limits import Limits
 from host.cgroup_stats import MemoryUsage, OomSource, Stats
@@ -163,6 +164,29 @@ class Hierarchy:
         if freezer is not None:
             for directory in _bottom_up(freezer):
                 _write_if_there(directory / "freezer.state", "THAWED")
+
+    def is_frozen(self, path: str) -> bool:
+        """Whether the processes in ``path`` stand still, or are to; one that is gone does not."""
+        return self._freezer(path).is_frozen()
+
+    def freeze(self, path: str, timeout_s: float = 5.0) -> None:
+        """Have all processes in ``path`` and below stand still. Blocking.
+
+        Raises:
+            WillNotFreeze: some do not in time; all go on then.
+        """
+        self._freezer(path).freeze(timeout_s)
+
+    def thaw(self, path: str) -> None:
+        """Let the processes in ``path`` and below go on; those that do are fine. Blocking."""
+        self._freezer(path).thaw()
+        self._thaw(path)
+
+    def _freezer(self, path: str) -> Freezer:
+        for tree in self.trees:
+            if tree.v2 and (_below(tree.root, path) / "cgroup.freeze").exists():
+                return Freezer(_below(tree.root, path), v2=True)
+        return Freezer(self.directory(path, "freezer"), v2=False)
 
     def apply(self, path: str, limits: Limits) -> None:
         """Set what ``limits`` names and leave the rest alone (host.cgroup_limits.apply)."""

@@ -6,6 +6,7 @@ An image whose row cannot be read, because another version wrote it or the disk 
 
 import contextlib
 import fnmatch
+import json
 import logging
 import sqlite3
 import urllib.parse
@@ -120,6 +121,15 @@ class Catalogue:
     def platform_of(self, image_id: ImageId) -> Platform:
         """What an image's config says that it is for."""
         return self._document(image_id)[0].platform
+
+    def config_document(self, image_id: ImageId) -> dict[str, object] | None:
+        """An image's whole config, also what nobody here reads of it; None of one that has a fault."""
+        if self._document(image_id)[1]:
+            return None
+        rows = self._database.read("SELECT config FROM images WHERE id = ?", image_id)
+        data = rows[0][0] if rows else None
+        document = json.loads(data) if isinstance(data, bytes) else None
+        return document if isinstance(document, dict) else None
 
     def _refresh(self) -> None:
         version = self._database.version()

@@ -25,11 +25,40 @@ FLAGS: Mapping[str, str] = {
 }
 OUTPUTS = ("table", "json", "yaml")
 EXIT_CODES = "Exit codes: 0 done, 1 it failed (standard error says why), 2 wrong usage, 130 interrupted."
+SHELLS = ("bash", "zsh", "fish")
+# The group of the options that all commands have.
+COMMON = "configuration"
+COMMON_HELP = "podwright help options"
 NODE_CONFIG_TOOLS = ("kubeadm", "kubelet", "kind", "minikube", "crictl")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, which names what was probably meant by a word that it does not know."""
+    """argparse's, which names what was probably meant by a word that it does not know, and whose help leaves
+    out what all commands have in common: ``podwright help options`` shows that."""
+
+    def format_help(self) -> str:
+        """The command's own options, and where the others are."""
+        groups, actions, epilog = self._action_groups, self._actions, self.epilog
+        common = [action for group in groups if group.title == COMMON for action in group._group_actions]
+        shown = [action for action in common if action.help is not argparse.SUPPRESS]
+        self._action_groups = [group for group in groups if group.title != COMMON]
+        self._actions = [action for action in actions if action not in common]
+        if shown:
+            self.epilog = f"{len(shown)} more options name or override the configuration: {COMMON_HELP}."
+        try:
+            return super().format_help()
+        finally:
+            self._action_groups, self._actions, self.epilog = groups, actions, epilog
+
+    def format_common(self) -> str:
+        """What ``format_help`` leaves out."""
+        formatter = self._get_formatter()
+        for group in self._action_groups:
+            if group.title == COMMON:
+                formatter.start_section("options of all commands, before or after the command")
+                formatter.add_arguments(group._group_actions)
+                formatter.end_section()
+        return formatter.format_help()
 
     def error(self, message: str) -> NoReturn:
         unknown = re.match(r"argument \w+: invalid choice: '(.*)' \(choose from (.*)\)$", message, re.DOTALL)
@@ -125,21 +154,38 @@ def parser() -> argparse.ArgumentParser:
     _add_configuration(commands.add_parser("serve", help="run the daemon"))
     config = commands.add_parser("config", help="show what differs from the defaults")
     config.add_argument("--default", action="store_true", help="a commented sample with every option instead")
+    _add_output(config)
     _add_configuration(config)
     check = commands.add_parser("check", help="examine this host and say what will work")
+    for names in (("--quick", "-q"), ("--repair", "-r"), ("--force", "-f"), ("--wipe", "-w")):  # CRI-O's
+        check.add_argument(*names, dest="crio", action="append_const", const=names[0], help=argparse.SUPPRESS)
+    check.add_argument("--age", "-a", help=argparse.SUPPRESS)
     ops = commands.add_parser("ops", help="show what the running daemon is doing now")
     for each in (check, ops):
         _add_output(each)
         _add_configuration(each)
+    _add_status(commands.add_parser("status", help="ask the running daemon about itself and its containers"))
     version = commands.add_parser("version", help="print the version")
     version.add_argument("--json", dest="output", action="store_const", const="json", help="as -o json")
     _add_output(version)
     helping = commands.add_parser("help", help="show the options of a command")
-    helping.add_argument("words", nargs="*", metavar="COMMAND", help="as in image pull; all without one")
+    helping.add_argument(
+        "words", nargs="*", metavar="COMMAND", help="as in image pull; all without one; or options"
+    )
+    complete = commands.add_parser(
+        "completion", aliases=["complete"], help="print a script that completes commands and options"
+    )
+    complete.add_argument("shell", nargs="?", choices=SHELLS, default="bash", help="for which shell")
+    wipe = commands.add_parser("wipe", help="remove all images, when no daemon and no pod is there")
+    wipe.add_argument("--force", "-f", action="store_true", help="do it; without this nothing is removed")
+    _add_output(wipe)
+    _add_configuration(wipe)
     _add_image(commands.add_parser("image", help="work on the image store"))
     monitor = commands.add_parser("monitor", help="work on the process that watches containers")
     actions = monitor.add_subparsers(dest="action", required=True, metavar="ACTION")
-    _add_configuration(actions.add_parser("upgrade", help="replace it in place by this version"))
+    upgrade = actions.add_parser("upgrade", help="replace it in place by this version")
+    _add_output(upgrade)
+    _add_configuration(upgrade)
     _add_node_config(commands.add_parser("node-config", help="print what a tool needs to use this runtime"))
     return top
 
@@ -157,15 +203,38 @@ def _add_image(image: argparse.ArgumentParser) -> None:
     pull.add_argument("image", help="name, with a tag or digest")
     remove = actions.add_parser("remove", aliases=["rm"], help="remove an image with all its names")
     remove.add_argument("image", help="id, name or digest")
-    for action in (imported, listed, inspected, pull):
-        _add_output(action)
     for action in (imported, listed, inspected, pull, remove):
+        _add_output(action)
+        _add_configuration(action)
+
+
+def _add_status(status: argparse.ArgumentParser) -> None:
+    actions = status.add_subparsers(dest="action", required=True, metavar="ACTION")
+    info = actions.add_parser("info", aliases=["i"], help="its version, storage and cgroups")
+    config = actions.add_parser("config", aliases=["c"], help="the configuration in force")
+    containers = actions.add_parser(
+        "containers", aliases=["container", "cs", "s"], help="containers, or all that is known of one"
+    )
+    containers.add_argument("--id", "-i", help="of a container or pod, or its beginning")
+    containers.add_argument("--quiet", "-q", action="store_true", help="ids alone")
+    tasks = actions.add_parser("tasks", aliases=["goroutines", "g"], help="where its tasks and threads wait")
+    heap = actions.add_parser("heap", aliases=["hp"], help="what its memory holds")
+    for action in (tasks, heap):
+        action.add_argument("--file", "-f", type=Path, help="write it there, for root alone")
+    pause = actions.add_parser("pause", help="freeze a container; the CRI goes on calling it running")
+    unpause = actions.add_parser("unpause", help="let a frozen container go on")
+    for action in (pause, unpause):
+        action.add_argument("id", help="of a container, or its beginning")
+    for action in (info, config, containers, tasks, heap, pause, unpause):
+        action.add_argument("--socket", type=Path, help="of the daemon; inspection_socket by default")
+        _add_output(action)
         _add_configuration(action)
 
 
 def _add_node_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("tool", choices=NODE_CONFIG_TOOLS, help="whose files to print")
     parser.add_argument("--write", type=Path, metavar="DIR", help="put the files into a directory instead")
+    _add_output(parser)
     joining = parser.add_argument_group("joining a cluster, as `kubeadm init` prints it (kubeadm only)")
     joining.add_argument("--join", metavar="HOST:PORT", help="the API server")
     joining.add_argument("--token", help="bootstrap token")
@@ -186,7 +255,7 @@ def _add_configuration(parser: argparse.ArgumentParser, *, before_command: bool 
     --set has a list of its own there, since a subparser begins its lists anew.
     """
     default = None if before_command else argparse.SUPPRESS
-    group = parser.add_argument_group("configuration")
+    group = parser.add_argument_group(COMMON)
 
     def add(*names: str, text: str, metavar: str, kind: type = str) -> None:
         shown = argparse.SUPPRESS if before_command else text

@@ -15,7 +15,7 @@ from cri.cli.arguments import load_configuration
 from cri.cli.examine import cgroups, daemon, files, images, kernel, options, places, programs, records
 from cri.cli.examine.findings import Finding, Level, guarded, verdict, warning
 from cri.cli.ops import daemon_info
-from cri.cli.output import show
+from cri.cli.output import GREEN, RED, YELLOW, show, warn
 from host.cgroups import Hierarchy
 from host.environment import of_helpers
 from host.lines import read_table
@@ -23,15 +23,18 @@ from host.mounts import fsconfig_set, fsopen, parse_mountinfo
 from host.namespaces import in_new_thread, set_namespace, unshare_file_attributes
 
 VERSION_TIMEOUT_S = 10
+_COLOURS = {str(Level.OK): GREEN, str(Level.WARNING): YELLOW, str(Level.FAILS): RED}
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Examine the host with the configuration that the command line gives."""
+    if arguments.crio or arguments.age:
+        warn("images and layers are examined here; the daemon repairs them when it starts, without options")
     loaded = load_configuration(arguments)
     findings = [*(warning("configuration", text) for text in loaded.warnings), *examine(loaded.config)]
     fails = any(finding.level is Level.FAILS for finding in findings)
     document = {"ok": not fails, "findings": [finding.fields() for finding in findings]}
-    show(arguments.output, document, [*map(str, findings), verdict(findings)])
+    show(arguments.output, document, [*map(str, findings), verdict(findings)], _COLOURS)
     return int(fails)
 
 

@@ -53,14 +53,15 @@ async def _run(arguments: argparse.Namespace, config: Config) -> None:
                 for image in store.list():
                     say(image.id)
             case "list" | "ls":
-                _show(arguments.output, store.list())
+                _show(arguments.output, store.list(), heads=f"{'IMAGE ID':<13}  {'SIZE':>11}  NAMES")
             case "inspect":
                 _show(arguments.output, [_known(store, arguments.image, config.root)], in_full=True)
             case "pull":
                 _show(arguments.output, [await store.pull(arguments.image)])
             case "remove" | "rm":
-                _known(store, arguments.image, config.root)
+                image = _known(store, arguments.image, config.root)
                 await store.remove(arguments.image)
+                show(arguments.output, {"removed": _fields(image)}, ())
                 await store.settle()
     finally:
         await store.close()
@@ -86,9 +87,10 @@ def _known(store: Images, name: str, root: Path) -> Image:
     return found
 
 
-def _show(form: str, images: Iterable[Image], *, in_full: bool = False) -> None:
+def _show(form: str, images: Iterable[Image], *, in_full: bool = False, heads: str = "") -> None:
     held = list(images)
-    lines = [line for image in held for line in (_lines(image) if in_full else [_line(image)])]
+    lines = [heads] if heads and held else []
+    lines += [line for image in held for line in (_lines(image) if in_full else [_line(image)])]
     show(form, [_fields(image) for image in held], lines)
 
 

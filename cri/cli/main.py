@@ -17,6 +17,8 @@ from cri.cli.output import reason, warn
 from host.private import PRIVATE_UMASK
 
 EXIT_FAILED = 1
+# Commands by the names that CRI-O has for them.
+ALIASES = {"complete": "completion"}
 EXIT_INTERRUPTED = 130
 
 
@@ -34,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    command = import_module(f"cri.cli.{arguments.command.replace('-', '_')}")
+    name = ALIASES.get(arguments.command, arguments.command)
+    command = import_module(f"cri.cli.{name.replace('-', '_')}")
     try:
         status = int(command.run(arguments))
         sys.stdout.flush()

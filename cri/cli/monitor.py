@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from cri.cli.arguments import load_configuration
-from cri.cli.output import say
+from cri.cli.output import show
 from oci.monitor import launch, protocol
 from oci.monitor.connection import Connection
 from oci.monitor.types import MonitorFailed
@@ -22,12 +22,14 @@ def run(arguments: argparse.Namespace) -> int:
         MonitorUnavailable: none runs, or it died of that.
         MonitorFailed: it cannot be replaced, or not now.
     """
-    say(asyncio.run(upgrade(load_configuration(arguments).config.runroot)))
+    done = asyncio.run(upgrade(load_configuration(arguments).config.runroot))
+    line = f"monitor {done['pid']}: release {done['before']} has become {done['release']}"
+    show(arguments.output, done, [line])
     return 0
 
 
-async def upgrade(directory: Path) -> str:
-    """Have the monitor of ``directory`` replaced; gives what happened, in a line."""
+async def upgrade(directory: Path) -> dict[str, object]:
+    """Have the monitor of ``directory`` replaced; its pid, and the release before and now."""
     sock, _ = await launch.connect(directory, start=False)
     connection = Connection(sock, lambda _: None, lambda: None)
     try:
@@ -44,7 +46,7 @@ async def upgrade(directory: Path) -> str:
     finally:
         connection.close()
     before, now = hello.result.get("release"), after.result.get("release")
-    return f"monitor {after.result.get('pid')}: release {before} has become {now}"
+    return {"pid": after.result.get("pid"), "before": before, "release": now}
 
 
 def _abilities(hello: protocol.Json) -> list[object]:

@@ -8,7 +8,7 @@ from cri.cli.arguments import load_configuration
 from cri.cli.nodeconfig import crictl, kind, kubeadm, kubelet, minikube
 from cri.cli.nodeconfig.facts import Facts, gather
 from cri.cli.nodeconfig.files import File, printed, write
-from cri.cli.output import say, say_lines, warn
+from cri.cli.output import say, say_lines, show, warn
 
 
 class OnlyForKubeadm(InvalidArgument):
@@ -27,7 +27,10 @@ def run(arguments: argparse.Namespace) -> int:
         warn(f"warning: {warning}")
     made = files(arguments, gather(loaded.config, ranges=arguments.tool == "kubeadm"))
     if arguments.write is None:
-        say_lines(printed(made))
+        if arguments.output == "table":
+            say_lines(printed(made))
+        else:
+            show(arguments.output, {file.name: file.text for file in made}, ())
         return 0
     directory: Path = arguments.write
     for path in write(made, directory):

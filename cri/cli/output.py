@@ -4,11 +4,15 @@ Names, errors and subjects come from images, registries and pods: what would act
 """
 
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TextIO
 
 from api.text import printable
+
+NO_COLOURS: Mapping[str, str] = MappingProxyType({})
 
 
 def reason(error: OSError) -> str:
@@ -17,9 +21,23 @@ def reason(error: OSError) -> str:
     return f"{error.filename}: {why}" if error.filename else why
 
 
-def say(line: str, file: TextIO | None = None) -> None:
-    """One line on standard output, or on ``file``, whatever ``line`` has in it."""
-    print(printable(line), file=file)
+RED, YELLOW, GREEN = "31", "33", "32"
+
+
+def say(line: str, file: TextIO | None = None, colours: Mapping[str, str] = NO_COLOURS) -> None:
+    """One line on standard output, or on ``file``, whatever ``line`` has in it.
+
+    A first word that is in ``colours`` gets its colour, on a terminal (https://no-color.org).
+    """
+    text = printable(line)
+    word = text.partition(" ")[0]
+    if word in colours and _is_colourful(file or sys.stdout):
+        text = f"\x1b[{colours[word]}m{word}\x1b[0m{text.removeprefix(word)}"
+    print(text, file=file)
+
+
+def _is_colourful(file: TextIO) -> bool:
+    return file.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def say_lines(text: str) -> None:
@@ -27,7 +45,7 @@ def say_lines(text: str) -> None:
     print("\n".join(printable(line) for line in text.split("\n")), end="")
 
 
-def show(form: str, document: object, lines: Iterable[str]) -> None:
+def show(form: str, document: object, lines: Iterable[str], colours: Mapping[str, str] = NO_COLOURS) -> None:
     """``document`` (of JSON's types) as "json" or "yaml", or ``lines`` for people."""
     if form == "json":
         say_lines(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -37,7 +55,16 @@ def show(form: str, document: object, lines: Iterable[str]) -> None:
         say_lines(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
     else:
         for line in lines:
-            say(line)
+            say(line, colours=colours)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Lines of columns under their heads, each as wide as its widest cell; the last one as it comes."""
+    cells = [tuple(heads), *(tuple(printable(str(cell)) for cell in row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "   ".join(padded).rstrip()
 
 
 def warn(line: str) -> None:

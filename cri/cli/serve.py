@@ -19,7 +19,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Read the configuration, log its warnings and serve; returns the exit code."""
     require_root("serve", "start it by its unit, or with sudo")
     loaded = load_configuration(arguments)
-    set_up(loaded.config.runtime.log_level, loaded.config.runtime.log_format)
+    runtime = loaded.config.runtime
+    set_up(runtime.log_level, runtime.log_format, runtime.log_filter)
     read = ", ".join(map(str, loaded.files)) or "no configuration file"
     logging.getLogger(__name__).info("Podwright %s starts; it has read %s", VERSION, read)
     for warning in loaded.warnings:

@@ -1,8 +1,5 @@
 """ContainerStatus."""
 
-import contextlib
-import json
-
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.record import Container, Phase
 from cri.containers.signals import cri_signal
@@ -61,13 +58,6 @@ async def container_status(node: Node, request: pb.ContainerStatusRequest) -> pb
 
 
 def _info(node: Node, container: Container) -> dict[str, str]:
-    spec = node.paths.container(container.id) / "config.json"
-    details = {
-        "sandboxID": container.sandbox_id,
-        "pid": container.pid,
-        "privileged": container.config.linux.security_context.privileged,
-        "cgroupPath": container.cgroup_path,
-    }
-    with contextlib.suppress(FileNotFoundError):  # it may be removed at any moment
-        details["runtimeSpec"] = json.loads(spec.read_bytes())
-    return {"info": json.dumps(details)}
+    from cri.inspect import verbose  # only people ask for it
+
+    return verbose.of_container(node, container)

@@ -69,7 +69,10 @@ async def _stop(node: Node, operation: Operation, container: Container) -> None:
 
 
 async def _signal(node: Node, container: Container, signo: int) -> None:
-    """One that has just ended is fine: the word of its exit is on its way."""
+    """One that has just ended is fine: the word of its exit is on its way. One that was paused goes on, or it
+    would never hear of it."""
+    if container.cgroup_path and node.cgroups.is_frozen(container.cgroup_path):
+        await asyncio.to_thread(node.cgroups.thaw, container.cgroup_path)
     with contextlib.suppress(NotLive):
         await node.monitor.signal(container.id, signo)
 

@@ -1,6 +1,5 @@
 """ImageService (api.proto): the store's images as CRI messages, and pulls."""
 
-import json
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ from cri.sandboxes.listing import CHUNK
 from cri.subject import of_pod
 from oci.generate.identity import image_uid, split_user
 from storage.catalogue import Image
+from storage.reference import InvalidReference
 from storage.registry.auth import BadAuthFile, Credentials, decode_auth
 from storage.rootfs_rows import ImageNotFound
 
@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 
 class BadAuthConfig(InvalidArgument):
     """AuthConfig.auth is not base64 of ``user:password``."""
+
+
+class NameMissing(InvalidArgument):
+    """A policy needs an image's name, and the request has none."""
 
 
 class ImageInUse(FailedPrecondition):
@@ -89,6 +93,22 @@ def get(node: Node, reference: str) -> Image:
     return image
 
 
+async def require_signed(node: Node, image: Image, spec: pb.ImageSpec, namespace: str) -> None:
+    """The policy for a namespace lets a container use an image under the name by which its pod asked for it.
+
+    Raises:
+        SignatureValidationFailed: it does not. NameMissing: the request has an id alone.
+    """
+    asked = spec.user_specified_image or spec.image
+    try:
+        await node.images.require_signed(image, asked, namespace)
+    except InvalidReference as error:
+        raise NameMissing(
+            f"image.user_specified_image is empty and {asked[:100]!r} is no name: a policy for signatures "
+            "needs the name by which the pod asks for the image"
+        ) from error
+
+
 def matching(node: Node, wanted: pb.ImageFilter) -> list[pb.Image]:
     """All images, or the one that the filter names."""
     if not wanted.image.image:
@@ -118,25 +138,14 @@ async def image_status(node: Node, request: pb.ImageStatusRequest) -> pb.ImageSt
     found = node.images.find(request.image.image)
     if found is None:
         return pb.ImageStatusResponse()
-    return pb.ImageStatusResponse(image=message(found), info=_info(found) if request.verbose else None)
+    info = _info(node, found) if request.verbose else None
+    return pb.ImageStatusResponse(image=message(found), info=info)
 
 
-def _info(image: Image) -> dict[str, str]:
-    config = image.config
-    spec = {
-        "created": image.created,
-        "config": {
-            "Env": list(config.env),
-            "Entrypoint": list(config.entrypoint),
-            "Cmd": list(config.cmd),
-            "WorkingDir": config.working_dir,
-            "User": config.user,
-            "Labels": dict(config.labels or {}),
-            "StopSignal": config.stop_signal,
-        },
-        "layers": [str(layer) for layer in image.layers],
-    }
-    return {"info": json.dumps({"labels": dict(config.labels or {}), "imageSpec": spec})}
+def _info(node: Node, image: Image) -> dict[str, str]:
+    from cri.inspect import verbose  # only people ask for it
+
+    return verbose.of_image(node, image)
 
 
 async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageResponse:
@@ -145,11 +154,12 @@ async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageRe
     if not reference:
         raise InvalidArgument("image.image is empty: name the image to pull")
     begun = time.monotonic()
+    namespace = request.sandbox_config.metadata.namespace
     from cri.images.watch import watch  # many daemons never pull
 
     about = {**of_pod(request.sandbox_config.metadata), "image": reference}
     seen = watch(node.operations, reference, about)
-    image = await node.images.pull(reference, credentials(request.auth), watch=seen)
+    image = await node.images.pull(reference, credentials(request.auth), namespace=namespace, watch=seen)
     took_ms = round((time.monotonic() - begun) * 1000, 1)
     told = fields(image=reference, image_id=image.id, size_bytes=image.size_bytes, ms=took_ms)
     logger.info("image pulled", extra=told)

@@ -1,8 +1,5 @@
 """PodSandboxStatus."""
 
-import contextlib
-import json
-
 from api.runtime.v1 import api_pb2 as pb
 from cri.node import Node
 from cri.sandboxes.record import Phase, Sandbox
@@ -39,17 +36,11 @@ async def pod_sandbox_status(node: Node, request: pb.PodSandboxStatusRequest) ->
     if sandbox.phase is Phase.CREATING:
         raise RecordNotFound(f"sandbox {sandbox.id} is being created")
     return pb.PodSandboxStatusResponse(
-        status=message(sandbox), info=_info(node, sandbox) if request.verbose else None
+        status=message(sandbox), info=await _info(node, sandbox) if request.verbose else None
     )
 
 
-def _info(node: Node, sandbox: Sandbox) -> dict[str, str]:
-    details = {
-        "pid": sandbox.pause_pid,
-        "namespaces": {kind: str(path) for kind, path in sandbox.namespaces.items()},
-        "directory": str(node.paths.sandbox(sandbox.id)),
-    }
-    spec = node.paths.sandbox(sandbox.id) / "pause" / "config.json"
-    with contextlib.suppress(FileNotFoundError):  # it may be removed at any moment
-        details["runtimeSpec"] = json.loads(spec.read_bytes())
-    return {"info": json.dumps(details)}
+async def _info(node: Node, sandbox: Sandbox) -> dict[str, str]:
+    from cri.inspect import verbose  # only people ask for it
+
+    return await verbose.of_sandbox(node, sandbox)

@@ -5,7 +5,7 @@ import logging
 import os
 
 from api.runtime.v1 import api_pb2 as pb
-from conf.sample import differences
+from conf.sample import differences, document
 from cri.node import Node
 from cri.stuck_logs import describe
 from cri.version import VERSION
@@ -54,8 +54,9 @@ async def status(node: Node, request: pb.StatusRequest) -> pb.StatusResponse:
     )
 
 
-def _info(node: Node) -> dict[str, str]:
-    operations = [
+def operations(node: Node) -> list[dict[str, object]]:
+    """What runs now, the oldest first."""
+    return [
         {
             "verb": operation.verb,
             "subject": operation.subject,
@@ -64,7 +65,12 @@ def _info(node: Node) -> dict[str, str]:
         }
         for operation in node.operations.running()
     ]
+
+
+def _info(node: Node) -> dict[str, str]:
     config = {
+        "sandboxImage": node.config.image.pause_image,
+        "crio": document(node.config),
         "stateDir": str(node.paths.runroot),
         "root": str(node.config.root),
         "podwright": differences(node.config),
@@ -72,7 +78,7 @@ def _info(node: Node) -> dict[str, str]:
     return {
         "config": json.dumps(config),
         "daemon": json.dumps({"pid": os.getpid(), "version": VERSION}),
-        "operations": json.dumps({"running": operations}),
+        "operations": json.dumps({"running": operations(node)}),
         "troubles": json.dumps(troubles(node)),
     }
 

@@ -3,6 +3,7 @@
 A subclass has fixtures ``images`` and ``image``, the one that is there, with a tag.
 """
 
+from api.ids import ImageId
 from cri.parts import Images
 from storage.catalogue import Image
 
@@ -29,3 +30,9 @@ class ImagesContract:
 
     def test_usage_is_of_this_moment(self, images: Images) -> None:
         assert images.fs_info().timestamp_ns > 0
+
+    def test_the_whole_config_is_there_as_long_as_the_image_is(self, images: Images, image: Image) -> None:
+        document = images.config_document(image.id)
+        assert document is not None
+        assert document["os"] == "linux"
+        assert images.config_document(ImageId("sha256:" + "0" * 64)) is None

@@ -67,3 +67,13 @@ class NetworkContract:
 
     async def test_one_that_can_attach_says_so(self, network: Collecting) -> None:
         assert network.ready().ok
+
+    async def test_what_the_plugins_said_is_known_while_a_pod_is_attached(
+        self, network: Collecting, pod: MakePod
+    ) -> None:
+        one = pod("one")
+        assert await network.result(one.sandbox_id) is None
+        attachment = await network.attach(one)
+        assert await network.result(one.sandbox_id) == attachment.result
+        await network.detach(one)
+        assert await network.result(one.sandbox_id) is None

@@ -36,5 +36,8 @@ class FakeHierarchy(Hierarchy):
     def limits(self, path: str, like: Limits = cgroup_limits.NOTHING) -> Limits:
         return Limits()
 
+    def is_frozen(self, path: str) -> bool:
+        return False
+
     def memory(self, path: str) -> MemoryUsage | None:
         return None

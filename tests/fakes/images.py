@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from api.ids import ImageId
 from storage.catalogue import Image
 from storage.images import FilesystemUsage
 from storage.options import Options
@@ -37,11 +38,15 @@ class FakeImages:
     def find(self, text: str) -> Image | None:
         return next((image for image in self.list() if text in _names(image)), None)
 
+    async def require_signed(self, image: Image, asked: str, namespace: str = "") -> None:
+        """No policy is configured."""
+
     async def pull(
         self,
         reference: str,
         credentials: Credentials | None = None,
         *,
+        namespace: str = "",
         watch: Callable[[], Watch] | None = None,
     ) -> Image:
         seen = watch() if watch is not None else None
@@ -85,6 +90,9 @@ class FakeImages:
 
     def discard(self, leftover: Path) -> None:
         self.leftovers.pop(leftover)
+
+    def config_document(self, image_id: ImageId) -> Mapping[str, object] | None:
+        return {"os": "linux"} if image_id in self._world.names("images") else None
 
     async def load_registries(self) -> Registries:
         return Registries()

@@ -1,7 +1,7 @@
 """A pod network without links: a lease, a link and a cached result for each pod, as files."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from cni.errors import PluginFailed
 from cni.network import Readiness
@@ -36,6 +36,10 @@ class FakeNetwork:
         await asyncio.sleep(0)
         for kind in ("links", "leases", "attachments"):
             self._world.take(kind, sandbox_id)
+
+    async def result(self, sandbox_id: str) -> Mapping[str, object] | None:
+        await asyncio.sleep(0)
+        return {} if sandbox_id in self._world.names("attachments") else None
 
     async def collect(self, sandbox_ids: Collection[str]) -> None:
         """Detach what is attached for others than these."""

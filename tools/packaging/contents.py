@@ -8,7 +8,8 @@ from pathlib import Path
 
 from conf.load import DEFAULT_FILE
 from conf.sample import sample
-from tools.packaging import completion, environment, manpages
+from cri.cli import completion
+from tools.packaging import environment, manpages
 from tools.packaging.layout import CHECKOUT, Layout, below
 
 # With the places that they have in the checkout, so that their links to each other hold.
@@ -58,6 +59,8 @@ def texts(layout: Layout, day: date) -> Mapping[Path, str]:
         layout.configuration: sample(),
         layout.unitdir / "podwright.service": unit,
         layout.completions / "podwright": completion.bash(),
+        layout.zsh_functions / "_podwright": completion.zsh(),
+        layout.fish_completions / "podwright.fish": completion.fish(),
         layout.environment / "purge": (CHECKOUT / "tools/packaging/purge").read_text(),
     }
     made |= {layout.mandir / f"man{page[-1]}" / page: text for page, text in manpages.pages(day).items()}

@@ -63,6 +63,16 @@ class Layout:
         return self.prefix / "share/bash-completion/completions"
 
     @property
+    def zsh_functions(self) -> Path:
+        """Debian's zsh looks in vendor-completions for packages, in site-functions for what is local."""
+        name = "vendor-completions" if self.prefix == Path("/usr") else "site-functions"
+        return self.prefix / "share/zsh" / name
+
+    @property
+    def fish_completions(self) -> Path:
+        return self.prefix / "share/fish/vendor_completions.d"
+
+    @property
     def tmpfiles(self) -> Path:
         return self.prefix / "lib/tmpfiles.d"
 

@@ -13,8 +13,8 @@ from conf.reference import Described, reference
 from conf.tables import dotted
 from conf.unsupported import ANY_KEY, ANY_TABLE, UNSUPPORTED
 from cri.cli.arguments import parser
+from cri.cli.grammar import Argument, Command, commands
 from cri.version import VERSION
-from tools.packaging.grammar import Argument, Command, commands
 from tools.packaging.roff import Page
 
 SOURCE = f"Podwright {VERSION}"
@@ -57,7 +57,7 @@ def _add_ends(page: Page) -> None:
     page.heading("SIGNALS")
     page.item("SIGTERM, SIGINT", "", "The daemon ends when running requests have; containers go on.")
     page.item("SIGHUP", "", "The configuration is read again; podwright.conf(5) says what takes effect.")
-    page.item("SIGUSR1", "", "Where each task waits is written to standard error.")
+    page.item("SIGUSR1", "", "Where each task and thread waits is written to a file in dumps below runroot.")
     page.heading("EXIT STATUS")
     page.item("0", "", "Done. For check: pods can run here.")
     page.item("1", "", "It failed; the reason is on standard error.")

@@ -64,7 +64,8 @@ def test_images_are_shown_for_people_and_for_programs(archive: Path) -> None:
         assert yaml.safe_load(run(daemon, "list", "-o", "yaml").stdout) == [imported]
         assert json.loads(run(daemon, "inspect", "-o", "json", NAME).stdout) == [imported]
         assert run(daemon, "list", "-q").stdout.decode() == f"{imported['id']}\n"
-        (line,) = run(daemon, "list").stdout.decode().splitlines()
+        heads, line = run(daemon, "list").stdout.decode().splitlines()
+        assert heads.split() == ["IMAGE", "ID", "SIZE", "NAMES"]
         assert line.split()[-2:] == ["MB", NAME]
         shown = run(daemon, "inspect", NAME).stdout.decode()
         assert f"repoTags:     {NAME}\n" in shown

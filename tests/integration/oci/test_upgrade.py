@@ -175,7 +175,7 @@ async def test_a_node_goes_on_from_the_previous_protocols_monitor_without_a_drai
 async def test_the_command_line_upgrades_it_beside_a_daemon(workshop: Workshop) -> None:
     container_id = await workshop.run("/bin/sleep", "600")
     pid = await monitor_pid(workshop.directory)
-    assert (await upgrade(workshop.directory)).startswith(f"monitor {pid}: release ")
+    assert (await upgrade(workshop.directory))["pid"] == pid
     assert await is_upgraded(workshop)
     await workshop.monitor.signal(container_id, signal.SIGKILL)
     assert (await workshop.exit_of(container_id)).exit_code == 137

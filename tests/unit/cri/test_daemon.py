@@ -6,7 +6,15 @@ from pathlib import Path
 
 
 def test_libraries_that_only_some_daemons_need_are_not_loaded() -> None:
-    some = ("prometheus_client", "aiohttp", "jeepney", "difflib", "importlib.resources")
+    some = (
+        "prometheus_client",
+        "aiohttp",
+        "jeepney",
+        "difflib",
+        "importlib.resources",
+        "cri.inspect",
+        "opentelemetry",
+    )
     program = f"import sys, cri.daemon; print(*(set({some}) & set(sys.modules)))"
     root = Path(__file__).parents[3]
     found = subprocess.run(

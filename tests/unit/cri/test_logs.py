@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cri.logs import JsonFormatter, TextFormatter, fields, fields_of, under
+from cri.logs import JsonFormatter, Only, TextFormatter, fields, fields_of, set_filter, set_up, under
 
 
 def record(template: str, *arguments: object, **extra: Any) -> logging.LogRecord:
@@ -113,3 +113,33 @@ def test_the_words_of_an_unforeseen_error_begin_no_line(error: Exception) -> Non
     assert all(line.startswith("    ") for line in others)
     assert "\x1b" not in first + "".join(others)
     assert "\x1b" not in entry(failed(error))["trace"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message", "passes"),
+    [
+        ("", "anything", True),
+        ("^pod", "pod started", True),
+        ("^pod", "container created", False),
+        ("web", "pod started", False),  # fields do not count
+        ("start|end", "pod started", True),
+    ],
+)
+def test_a_filter_lets_pass_what_it_is_found_in(pattern: str, message: str, passes: bool) -> None:
+    assert Only(pattern).filter(record(message, **fields(pod="web"))) is passes
+
+
+def test_a_filter_changes_while_the_daemon_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        set_up("info", "text", "^a", threaded=False)
+        for words in ("^a", "^b", ""):
+            set_filter(words)
+            logging.warning("a with %s", words)
+            logging.warning("b with %s", words)
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+    lines = [line.split(": ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    assert lines == ["a with ^a", "b with ^b", "a with ", "b with "]

@@ -1,11 +1,10 @@
 """cri/stacks: where tasks wait."""
 
 import asyncio
-import io
 from collections.abc import Generator, Iterator
 from typing import Any, cast
 
-from cri.stacks import print_stacks
+from cri.stacks import stacks
 
 
 async def _inner(event: asyncio.Event) -> None:
@@ -20,9 +19,7 @@ async def test_each_task_shows_what_it_waits_in_from_the_outside_in() -> None:
     event = asyncio.Event()
     task = asyncio.create_task(_outer(event), name="the one that hangs")
     await asyncio.sleep(0)
-    said = io.StringIO()
-    print_stacks(said)
-    lines = said.getvalue().splitlines()
+    lines = list(stacks(asyncio.get_running_loop()))
     begin = lines.index("task the one that hangs:")
     assert [line.rpartition(" in ")[2] for line in lines[begin + 1 : begin + 4]] == [
         "_outer",
@@ -52,9 +49,7 @@ async def test_a_coroutine_that_compiled_code_awaits_is_seen_into() -> None:
 
     task = asyncio.create_task(waits(), name="by compiled code")
     await asyncio.sleep(0)
-    said = io.StringIO()
-    print_stacks(said)
-    lines = said.getvalue().splitlines()
+    lines = list(stacks(asyncio.get_running_loop()))
     begin = lines.index("task by compiled code:")
     assert lines[begin + 3].endswith(" in _inner")
     event.set()
@@ -84,7 +79,5 @@ async def test_what_has_no_frame_is_shown_by_its_name() -> None:
 
     odd.task = asyncio.create_task(waits(), name="odd")
     await asyncio.sleep(0)
-    said = io.StringIO()
-    print_stacks(said)
-    assert "Odd object at" in said.getvalue()
+    assert "Odd object at" in "\n".join(stacks(asyncio.get_running_loop()))
     await asyncio.wait({odd.task})

@@ -12,6 +12,7 @@ PACKAGES = ("api", "conf", "host", "storage", "oci", "cni", "cri")
 READERS = {
     "cni/nat.py",
     "cri/cli/check.py",
+    "cri/cli/output.py",
     "cri/cli/serve.py",
     "cri/daemon.py",
     "host/processes.py",

@@ -1,12 +1,13 @@
 """cri/cli/output: what reaches the terminal."""
 
+import io
 import subprocess
 import sys
 
 import pytest
 import yaml
 
-from cri.cli.output import reason, say, say_lines, show, warn
+from cri.cli.output import RED, reason, say, say_lines, show, table, warn
 
 EVIL = "a\nb\x1b]0;t\x07\u202e"
 
@@ -69,3 +70,42 @@ def test_no_form_acts_on_the_terminal_or_breaks_what_reads_it(
 )
 def test_an_error_of_the_system_is_told_without_its_number(error: OSError, words: str) -> None:
     assert reason(error) == words
+
+
+def test_columns_are_as_wide_as_what_is_in_them() -> None:
+    lines = list(table(("ID", "NAME"), [("1", "a b"), ("1234", "\x1b[31m")]))
+    assert lines == ["ID     NAME", "1      a b", "1234   \\x1b[31m"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("file", "environment", "printed"),
+    [
+        (Terminal(), {"TERM": "xterm"}, "\x1b[31mFAILS\x1b[0m kernel\n"),
+        (Terminal(), {"TERM": "xterm", "NO_COLOR": ""}, "\x1b[31mFAILS\x1b[0m kernel\n"),
+        (Terminal(), {"TERM": "xterm", "NO_COLOR": "1"}, "FAILS kernel\n"),
+        (Terminal(), {"TERM": "dumb"}, "FAILS kernel\n"),
+        (Terminal(), {}, "FAILS kernel\n"),
+        (io.StringIO(), {"TERM": "xterm"}, "FAILS kernel\n"),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(
+    monkeypatch: pytest.MonkeyPatch, file: io.StringIO, environment: dict[str, str], printed: str
+) -> None:
+    for name in ("TERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    say("FAILS kernel", file, {"FAILS": RED})
+    assert file.getvalue() == printed
+
+
+def test_a_strangers_word_gets_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    file = Terminal()
+    say("image\x1b[31m FAILS", file, {"FAILS": RED})
+    assert file.getvalue() == "image\\x1b[31m FAILS\n"

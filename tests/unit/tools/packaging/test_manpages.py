@@ -6,7 +6,7 @@ import pytest
 
 from conf.reference import reference
 from cri.cli.arguments import parser
-from tools.packaging.grammar import commands
+from cri.cli.grammar import commands
 from tools.packaging.manpages import pages
 
 NAMES = ("podwright.8", "podwright.conf.5", "podwright-monitor.8", "podwright-oci.8", "podwright-streaming.8")

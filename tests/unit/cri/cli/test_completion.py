@@ -1,9 +1,13 @@
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tools.packaging.completion import bash
+from cri.cli import main
+from cri.cli.arguments import parser
+from cri.cli.completion import _quoted, bash, fish, zsh
+from cri.cli.grammar import commands
 
 TIMEOUT_S = 10
 
@@ -46,3 +50,31 @@ def test_the_last_word_is_completed(tmp_path: Path, line: str, offered: list[str
 def test_files_are_left_to_bash(tmp_path: Path, line: str) -> None:
     assert _complete(tmp_path, line) == []
     assert "complete -o default " in bash()
+
+
+def test_a_value_that_is_one_of_few_is_completed(tmp_path: Path) -> None:
+    assert _complete(tmp_path, "podwright version --output j") == ["json"]
+    assert _complete(tmp_path, "podwright image ls -o ") == ["table", "json", "yaml"]
+
+
+@pytest.mark.parametrize("script", [zsh(), fish()], ids=["zsh", "fish"])
+def test_every_command_and_option_is_in_every_script(script: str) -> None:
+    for command in commands(parser()):
+        for word in command.words:
+            assert re.search(rf"['\s]{word}\b", script), word
+        for argument in (*command.own, *command.common):
+            for name in argument.names[:1]:
+                assert re.search(rf"(?:'|-l |-s ){name.lstrip('-')}\b|'{name}\b", script), name
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_command_prints_the_script(capsys: pytest.CaptureFixture[str], shell: str) -> None:
+    assert main(["completion", shell]) == 0
+    printed = capsys.readouterr().out
+    assert main(["complete", shell]) == 0
+    assert capsys.readouterr().out == printed
+    assert printed.startswith("#")
+
+
+def test_help_in_quotation_marks_stays_in_them() -> None:
+    assert _quoted("CRI-O's \\ own") == "'CRI-O'\\''s \\\\ own'"

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_COMMON_GROUP = "configuration"
+from cri.cli.arguments import COMMON
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def commands(
                 yield from commands(subparser, (*words, name), texts[name])
     if words and not subparsers:
         groups = {group.title: group._group_actions for group in parser._action_groups}
-        common = groups.pop(_COMMON_GROUP, [])
+        common = groups.pop(COMMON, [])
         own = [action for actions in groups.values() for action in actions]
         yield Command(words, text, _arguments(own), _arguments(common))
 

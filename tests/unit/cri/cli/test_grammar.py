@@ -1,7 +1,7 @@
 import argparse
 
 from cri.cli.arguments import parser
-from tools.packaging.grammar import Argument, Command, commands
+from cri.cli.grammar import Argument, Command, commands
 
 
 def _small() -> argparse.ArgumentParser:

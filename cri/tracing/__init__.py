@@ -1,0 +1,1 @@
+"""Spans for OpenTelemetry; imported only where the configuration enables them."""
