@@ -1,4 +1,4 @@
-"""Bursts of requests over kills of the monitor: the daemon ends up with the threads and descriptors of before."""
+"""Bursts of requests over kills of the monitor: the daemon keeps no thread and no descriptor of them."""
 
 import os
 import signal

@@ -17,7 +17,7 @@ from oci.monitor.types import MonitorUnavailable
 from oci.own_runtime import OwnRuntime
 from oci.runtime import ContainerGone, Runtime, RuntimeRefused, RuntimeTimedOut
 from tests.harness.patience import patient
-from tests.harness.processes import has_ended, smaps_kib, with_words
+from tests.harness.processes import descriptors, has_ended, smaps_kib, with_words
 from tests.harness.until import until
 from tests.integration.oci.conftest import (
     Workshop,
