@@ -33,13 +33,16 @@ from storage.layers import Layers
 from storage.options import Options
 from storage.pulls import Pulls, Terms
 from storage.rebuild import Mender
-from storage.reference import Reference
+from storage.reference import InvalidReference, Reference
 from storage.registry.auth import Credentials, default_paths
 from storage.registry.registries_conf import BadRegistriesConf, Registries
+from storage.rootfs_rows import RootfsRows
 from storage.signatures.gate import Gate
 from storage.signatures.policies import Policies
 from storage.slots import Slots
 from storage.unpacker import House, Unpacker
+from storage.usage import LayerUsage, by_layer
+from storage.verify import Verifier
 
 if TYPE_CHECKING:
     from storage.progress import Watch
@@ -162,6 +165,38 @@ class Images:
         used, inodes = self.catalogue.disk_usage()
         going = self.layers.trash.size()
         return FilesystemUsage(self.root, used + going.bytes, inodes + going.inodes, time.time_ns())
+
+    def unused(self, *, named: bool) -> Sequence[Image]:
+        """Images that no container has and that are not pinned; with ``named`` also those that have a tag."""
+        images = self.list()
+        used = RootfsRows(self.root, self.database).used(images)
+        return [
+            image
+            for image in images
+            if image.id not in used and not image.pinned and (named or not image.repo_tags)
+        ]
+
+    def layer_usage(self) -> Sequence[LayerUsage]:
+        """Every layer on disk, and whose it is. Blocking."""
+        records = {chain_id: self.layers.record(chain_id) for chain_id in self.layers.there()}
+        return by_layer(self.list(), records)
+
+    def verifier(self) -> Verifier:
+        """What examines layers and drops broken ones."""
+        return Verifier(self.database, self.catalogue, self.layers)
+
+    async def tag(self, image: Image, name: str) -> str:
+        """Give an image one more name; how it is listed.
+
+        Raises:
+            InvalidReference: it is none, or has a digest.
+        """
+        reference = Reference.parse(name)
+        if reference.digest is not None:
+            raise InvalidReference(name, "it has a digest, and a tag is wanted")
+        full = str((reference.qualified("localhost") if reference.is_short else reference).with_default_tag())
+        await asyncio.to_thread(self.catalogue.tag, image, full)
+        return full
 
     def problems(self) -> tuple[str, ...]:
         """What is wrong with the catalogue, and what is kept because of it."""

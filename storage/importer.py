@@ -1,25 +1,18 @@
 """Images out of files: docker save archives and OCI image layouts, as tar, compressed tar, or directory.
 
-An archive is read in place: layers go from the file into unpack processes without a copy. Only a
-compressed archive is first written out below ingest/, since its index stands at its end; that copy is bounded
-(storage/scratch.py). The archive's own headers are read as a layer's are, so that they are bounded too.
+Layers go from the file into unpack processes without a copy; where the files lie is storage/archives.py's.
+Where an OCI layout has one name for images of several platforms, the one for this machine is taken.
 """
 
 import asyncio
 import contextlib
-import gzip
-import os
-import posixpath
-import secrets
-import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any
 
-from api.errors import InvalidArgument
+from storage.archives import Archive, BadArchive, opened
 from storage.bounded_json import bounded_json
 from storage.catalogue import Image
 from storage.digest import Digest, DigestMismatch
@@ -30,7 +23,9 @@ from storage.manifest import (
     MANIFEST_LIMIT,
     Descriptor,
     Index,
+    IndexEntry,
     Manifest,
+    NoMatchingPlatform,
     Platform,
     choose,
     parse_config,
@@ -38,31 +33,12 @@ from storage.manifest import (
 )
 from storage.options import Options
 from storage.reference import DOCKER_HUB, Reference
-from storage.scratch import write_bounded
-from storage.unpack.faults import LayerFault, Limits
-from storage.unpack.tar import BLOCK, Entry, Reader, Source, Type, is_header
 from storage.unpacker import LayerSource
 
-_CHUNK_BYTES = 1 << 20
-_GZIP_MAGIC = b"\x1f\x8b"
 _CONTAINERD_NAME = "io.containerd.image.name"
-_MEMBERS = 100_000  # of an archive
 _IMAGES = 1000
 _VALUES = 50_000
 _OCI_NAME = "org.opencontainers.image.ref.name"
-
-
-class BadArchive(InvalidArgument):
-    """A file is no image archive, or an incomplete one."""
-
-
-class Archive(Protocol):
-    """Named files, wherever they lie. The methods block, but for ``open``."""
-
-    def __contains__(self, name: str) -> bool: ...
-    def size(self, name: str) -> int: ...
-    def read(self, name: str, limit: int) -> bytes: ...
-    def open(self, name: str) -> AsyncIterator[bytes]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +55,7 @@ async def import_archive(
     entering: Entering, options: Options, scratch: Path, path: Path, name: str | None
 ) -> list[Image]:
     """Import every image of an archive (see Images.import_archive), decompressed into ``scratch`` first."""
-    async with _opened(path, scratch, options.limits) as archive:
+    async with opened(path, scratch, options.limits) as archive:
         found = await asyncio.to_thread(read_archive, archive, options.platform, str(path))
         if name is not None and len(found) != 1:
             raise BadArchive(f"{path} holds {len(found)} images; a name can be given to one only")
@@ -111,10 +87,10 @@ def read_archive(archive: Archive, platform: Platform, source: str) -> list[Arch
         index = parse_manifest(archive.read("index.json", MANIFEST_LIMIT))
         if not isinstance(index, Index):
             raise BadArchive(f"{source}: index.json is no index")
-        annotations = _annotations(archive.read("index.json", MANIFEST_LIMIT))
+        named = zip(_annotations(archive.read("index.json", MANIFEST_LIMIT)), index.entries, strict=True)
         return [
             _oci_image(archive, descriptor, names, platform, source)
-            for (descriptor, _), names in zip(index.entries, annotations, strict=True)
+            for names, descriptor in _for_this_machine(archive, list(named), platform)
         ]
     raise BadArchive(f"{source} has neither manifest.json (docker save) nor index.json (OCI layout)")
 
@@ -166,6 +142,35 @@ def _annotations(index: bytes) -> Iterator[tuple[str, ...]]:
         yield (name,) if "/" in name or ":" in name else ()
 
 
+def _for_this_machine(
+    archive: Archive, named: Sequence[tuple[tuple[str, ...], IndexEntry]], platform: Platform
+) -> Iterator[tuple[tuple[str, ...], Descriptor]]:
+    """One manifest for each name; those without a name are all there, but for other machines' beside them."""
+    groups: dict[tuple[str, ...], list[IndexEntry]] = {}
+    for names, entry in named:
+        groups.setdefault(names, []).append(entry)
+    for names, entries in groups.items():
+        if len(entries) == 1:
+            yield names, entries[0][0]
+            continue
+        told = [(each, offered or _platform_told(archive, each)) for each, offered in entries]
+        if names:
+            yield names, choose(Index(tuple(told)), platform)
+            continue
+        for each, offered in told:
+            with contextlib.suppress(NoMatchingPlatform):
+                yield names, choose(Index(((each, offered),)), platform)
+
+
+def _platform_told(archive: Archive, descriptor: Descriptor) -> Platform | None:
+    """What a manifest's config says that it is for; None of an index, or where nothing is said."""
+    document = parse_manifest(_blob(archive, descriptor, MANIFEST_LIMIT))
+    if isinstance(document, Index):
+        return None
+    told = parse_config(_blob(archive, document.config, CONFIG_LIMIT)).platform
+    return told if told.architecture else None
+
+
 def _oci_image(
     archive: Archive, descriptor: Descriptor, names: tuple[str, ...], platform: Platform, source: str
 ) -> ArchivedImage:
@@ -197,175 +202,3 @@ def _blob(archive: Archive, descriptor: Descriptor, limit: int) -> bytes:
     if Digest.of(data) != descriptor.digest:
         raise DigestMismatch("blob of the archive", str(descriptor.digest), str(Digest.of(data)))
     return data
-
-
-# -- where the files lie -----------------------------------------------------------------------
-
-
-@contextlib.asynccontextmanager
-async def _opened(path: Path, scratch: Path, limits: Limits) -> AsyncIterator[Archive]:
-    if path.is_dir():
-        yield DirectoryArchive(path)
-        return
-    temporary = scratch / f"{secrets.token_hex(8)}.tar"
-    try:
-        plain = await asyncio.to_thread(_decompressed, path, temporary, limits)
-        yield await asyncio.to_thread(TarArchive, plain, limits)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _decompressed(path: Path, temporary: Path, limits: Limits) -> Path:
-    try:
-        with path.open("rb") as file:
-            if file.read(2) != _GZIP_MAGIC:
-                return path
-        with gzip.open(path) as source, temporary.open("xb") as target:
-            first = source.read(_CHUNK_BYTES)
-            if not is_header(first[:BLOCK]):
-                raise BadArchive(f"{path}: what is compressed in it is no tar archive")
-            chunks = chain((first,), iter(partial(source.read, _CHUNK_BYTES), b""))
-            write_bounded(chunks, target, limits, what=str(path), made_of=path.stat().st_size)
-    except (OSError, EOFError, zlib.error) as error:
-        raise BadArchive(f"{path}: {_words(error)}") from error
-    return temporary
-
-
-def _words(error: Exception) -> str:
-    """Without the number and the name, which stands before it."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-async def _chunks(path: Path, offset: int, size: int) -> AsyncIterator[bytes]:
-    file: BinaryIO = await asyncio.to_thread(path.open, "rb")
-    try:
-        file.seek(offset)
-        while size and (chunk := await asyncio.to_thread(file.read, min(size, _CHUNK_BYTES))):
-            size -= len(chunk)
-            yield chunk
-    finally:
-        file.close()
-
-
-class DirectoryArchive:
-    """An unpacked archive; its files are ordinary files below the directory."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def _path(self, name: str) -> Path:
-        try:
-            path = (self._root / name).resolve()
-            if path.is_relative_to(self._root.resolve()) and path.is_file():
-                return path
-        except (OSError, RuntimeError, ValueError):  # too long, a loop, a zero byte
-            pass
-        raise BadArchive(f"{self._root}: there is no file {name[:300]!r}")
-
-    def __contains__(self, name: str) -> bool:
-        return (self._root / name).is_file()
-
-    def size(self, name: str) -> int:
-        """Bytes of a file."""
-        return self._path(name).stat().st_size
-
-    def read(self, name: str, limit: int) -> bytes:
-        """A whole small file."""
-        if self.size(name) > limit:
-            raise BadArchive(f"{self._root}: {name} is larger than {limit} bytes")
-        return self._path(name).read_bytes()
-
-    def open(self, name: str) -> AsyncIterator[bytes]:
-        """A file in chunks."""
-        return _chunks(self._path(name), 0, self.size(name))
-
-
-class _FileSource(Source):
-    """A file as the tar reader wants it, which passes over what is not read, and knows where it is."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(iter(()))
-        self._file = file
-        self._size = os.fstat(file.fileno()).st_size
-
-    def tell(self) -> int:
-        """The position of the next byte."""
-        return self._file.tell()
-
-    def read(self, count: int) -> bytes:
-        """The next ``count`` bytes; fewer only at the end of the file."""
-        return self._file.read(count)
-
-    def skip(self, count: int) -> int:
-        """Pass over ``count`` bytes; returns how many the file did not have."""
-        position = self._file.tell()
-        self._file.seek(min(position + count, self._size))
-        return max(0, position + count - self._size)
-
-    def rest_is_zero(self) -> bool:
-        """True: what follows an archive is nobody's business."""
-        return True
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """An entry, and where its content begins."""
-
-    entry: Entry
-    position: int
-
-
-class TarArchive:
-    """An uncompressed tar file, read by the positions of its members."""
-
-    def __init__(self, path: Path, limits: Limits | None = None) -> None:
-        self._path = path
-        try:
-            with path.open("rb") as file:
-                self._members = dict(_members(file, replace(limits or Limits(), entries=_MEMBERS)))
-        except LayerFault as fault:
-            raise BadArchive(f"{path} is no tar archive: {fault.text} {fault.entry}".rstrip()) from fault
-        except OSError as error:
-            raise BadArchive(f"{path}: {_words(error)}") from error
-
-    def _member(self, name: str) -> _Member:
-        wanted = posixpath.normpath(name)
-        for _ in range(8):  # docker save links a layer that occurs twice
-            member = self._members.get(wanted)
-            if member is None:
-                break
-            kind = member.entry.type
-            if kind is Type.FILE:
-                return member
-            if kind not in (Type.SYMLINK, Type.HARD_LINK):
-                break
-            base = posixpath.dirname(wanted) if kind is Type.SYMLINK else ""
-            wanted = posixpath.normpath(posixpath.join(base, os.fsdecode(member.entry.link)))
-        raise BadArchive(f"{self._path}: there is no file {name[:300]!r}")
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._members
-
-    def size(self, name: str) -> int:
-        """Bytes of a member."""
-        return self._member(name).entry.size
-
-    def read(self, name: str, limit: int) -> bytes:
-        """A whole small member."""
-        member = self._member(name)
-        if member.entry.size > limit:
-            raise BadArchive(f"{self._path}: {name[:300]} is larger than {limit} bytes")
-        with self._path.open("rb") as file:
-            file.seek(member.position)
-            return file.read(member.entry.size)
-
-    def open(self, name: str) -> AsyncIterator[bytes]:
-        """A member in chunks."""
-        member = self._member(name)
-        return _chunks(self._path, member.position, member.entry.size)
-
-
-def _members(file: BinaryIO, limits: Limits) -> Iterator[tuple[str, _Member]]:
-    source = _FileSource(file)
-    for entry in Reader(source, limits):
-        yield posixpath.normpath(os.fsdecode(entry.name)), _Member(entry, source.tell())

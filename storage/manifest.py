@@ -93,11 +93,14 @@ class Platform:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 
 
+IndexEntry = tuple[Descriptor, Platform | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Index:
     """A list of manifests by platform."""
 
-    entries: tuple[tuple[Descriptor, Platform | None], ...]
+    entries: tuple[IndexEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,20 @@ _QUEUE_CHUNKS = 8
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte 0x50 to 0x5f
-_ZSTD_WINDOW_BYTES = 128 << 20
+_ZSTD_WINDOW_BYTES = 1 << 30  # of ``zstd --long=30``; of the 2 GiB that the process may take
+_BZIP2_MAGIC = b"BZh"
+_XZ_MAGIC = b"\xfd7zXZ\0"
+_XZ_MEMORY_BYTES = 256 << 20  # xz -9 wants 65 MiB
+MAGIC_BYTES = len(_XZ_MAGIC)
+
+
+def is_compressed(first: bytes) -> bool:
+    """Whether a stream that begins so is in one of the forms that ``Stream`` decompresses."""
+    return _is_zstd(first) or first.startswith((_GZIP_MAGIC, _BZIP2_MAGIC, _XZ_MAGIC))
+
+
+def _is_zstd(first: bytes) -> bool:
+    return first.startswith(_ZSTD_MAGIC) or first[1:4] == _ZSTD_SKIPPABLE
 
 
 class _Inflater(Protocol):
@@ -34,6 +47,18 @@ class _Inflater(Protocol):
     @property
     def eof(self) -> bool: ...
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class _Decompressor(Protocol):
+    """What bz2's and lzma's decompression objects share."""
+
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
 def _inflaters() -> tuple[Callable[[], _Inflater], tuple[type[Exception], ...]]:
@@ -84,10 +109,14 @@ class Stream:
     def begin(self) -> None:
         """Read the first bytes, and import what decompresses them; later there may be no file to import."""
         self._first = self._read()
-        while self._first and len(self._first) < 4 and (more := self._read()):
+        while self._first and len(self._first) < MAGIC_BYTES and (more := self._read()):
             self._first += more
         if _is_zstd(self._first):
             import_module("zstandard")
+        elif self._first.startswith(_BZIP2_MAGIC):
+            import_module("bz2")
+        elif self._first.startswith(_XZ_MAGIC):
+            import_module("lzma")
         elif self._first.startswith(_GZIP_MAGIC):
             _inflaters()
 
@@ -131,6 +160,10 @@ class Stream:
             return self._gzip(first)
         if _is_zstd(first):
             return self._zstd(first)
+        if first.startswith(_BZIP2_MAGIC):
+            return self._bzip2(first)
+        if first.startswith(_XZ_MAGIC):
+            return self._xz(first)
         return self._plain(first)
 
     def _plain(self, chunk: bytes) -> Iterator[bytes]:
@@ -177,9 +210,53 @@ class Stream:
         except zstandard.ZstdError as error:
             raise LayerFault(Kind.CORRUPT, f"broken zstd stream: {error}") from error
 
+    def _bzip2(self, chunk: bytes) -> Iterator[bytes]:
+        import bz2
 
-def _is_zstd(first: bytes) -> bool:
-    return first.startswith(_ZSTD_MAGIC) or first[1:4] == _ZSTD_SKIPPABLE
+        return self._members(chunk, bz2.BZ2Decompressor, (OSError, ValueError), _BZIP2_MAGIC, "bzip2")
+
+    def _xz(self, chunk: bytes) -> Iterator[bytes]:
+        import lzma
+
+        def begin() -> "_Decompressor":
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY_BYTES)
+
+        return self._members(chunk, begin, (lzma.LZMAError,), _XZ_MAGIC, "xz")
+
+    def _members(
+        self,
+        chunk: bytes,
+        begin: "Callable[[], _Decompressor]",
+        errors: tuple[type[Exception], ...],
+        magic: bytes,
+        name: str,
+    ) -> Iterator[bytes]:
+        """One or more compressed streams, one after the other; zero bytes may fill up behind one of xz."""
+        inflater = begin()
+        while True:
+            try:
+                data = inflater.decompress(chunk, OUTPUT_BYTES)
+            except errors as error:
+                raise LayerFault(Kind.CORRUPT, f"broken {name} stream: {error}") from error
+            if data:
+                yield data
+            if inflater.eof:
+                chunk = inflater.unused_data.lstrip(b"\0") or self._after_zeros()
+                if not chunk:
+                    return
+                if not chunk.startswith(magic[: len(chunk)]):
+                    raise LayerFault(Kind.CORRUPT, f"trailing garbage after the {name} stream")
+                inflater = begin()
+                continue
+            chunk = self._read() if inflater.needs_input else b""
+            if not chunk and inflater.needs_input:
+                raise LayerFault(Kind.TRUNCATED, f"the {name} stream ends early")
+
+    def _after_zeros(self) -> bytes:
+        while chunk := self._read():
+            if chunk := chunk.lstrip(b"\0"):
+                break
+        return chunk
 
 
 class _Rejoined:

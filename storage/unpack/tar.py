@@ -2,7 +2,7 @@
 
 It makes ``Entry`` values out of an iterator of byte chunks and touches no file system. What is in an entry
 can be given to the kernel: names and links without zero bytes, owners of 32 bits, times of 64. Sparse files
-are refused: no image builder writes them and half a support would corrupt silently.
+are those of storage/unpack/sparse.py.
 """
 
 import os
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from storage.unpack.faults import Kind, LayerFault, Limits
+from storage.unpack.sparse import MAP, NUMBYTES, OFFSET, Sparse, read_sparse
 
 BLOCK = 512
 _ZERO_BLOCK = bytes(BLOCK)
@@ -52,6 +53,12 @@ class Entry:
     size: int
     mtime_ns: int
     xattrs: tuple[tuple[str, bytes], ...]
+    sparse: Sparse | None = None  # None: the content is all of the file
+
+    @property
+    def stored(self) -> int:
+        """Bytes of content, without holes."""
+        return self.size if self.sparse is None else self.sparse.stored
 
 
 class Source:
@@ -158,6 +165,7 @@ def parse_pax(data: bytes, limit: int = 4096) -> dict[bytes, bytes]:
         LayerFault: it is malformed, or has more than ``limit`` records.
     """
     records: dict[bytes, bytes] = {}
+    pieces: list[bytes] = []
     position = 0
     while position < len(data):
         blank = data.find(b" ", position, position + 20)
@@ -166,10 +174,17 @@ def parse_pax(data: bytes, limit: int = 4096) -> dict[bytes, bytes]:
         key, equals, value = data[blank + 1 : max(end - 1, 0)].partition(b"=")
         if end <= blank or end > len(data) or data[end - 1 : end] != b"\n" or not equals or not key:
             raise LayerFault(Kind.CORRUPT, "malformed pax header")
+        position = end
+        if key in (OFFSET, NUMBYTES):  # the only ones that come again and again
+            if (len(pieces) % 2 == 0) != (key == OFFSET):
+                raise LayerFault(Kind.CORRUPT, "pieces of a sparse file out of order")
+            pieces.append(value)
+            continue
         records[key] = value
         if len(records) > limit:
             raise LayerFault(Kind.TOO_LARGE, f"a pax header of more than {limit} records")
-        position = end
+    if pieces:
+        records[MAP] = b",".join(pieces)
     return records
 
 
@@ -216,6 +231,7 @@ class Reader:
         self._extension_bytes = 0
         self._left = 0
         self._padding = 0
+        self._sparse: Sparse | None = None
         self._name = b""
 
     def __iter__(self) -> Iterator[Entry]:
@@ -225,18 +241,34 @@ class Reader:
             if count > self._limits.entries:
                 raise LayerFault(Kind.TOO_LARGE, f"more than {self._limits.entries} entries")
             self._name = entry.name
-            self._left = entry.size
-            self._padding = -entry.size % BLOCK
+            self._left = stored = entry.stored
+            self._padding = -stored % BLOCK
+            self._sparse = entry.sparse
             yield entry
             self._pass_over(self._left + self._padding)
         if not self._source.rest_is_zero():
             raise LayerFault(Kind.CORRUPT, "trailing garbage after the end of the archive")
 
     def copy_content(self, descriptor: int) -> None:
-        """Write the content of the current entry to a file."""
+        """Write the content of the current entry to a file, from where the descriptor stands; holes are left
+        as they are."""
         count, self._left = self._left, 0
-        if self._source.copy(descriptor, count):
+        if self._sparse is not None:
+            self._copy_pieces(descriptor, self._sparse)
+        elif self._source.copy(descriptor, count):
             raise self._truncated()
+
+    def _copy_pieces(self, descriptor: int, sparse: Sparse) -> None:
+        position = 0
+        for offset, length in sparse.pieces:
+            os.lseek(descriptor, offset - position, os.SEEK_CUR)
+            if self._source.copy(descriptor, length):
+                raise self._truncated()
+            position = offset + length
+        if position < sparse.size:
+            # A byte, and not ftruncate, which the process is not allowed.
+            os.lseek(descriptor, sparse.size - position - 1, os.SEEK_CUR)
+            os.write(descriptor, b"\0")
 
     def _pass_over(self, count: int) -> None:
         if count and self._source.skip(count):
@@ -314,8 +346,8 @@ class Reader:
         if len(name) > self._limits.name_bytes:
             raise LayerFault(Kind.TOO_LARGE, f"a name of {len(name)} bytes")
         flag = header[156]
-        if flag == _GNU_SPARSE or any(key.startswith(b"GNU.sparse.") for key in records):
-            raise LayerFault(Kind.UNSUPPORTED, "sparse files in layers are not supported")
+        if flag == _GNU_SPARSE:
+            raise LayerFault(Kind.UNSUPPORTED, "sparse files in GNU tar's oldest form are not supported")
         kind = _TYPES.get(flag)
         if kind is None:
             raise LayerFault(Kind.UNSUPPORTED, f"unknown entry type {chr(flag)!r}")
@@ -334,6 +366,9 @@ class Reader:
         if flag == 0 and name.endswith(b"/"):
             kind = Type.DIRECTORY  # how tar said it before there was a type for it
         mtime = records.get(b"mtime")
+        sparse = self._sparse_of(records, size) if records and kind is Type.FILE else None
+        if sparse is not None:
+            name, size = sparse.name or name, sparse.size
         return Entry(
             name=name,
             type=kind,
@@ -344,7 +379,28 @@ class Reader:
             size=size if kind is Type.FILE else 0,  # the others have no content, whatever the field says
             mtime_ns=parse_time(mtime) if mtime else _header_time(header[136:148]),
             xattrs=_xattrs(records) if records else (),
+            sparse=sparse,
         )
+
+    def _sparse_of(self, records: Mapping[bytes, bytes], size: int) -> Sparse | None:
+        """The sparse file that this is, if it is one; ``size`` is that of the content and its map."""
+        taken = 0
+
+        def read(count: int) -> bytes:
+            nonlocal taken
+            taken += count
+            return self._source.read(count)
+
+        sparse = read_sparse(records, read, self._limits.header_bytes, size)
+        if sparse is None:
+            return None
+        if sparse.stored != size - taken:
+            raise LayerFault(Kind.CORRUPT, f"pieces of {sparse.stored} bytes in {size - taken}")
+        if sparse.size > self._limits.total_bytes:
+            raise LayerFault(Kind.TOO_LARGE, f"a sparse file of {sparse.size} bytes")
+        if len(sparse.name) > self._limits.name_bytes:
+            raise LayerFault(Kind.TOO_LARGE, f"a name of {len(sparse.name)} bytes")
+        return sparse
 
 
 def _short_name(header: bytes) -> bytes:

@@ -21,6 +21,9 @@ from storage.unpack.tar import Entry, Reader, Type
 
 _WHITEOUT = b".wh."
 _OPAQUE = b".wh..wh..opq"
+# Of aufs, which Docker used until 2014: what is linked from elsewhere in the layer lies in here.
+_AUFS_LINKS = b".wh..wh.plnk"
+_BOOKKEEPING = _WHITEOUT + _WHITEOUT
 _RESOLVE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_PARENTS = 128
@@ -57,7 +60,7 @@ def split_name(name: bytes) -> tuple[bytes, bytes]:
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if b".." in parts:
         parts = _without_parents(parts, shown)
-    if any(part.startswith(_WHITEOUT) for part in parts[:-1]):
+    if any(part.startswith(_WHITEOUT) for part in parts[:-1]) and not parts[0].startswith(_BOOKKEEPING):
         raise LayerFault(Kind.HOSTILE, "path below a whiteout marker", shown)
     return b"/".join(parts[:-1]), parts[-1] if parts else b""
 
@@ -95,6 +98,7 @@ class Tree:
         self._implied: set[bytes] = set()
         self._implied_bytes = 0
         self._unchecked_bytes = _CHECK_BYTES
+        self._has_aufs_links = False
 
     def __enter__(self) -> "Tree":
         return self
@@ -134,7 +138,17 @@ class Tree:
             if entry.type is Type.DIRECTORY:
                 self._describe_root(entry)
             return
-        parent = self._parent(directory)
+        if directory.startswith(_BOOKKEEPING):
+            self._aufs_link(directory, name, entry, reader)
+            return
+        try:
+            parent = self._parent(directory)
+        except NotADirectoryError:  # a whiteout stands where a directory is wanted, or a file does
+            hidden = self._lies_hidden(directory)
+            if hidden and name.startswith(_WHITEOUT):
+                return  # with all that is below it, as some tools write it
+            self._make_implied(directory)
+            parent = self._parent(directory)
         if name.startswith(_WHITEOUT):
             self._whiteout(parent, name, entry)
         elif entry.type is Type.FILE:
@@ -149,6 +163,15 @@ class Tree:
             self._fifo(parent, name, entry)
         else:
             self._skip_device(directory, name, entry)  # a container gets its /dev from the runtime
+
+    def _aufs_link(self, directory: bytes, name: bytes, entry: Entry, reader: Reader) -> None:
+        """A file that others of this layer are links to is kept until the end; the rest is passed over."""
+        if directory != _AUFS_LINKS or entry.type is not Type.FILE:
+            return
+        if not self._has_aufs_links:
+            os.mkdir(_AUFS_LINKS, 0o700, dir_fd=self.root)  # no entry's: none can be called so
+            self._has_aufs_links = True
+        self._file(self._parent(_AUFS_LINKS), name, entry, reader)
 
     def _skip_device(self, directory: bytes, name: bytes, entry: Entry) -> None:
         self.skipped_devices += 1
@@ -178,17 +201,36 @@ class Tree:
     def _open_directory(self, path: bytes) -> int:
         return openat2(self.root, path, os.O_RDONLY | os.O_DIRECTORY, resolve=_RESOLVE)
 
+    def _lies_hidden(self, path: bytes) -> bool:
+        """Whether a whiteout of this layer hides what the layers below have at ``path``."""
+        parts = path.split(b"/")
+        for count in range(1, len(parts) + 1):
+            descriptor = openat2(
+                self.root, b"/".join(parts[:count]), os.O_PATH | os.O_NOFOLLOW, resolve=_RESOLVE
+            )
+            try:
+                found = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+            if not stat.S_ISDIR(found.st_mode) and not stat.S_ISLNK(found.st_mode):
+                return _is_whiteout(found)
+        return False
+
     def _make_implied(self, path: bytes) -> None:
-        """Make the missing directories of ``path`` one by one, root's and with the usual mode."""
+        """Make the missing directories of ``path`` one by one, root's and with the usual mode. Where a
+        whiteout stands the directory shows nothing of the layers below."""
         made = b""
         descriptor = os.dup(self.root)
         try:
             for part in path.split(b"/"):
                 made = made + b"/" + part if made else part
                 fresh = _make_directory(part, descriptor)
+                uncovered = not fresh and _uncover(part, descriptor)
                 following = self._open_directory(made)
                 os.close(descriptor)
                 descriptor = following
+                if uncovered:
+                    self._make_opaque(descriptor)
                 if fresh:
                     os.fchown(descriptor, 0, 0)
                     os.fchmod(descriptor, _IMPLIED_MODE)
@@ -216,9 +258,10 @@ class Tree:
         except FileExistsError:
             self._replace(parent, name)
             descriptor = os.open(name, _CREATE, entry.mode, dir_fd=parent)
+        stored = 0
         try:
             if entry.size:
-                self._spend(entry.size)
+                self._spend(stored := entry.stored)
                 reader.copy_content(descriptor)
             # root's files too: a directory with the set-group-ID bit gives its group to what is made in it.
             # Changing the owner clears set-id bits and file capabilities: they come after it.
@@ -230,7 +273,7 @@ class Tree:
             os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
         finally:
             os.close(descriptor)
-        self._count(entry.size)
+        self._count(stored)
 
     def _directory(self, parent: int, name: bytes, entry: Entry, path: bytes) -> None:
         opaque = False
@@ -292,7 +335,7 @@ class Tree:
             target_directory, target = split_name(entry.link)
         except LayerFault as fault:
             raise _hostile(entry, f"hard link to {entry.link!r}: {fault.text}") from fault
-        if not target or target.startswith(_WHITEOUT):
+        if not target or target.startswith(_WHITEOUT) or self._is_no_aufs_link(target_directory):
             raise _hostile(entry, f"hard link to {entry.link!r}")
         if target_directory + b"/" + target in self._devices:
             self._skip_device(directory, name, entry)
@@ -306,6 +349,9 @@ class Tree:
             ) from error
         finally:
             os.close(source)
+
+    def _is_no_aufs_link(self, directory: bytes) -> bool:
+        return directory.startswith(_BOOKKEEPING) and directory != _AUFS_LINKS
 
     def _link(self, source: int, target: bytes, directory: bytes, name: bytes, entry: Entry) -> None:
         found = os.stat(target, dir_fd=source, follow_symlinks=False)
@@ -387,7 +433,7 @@ class Tree:
         self.inodes += 1
         if self.inodes > self._limits.entries:
             raise LayerFault(Kind.TOO_LARGE, f"more than {self._limits.entries} files and directories")
-        self.disk_bytes += (size + _BLOCK - 1) // _BLOCK * _BLOCK or _BLOCK
+        self.disk_bytes += _on_disk(size)
         if not size:
             self._spend(_BLOCK)
 
@@ -405,7 +451,9 @@ class Tree:
             raise LayerFault(Kind.DISK, f"No inodes left on device: {_FEW_INODES} of them are kept free")
 
     def _finish(self) -> None:
-        """Set the times of directories, which every entry below them had touched."""
+        """Drop what is no part of the layer, and set the times of directories, which every entry touched."""
+        if self._has_aufs_links:
+            self._drop_aufs_links()
         for path, time in reversed(self._times.items()):
             try:
                 descriptor = self._open_directory(path)
@@ -418,6 +466,20 @@ class Tree:
             finally:
                 os.close(descriptor)
 
+    def _drop_aufs_links(self) -> None:
+        parent = self._parent(_AUFS_LINKS)
+        for found in list(os.scandir(parent)):
+            status = found.stat(follow_symlinks=False)
+            if status.st_nlink == 1:
+                self.inodes -= 1
+                self.disk_bytes -= _on_disk(status.st_size)
+        self._replace(self.root, _AUFS_LINKS)
+
+
+def _on_disk(size: int) -> int:
+    """What the content of a file takes, in whole blocks and at least one."""
+    return (size + _BLOCK - 1) // _BLOCK * _BLOCK or _BLOCK
+
 
 def _make_directory(name: bytes, parent: int) -> bool:
     """Whether it was missing; what is there may be a directory, or a link to be resolved inside the root."""
@@ -426,6 +488,14 @@ def _make_directory(name: bytes, parent: int) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _uncover(name: bytes, parent: int) -> bool:
+    """Make a directory in the place of a whiteout; whether there was one."""
+    if not _is_whiteout(os.stat(name, dir_fd=parent, follow_symlinks=False)):
+        return False
+    os.unlink(name, dir_fd=parent)
+    return _make_directory(name, parent)
 
 
 def _is_whiteout(found: os.stat_result) -> bool:

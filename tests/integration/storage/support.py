@@ -76,12 +76,13 @@ def build_image(
     compress: Callable[[bytes], bytes] = lambda data: gzip.compress(data, 1),
     config: dict[str, Any] | None = None,
     label: str = "",
+    architecture: str = "amd64",
 ) -> BuiltImage:
     """An OCI image of uncompressed layers."""
     layers = [compress(data) for data in tars]
     document = json.dumps(
         {
-            "architecture": "amd64",
+            "architecture": architecture,
             "os": "linux",
             "created": "2024-01-01T00:00:00Z",
             "config": {"Env": ["A=b"], "Labels": {"label": label}, **(config or {})},

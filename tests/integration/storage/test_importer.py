@@ -1,19 +1,24 @@
 """Archives: docker save and OCI layouts, as tar, compressed tar and directory."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from api.errors import InvalidArgument
+from storage.archives import BadArchive
 from storage.digest import DigestMismatch
 from storage.images import Images
-from storage.importer import BadArchive
+from storage.manifest import NoMatchingPlatform, Platform
 from storage.scratch import TooMuchData
 from tests.integration.storage.conftest import OpenStore, contents
 from tests.integration.storage.support import (
@@ -64,7 +69,7 @@ def oci_files(image: BuiltImage, annotations: dict[str, str]) -> dict[str, bytes
     }
 
 
-@pytest.mark.parametrize("compress", [lambda data: data, gzip.compress])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, zstandard.compress, bz2.compress, lzma.compress])
 async def test_a_docker_archive_is_imported_under_its_names(
     store: Images, tmp_path: Path, compress: object
 ) -> None:
@@ -94,6 +99,55 @@ async def test_an_oci_layout_is_imported_from_tar_and_directory(store: Images, t
     [again] = await store.import_archive(tmp_path / "layout", "renamed")
     assert again.id == image.id
     assert "docker.io/library/renamed:latest" in again.repo_tags
+
+
+def layout(built: Mapping[str, BuiltImage], index: Sequence[tuple[str, str | None, str]]) -> bytes:
+    """An OCI layout as a tar: of images by key, an index of key, architecture and name."""
+    files: dict[str, bytes] = {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
+    for image in built.values():
+        for data in (*image.blobs.values(), image.manifest):
+            files[f"blobs/sha256/{sha256(data)[7:]}"] = data
+    entries = []
+    for key, architecture, name in index:
+        entry = descriptor(OCI_MANIFEST, built[key].manifest)
+        if architecture is not None:
+            entry["platform"] = {"os": "linux", "architecture": architecture}
+        entry["annotations"] = {"org.opencontainers.image.ref.name": name} if name else {}
+        entries.append(entry)
+    files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
+    return tar_bytes([Member(name, data) for name, data in files.items()])
+
+
+PLATFORMS: dict[str, list[tuple[str, str | None, str]]] = {
+    "said in the index": [("s390x", "s390x", "a.test/b:1"), ("amd64", "amd64", "a.test/b:1")],
+    "said in the configs alone": [("amd64", None, "a.test/b:1"), ("s390x", None, "a.test/b:1")],
+    "without names": [("amd64", None, ""), ("s390x", "s390x", "")],
+}
+
+
+@pytest.mark.parametrize("case", PLATFORMS)
+async def test_one_name_for_several_platforms_is_the_image_for_this_machine(
+    store: Images, tmp_path: Path, case: str
+) -> None:
+    built = {
+        "amd64": build_image([tar_bytes([Member("f", b"x")])]),
+        "s390x": build_image([tar_bytes([Member("f", b"z")])], architecture="s390x"),
+    }
+    (tmp_path / "a.tar").write_bytes(layout(built, PLATFORMS[case]))
+    options = replace(store.options, platform=Platform("linux", "amd64"))
+    store.reconfigure(options)
+    name = None if PLATFORMS[case][0][2] else "a.test/b:1"
+    [image] = await store.import_archive(tmp_path / "a.tar", name)
+    assert (image.id, image.repo_tags) == (sha256(built["amd64"].config), ("a.test/b:1",))
+
+
+async def test_a_name_without_an_image_for_this_machine_says_what_there_is(
+    store: Images, tmp_path: Path
+) -> None:
+    built = {key: build_image([tar_bytes([Member(key)])], architecture=key) for key in ("s390x", "riscv64")}
+    (tmp_path / "a.tar").write_bytes(layout(built, [(key, None, "a.test/b:1") for key in built]))
+    with pytest.raises(NoMatchingPlatform, match="it offers linux/riscv64, linux/s390x"):
+        await store.import_archive(tmp_path / "a.tar")
 
 
 async def test_an_image_without_a_name_needs_one(store: Images, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """storage/unpack/streams: decompression and digests in one pass."""
 
+import bz2
 import gzip
 import hashlib
+import lzma
 import os
 import sys
 import tempfile
@@ -22,6 +24,13 @@ FORMS = {
     "zstd in frames": zstandard.compress(DATA[:9])
     + b"\x5f\x2a\x4d\x18\x01\0\0\0x"
     + zstandard.compress(DATA[9:]),
+    "zstd with a large window": zstandard.ZstdCompressor(
+        compression_params=zstandard.ZstdCompressionParameters(window_log=30, enable_ldm=True)
+    ).compress(DATA),
+    "bzip2": bz2.compress(DATA, 1),
+    "bzip2 in streams": bz2.compress(DATA[:9]) + bz2.compress(b"") + bz2.compress(DATA[9:]),
+    "xz": lzma.compress(DATA, preset=0),
+    "xz in streams": lzma.compress(DATA[:9]) + bytes(8) + lzma.compress(DATA[9:], preset=0) + bytes(4),
     "empty": b"",
     "one output exactly": gzip.compress(bytes(OUTPUT_BYTES)),
 }
@@ -59,6 +68,13 @@ BROKEN = {
     "gzip header only": (FORMS["gzip"][:6], Kind.TRUNCATED),
     "gzip damaged": (FORMS["gzip"][:2000] + b"\xff" * 50 + FORMS["gzip"][2050:], Kind.CORRUPT),
     "gzip with garbage": (FORMS["gzip"] + b"garbage", Kind.CORRUPT),
+    "bzip2 cut": (FORMS["bzip2"][:-5], Kind.TRUNCATED),
+    "bzip2 damaged": (FORMS["bzip2"][:2000] + b"\xff" * 50 + FORMS["bzip2"][2050:], Kind.CORRUPT),
+    "bzip2 with garbage": (FORMS["bzip2"] + b"garbage", Kind.CORRUPT),
+    "xz cut": (FORMS["xz"][:-5], Kind.TRUNCATED),
+    "xz damaged": (FORMS["xz"][:2000] + b"\xff" * 50 + FORMS["xz"][2050:], Kind.CORRUPT),
+    "xz with garbage": (FORMS["xz"] + bytes(4) + b"garbage", Kind.CORRUPT),
+    "zstd of two gigabytes of window": (b"\x28\xb5\x2f\xfd\x00\xa8" + bytes(20), Kind.CORRUPT),
     "zstd damaged": (FORMS["zstd"][:5] + b"\xff" * 50 + FORMS["zstd"][55:], Kind.CORRUPT),
 }
 
