@@ -10,7 +10,6 @@ detach   by the cached configuration and result, else by the current list; host 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,6 +32,7 @@ from cni.plugin import ExecutedPlugin, Timeouts
 from cni.pod import IFNAME, Attachment, PodNetwork, call_for, call_for_removal, host_ports
 from cni.result import parse
 from cni.watch import Watch
+from host.workers import Workers
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class Network:
         self._timeouts = timeouts or Timeouts()
         self._recheck_s = recheck_s
         self._cache = ResultCache(cache_dir)
-        self._executor = ThreadPoolExecutor(_WORKERS, thread_name_prefix="cni")
+        self._executor = Workers(_WORKERS, "cni")
         self._nat = Nat()
         self._host_ports = HostPorts(self._nat)
         self._registry = Registry(
