@@ -276,6 +276,14 @@ class ImageTable:
     global_auth_file: Path | None = option(
         None, "Registry credentials (auth.json) for all pulls; read at each.", reload=True
     )
+    namespaced_auth_dir: Path | None = option(
+        Path("/etc/crio/auth"),
+        "Where a credential provider leaves NAMESPACE-SHA256.json for one pull; taken and removed by it.",
+        reload=True,
+    )
+    pause_image_auth_file: Path | None = option(
+        None, "Registry credentials (auth.json) for the pause image alone.", reload=True
+    )
     pause_image: str = option("", "Image of the pause process; when empty, a built-in program.", reload=True)
     pause_command: str = option(
         "/pause", "Program in the pause image; empty: what the image itself says.", reload=True

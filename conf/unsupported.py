@@ -216,8 +216,6 @@ _WORKLOAD: Mapping[str, Ignored] = {
 
 _IMAGE: Mapping[str, Ignored] = {
     "default_transport": Ignored(NOT_NEEDED),
-    "namespaced_auth_dir": Ignored(NOT_YET),
-    "pause_image_auth_file": Ignored(NOT_YET),
     "signature_policy": Ignored(
         "signatures are not verified yet",
         danger=Danger(

@@ -19,6 +19,7 @@ def image_options(config: Config) -> Options:
         registries_conf_dir=image.registries_conf_dir,
         insecure_registries=image.insecure_registries,
         auth_files=(image.global_auth_file,) if image.global_auth_file else None,
+        namespaced_auth_dir=image.namespaced_auth_dir,
         short_names_enforcing=image.short_name_mode == "enforcing",
         pinned_images=(*image.pinned_images, *pause),
         pull_deadline_s=image.pull_deadline,

@@ -34,6 +34,7 @@ from storage.policy import Policy
 from storage.pulls import Pulls, Terms
 from storage.rebuild import Mender
 from storage.registry.auth import Credentials, default_paths
+from storage.registry.namespaced import AuthText, take
 from storage.registry.registries_conf import BadRegistriesConf, Registries
 from storage.slots import Slots
 from storage.unpacker import House, Unpacker
@@ -207,12 +208,14 @@ class Images:
         *,
         auth_files: Sequence[Path] | None = None,
         policy_file: Path | None = None,
+        namespace: str = "",
         watch: Callable[[], "Watch"] | None = None,
     ) -> Image:
         """Have the image that a registry has under ``reference`` now; layers that are here stay here.
 
         A pull on the same terms joins the one in flight (storage/pulls.py). ``auth_files`` and
-        ``policy_file`` stand in for the configured ones. ``watch`` is for storage/progress.py.
+        ``policy_file`` stand in for the configured ones. ``namespace`` is that of the pod which wants it.
+        ``watch`` is for storage/progress.py.
 
         Raises:
             InvalidReference, BadRegistriesConf, AmbiguousShortName, RegistryBlocked, RejectedByPolicy,
@@ -226,7 +229,10 @@ class Images:
         policy = await asyncio.to_thread(Policy.load, policy_file or options.policy_file)
         files = auth_files if auth_files is not None else options.auth_files
         paths = default_paths() if files is None else [*files]
-        terms = Terms(reference, credentials, registries, policy, paths, options)
+        own: AuthText | None = None
+        if options.namespaced_auth_dir is not None and namespace:
+            own = await asyncio.to_thread(take, options.namespaced_auth_dir, namespace, reference)
+        terms = Terms(reference, credentials, registries, policy, paths, options, own)
         return await self._pulls.run(terms, Pull(self.entering, terms).run, watch)
 
     async def remove(self, text: str) -> None:

@@ -18,6 +18,7 @@ class Options:
     insecure_registries: Sequence[str] = ()
     policy_file: Path = Path("/etc/containers/policy.json")
     auth_files: Sequence[Path] | None = None  # None: the usual places
+    namespaced_auth_dir: Path | None = None  # see storage/registry/namespaced.py
     short_names_enforcing: bool = True
     pinned_images: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)

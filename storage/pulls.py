@@ -17,6 +17,7 @@ from storage.catalogue import Image
 from storage.options import Options
 from storage.policy import Policy
 from storage.registry.auth import Credentials
+from storage.registry.namespaced import AuthText
 from storage.registry.registries_conf import Registries
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Terms:
     policy: Policy
     auth_files: Sequence[Path]
     options: Options
+    own_auth: AuthText | None = None  # stands in for ``auth_files``
 
 
 class Pulls:

@@ -137,7 +137,8 @@ async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageRe
 
     about = {**of_pod(request.sandbox_config.metadata), "image": reference}
     seen = watch(node.operations, reference, about)
-    image = await node.images.pull(reference, credentials(request.auth), watch=seen)
+    namespace = request.sandbox_config.metadata.namespace
+    image = await node.images.pull(reference, credentials(request.auth), namespace=namespace, watch=seen)
     took_ms = round((time.monotonic() - begun) * 1000, 1)
     told = fields(image=reference, image_id=image.id, size_bytes=image.size_bytes, ms=took_ms)
     logger.info("image pulled", extra=told)

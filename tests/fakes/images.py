@@ -43,6 +43,8 @@ class FakeImages:
         reference: str,
         credentials: Credentials | None = None,
         *,
+        auth_files: Sequence[Path] | None = None,
+        namespace: str = "",
         watch: Callable[[], Watch] | None = None,
     ) -> Image:
         seen = watch() if watch is not None else None
