@@ -284,6 +284,17 @@ class ImageTable:
     pause_image_auth_file: Path | None = option(
         None, "Registry credentials (auth.json) for the pause image alone.", reload=True
     )
+    signature_policy: Path | None = option(
+        None,
+        "What must be signed, by whom (policy.json): for pulls instead of /etc/containers/policy.json, and "
+        "for containers when they are created.",
+        reload=True,
+    )
+    signature_policy_dir: Path | None = option(
+        Path("/etc/crio/policies"),
+        "Directory of <namespace>.json: each stands in for signature_policy in pods of that namespace.",
+        reload=True,
+    )
     pause_image: str = option("", "Image of the pause process; when empty, a built-in program.", reload=True)
     pause_command: str = option(
         "/pause", "Program in the pause image; empty: what the image itself says.", reload=True

@@ -69,7 +69,6 @@ def _is_off(value: object) -> bool:
     return not value
 
 
-_POLICY = "images would be accepted that the policy refuses"
 _VALIDATOR = "changes that plugins make to containers would not be validated"
 _MAPPED = "containers would run with the node's own ids"
 
@@ -216,18 +215,6 @@ _WORKLOAD: Mapping[str, Ignored] = {
 
 _IMAGE: Mapping[str, Ignored] = {
     "default_transport": Ignored(NOT_NEEDED),
-    "signature_policy": Ignored(
-        "signatures are not verified yet",
-        danger=Danger(
-            _is_off, _POLICY, "remove the key; what /etc/containers/policy.json rejects is rejected"
-        ),
-    ),
-    "signature_policy_dir": Ignored(
-        "signatures are not verified yet",
-        danger=Danger(
-            _without_files, _POLICY, 'set it to "" if the namespaces named there may run any image'
-        ),
-    ),
     "big_files_temporary_dir": Ignored(NOT_NEEDED),
     "auto_reload_registries": Ignored(NOT_YET, bool),
     "oci_artifact_mount_support": Ignored(NOT_YET, bool),

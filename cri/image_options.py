@@ -18,6 +18,8 @@ def image_options(config: Config) -> Options:
         registries_conf=image.registries_conf,
         registries_conf_dir=image.registries_conf_dir,
         insecure_registries=image.insecure_registries,
+        signature_policy=image.signature_policy,
+        signature_policy_dir=image.signature_policy_dir,
         auth_files=(image.global_auth_file,) if image.global_auth_file else None,
         namespaced_auth_dir=image.namespaced_auth_dir,
         short_names_enforcing=image.short_name_mode == "enforcing",

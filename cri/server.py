@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from importlib import import_module
 from typing import Any, Protocol
 
 import grpc
@@ -36,8 +37,6 @@ from cri.sandboxes import remove as sandbox_remove
 from cri.sandboxes import run as sandbox_run
 from cri.sandboxes import stop as sandbox_stop
 from cri.sandboxes import update as sandbox_update
-from cri.stats import pods as pod_stats
-from cri.stats import verbs as stats_verbs
 from cri.status import verbs as status_verbs
 from cri.store import RecordNotFound
 from cri.subject import of_request
@@ -49,22 +48,24 @@ Unary = Callable[[Node, Any], Awaitable[Answer]]
 Streaming = Callable[[Node, Any], AsyncIterator[Answer]]
 
 
-def _metrics(name: str) -> Unary:
-    """A verb of cri.stats.scrape, which is imported when it is first asked for: few kubelets do."""
+def _statistics(module: str, name: str) -> Unary:
+    """A verb of cri.stats, which is imported when it is first asked for: not before the daemon serves."""
 
     async def verb(node: Node, request: Any) -> Answer:
-        from cri.stats import scrape
-
-        return await scrape.UNARY[name](node, request)
+        answer: Answer = await getattr(import_module(f"cri.stats.{module}"), name)(node, request)
+        return answer
 
     return verb
 
 
-async def _stream_metrics(node: Node, request: Any) -> AsyncIterator[Answer]:
-    from cri.stats import scrape
+def _stream_of_statistics(module: str, name: str) -> Streaming:
+    """The same for a verb that streams."""
 
-    async for answer in scrape.stream_pod_sandbox_metrics(node, request):
-        yield answer
+    async def verb(node: Node, request: Any) -> AsyncIterator[Answer]:
+        async for answer in getattr(import_module(f"cri.stats.{module}"), name)(node, request):
+            yield answer
+
+    return verb
 
 
 UNARY: dict[str, Unary] = {
@@ -89,12 +90,12 @@ UNARY: dict[str, Unary] = {
     "Exec": streams.exec_stream,
     "Attach": streams.attach,
     "PortForward": port_forward.port_forward,
-    "ContainerStats": stats_verbs.container_stats,
-    "ListContainerStats": stats_verbs.list_container_stats,
-    "PodSandboxStats": pod_stats.pod_sandbox_stats,
-    "ListPodSandboxStats": pod_stats.list_pod_sandbox_stats,
-    "ListMetricDescriptors": _metrics("ListMetricDescriptors"),
-    "ListPodSandboxMetrics": _metrics("ListPodSandboxMetrics"),
+    "ContainerStats": _statistics("verbs", "container_stats"),
+    "ListContainerStats": _statistics("verbs", "list_container_stats"),
+    "PodSandboxStats": _statistics("pods", "pod_sandbox_stats"),
+    "ListPodSandboxStats": _statistics("pods", "list_pod_sandbox_stats"),
+    "ListMetricDescriptors": _statistics("scrape", "list_metric_descriptors"),
+    "ListPodSandboxMetrics": _statistics("scrape", "list_pod_sandbox_metrics"),
     "UpdatePodSandboxResources": sandbox_update.update_pod_sandbox_resources,
     "ListImages": image_verbs.list_images,
     "ImageStatus": image_verbs.image_status,
@@ -106,9 +107,9 @@ UNARY: dict[str, Unary] = {
 STREAMING: dict[str, Streaming] = {
     "StreamPodSandboxes": sandbox_listing.stream_pod_sandboxes,
     "StreamContainers": container_listing.stream_containers,
-    "StreamPodSandboxStats": pod_stats.stream_pod_sandbox_stats,
-    "StreamContainerStats": stats_verbs.stream_container_stats,
-    "StreamPodSandboxMetrics": _stream_metrics,
+    "StreamPodSandboxStats": _stream_of_statistics("pods", "stream_pod_sandbox_stats"),
+    "StreamContainerStats": _stream_of_statistics("verbs", "stream_container_stats"),
+    "StreamPodSandboxMetrics": _stream_of_statistics("scrape", "stream_pod_sandbox_metrics"),
     "StreamImages": image_verbs.stream_images,
     "GetContainerEvents": publish.get_container_events,
 }

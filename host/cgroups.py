@@ -13,15 +13,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from api.errors import FailedPrecondition, InvalidArgument
-from host import cgroup_io, cgroup_limits, cgroup_stats
+from host import cgroup_limits, cgroup_stats
 from host.cgroup_freezer import Freezer
-from host.cgroup_io import DeviceIo
 from host.cgroup_limits import Limits
 from host.cgroup_stats import MemoryUsage, OomSource, Stats
 from host.lines import lines, read_table
+
+if TYPE_CHECKING:
+    from host.cgroup_io import DeviceIo
 
 V2 = "unified"  # name of the version 2 tree, as /proc/<pid>/cgroup has no controller there
 REMOVE_TRIES = 40
@@ -205,8 +207,10 @@ class Hierarchy:
         """The counters that the CRI reports (host.cgroup_stats.usage)."""
         return cgroup_stats.usage(lambda name: self.directory(path, name), self.version)
 
-    def io(self, path: str) -> list[DeviceIo]:
+    def io(self, path: str) -> list["DeviceIo"]:
         """What ``path`` and below has read and written, by block device."""
+        from host import cgroup_io  # for who asks for metrics of pods
+
         return cgroup_io.devices(lambda name: self.directory(path, name), self.version)
 
     def process_count(self, path: str) -> int:

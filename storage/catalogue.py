@@ -230,6 +230,24 @@ class Catalogue:
             # Last those that lost a name: until then two files claim it, and the newer one is right.
             self._saved.save(connection, [key, *sorted(losers)])
 
+    def tag(self, image: Image, name: str) -> None:
+        """Give an image one more name, which another loses if it has it; durable when this returns. Blocking.
+
+        Raises:
+            LayersVanished: the image was removed meanwhile.
+        """
+        with self._database.transaction() as connection:
+            if connection.execute("SELECT 1 FROM images WHERE id = ?", (image.id,)).fetchone() is None:
+                raise LayersVanished(f"image {image.id} was removed meanwhile")
+            rows = connection.execute("SELECT image_id FROM tags WHERE name = ?", (name,)).fetchall()
+            losers = {str(row[0]) for row in rows} - {image.id}
+            connection.execute(
+                "INSERT INTO tags VALUES (?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET image_id = excluded.image_id",
+                (name, image.id),
+            )
+            self._saved.save(connection, [image.id, *sorted(losers)])
+
     def remove(self, image: Image) -> None:
         """Forget an image with all its names; one that is gone already is no error. Blocking."""
 

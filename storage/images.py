@@ -5,6 +5,7 @@
     <root>/images/         the catalogue's rows of each image once more (storage/saved.py)
     <root>/layers/ ingest/ quarantine/  storage/layers.py
     <root>/containers/     storage/overlay.py
+    <root>/signatures/     what spoke for images at their pull (storage/signatures/kept.py)
 
 Rubbish of an earlier life is swept at open, if no other process has the store open; what cannot be removed
 is in ``leftovers``. The daemon brings rows, files and layers in line before (storage/rebuild.py).
@@ -30,14 +31,19 @@ from storage.database import Database
 from storage.entering import Entering
 from storage.layers import Layers
 from storage.options import Options
-from storage.policy import Policy
 from storage.pulls import Pulls, Terms
 from storage.rebuild import Mender
+from storage.reference import InvalidReference, Reference
 from storage.registry.auth import Credentials, default_paths
 from storage.registry.namespaced import AuthText, take
 from storage.registry.registries_conf import BadRegistriesConf, Registries
+from storage.rootfs_rows import RootfsRows
+from storage.signatures.gate import Gate
+from storage.signatures.policies import Policies
 from storage.slots import Slots
 from storage.unpacker import House, Unpacker
+from storage.usage import LayerUsage, by_layer
+from storage.verify import Verifier
 
 if TYPE_CHECKING:
     from storage.progress import Watch
@@ -70,6 +76,7 @@ class Images:
         self.leftovers = self.layers.leftovers
         self.registries_problem: Exception | None = None
         self.entering = Entering(root, self.catalogue, self.layers)
+        self.gate = Gate(root)
         self._lock = lock
         self._pulls = Pulls()
         self._registries = Registries()
@@ -117,6 +124,8 @@ class Images:
                 Mender(root, store.database, store.layers).mend(alone=alone)
             if alone:
                 store.leftovers.update(store.layers.sweep())
+                if store.database.may_sweep:
+                    store.gate.sweep({image.id for image in store.catalogue.images()})
             fcntl.flock(lock, fcntl.LOCK_SH)
         except BaseException:
             os.close(lock)
@@ -157,6 +166,38 @@ class Images:
         used, inodes = self.catalogue.disk_usage()
         going = self.layers.trash.size()
         return FilesystemUsage(self.root, used + going.bytes, inodes + going.inodes, time.time_ns())
+
+    def unused(self, *, named: bool) -> Sequence[Image]:
+        """Images that no container has and that are not pinned; with ``named`` also those that have a tag."""
+        images = self.list()
+        used = RootfsRows(self.root, self.database).used(images)
+        return [
+            image
+            for image in images
+            if image.id not in used and not image.pinned and (named or not image.repo_tags)
+        ]
+
+    def layer_usage(self) -> Sequence[LayerUsage]:
+        """Every layer on disk, and whose it is. Blocking."""
+        records = {chain_id: self.layers.record(chain_id) for chain_id in self.layers.there()}
+        return by_layer(self.list(), records)
+
+    def verifier(self) -> Verifier:
+        """What examines layers and drops broken ones."""
+        return Verifier(self.database, self.catalogue, self.layers)
+
+    async def tag(self, image: Image, name: str) -> str:
+        """Give an image one more name; how it is listed.
+
+        Raises:
+            InvalidReference: it is none, or has a digest.
+        """
+        reference = Reference.parse(name)
+        if reference.digest is not None:
+            raise InvalidReference(name, "it has a digest, and a tag is wanted")
+        full = str((reference.qualified("localhost") if reference.is_short else reference).with_default_tag())
+        await asyncio.to_thread(self.catalogue.tag, image, full)
+        return full
 
     def problems(self) -> tuple[str, ...]:
         """What is wrong with the catalogue, and what is kept because of it."""
@@ -199,6 +240,23 @@ class Images:
                 log.warning("%s", remark)
         self._registries = registries
 
+    async def require_signed(self, image: Image, asked: str, namespace: str = "") -> None:
+        """Return when an image may be used by a container of a namespace that calls it ``asked``: by the
+        policy that somebody configured, as it is now, and by the signatures that were kept at the pull.
+
+        The machine's own policy.json is for pulls, as in CRI-O.
+
+        Raises:
+            BadPolicy, InvalidReference, SignatureValidationFailed, TrustUnavailable
+        """
+        if self.options.signature_policy is None and self.options.signature_policy_dir is None:
+            return
+        policy = await asyncio.to_thread(_policies(self.options).explicit, namespace)
+        if policy is None:
+            return
+        for name in _meant(asked, image, self._registries):
+            await self.gate.require(policy, name, image.id)
+
     # -- changing --------------------------------------------------------------------------------
 
     async def pull(
@@ -207,33 +265,32 @@ class Images:
         credentials: Credentials | None = None,
         *,
         auth_files: Sequence[Path] | None = None,
-        policy_file: Path | None = None,
         namespace: str = "",
         watch: Callable[[], "Watch"] | None = None,
     ) -> Image:
         """Have the image that a registry has under ``reference`` now; layers that are here stay here.
 
-        A pull on the same terms joins the one in flight (storage/pulls.py). ``auth_files`` and
-        ``policy_file`` stand in for the configured ones. ``namespace`` is that of the pod which wants it.
+        A pull on the same terms joins the one in flight (storage/pulls.py). ``auth_files`` stand in
+        for the configured ones, and the policy is that for pods of ``namespace``.
         ``watch`` is for storage/progress.py.
 
         Raises:
-            InvalidReference, BadRegistriesConf, AmbiguousShortName, RegistryBlocked, RejectedByPolicy,
-            SignaturesUnsupported, RegistryError, DigestMismatch, BadManifest, NotAnImage, NoMatchingPlatform,
-            LayerError, GaveWay, PullTookTooLong
+            InvalidReference, BadRegistriesConf, AmbiguousShortName, RegistryBlocked, BadPolicy,
+            SignatureValidationFailed, TrustUnavailable, RegistryError, DigestMismatch, BadManifest,
+            NotAnImage, NoMatchingPlatform, LayerError, GaveWay, PullTookTooLong
         """
         from storage.pull import Pull  # aiohttp is large, and many daemons never pull
 
         options = self.options
         self._take_registries(registries := await self.load_registries())
-        policy = await asyncio.to_thread(Policy.load, policy_file or options.policy_file)
+        policy = await asyncio.to_thread(_policies(options).load, namespace)
         files = auth_files if auth_files is not None else options.auth_files
         paths = default_paths() if files is None else [*files]
         own: AuthText | None = None
         if options.namespaced_auth_dir is not None and namespace:
             own = await asyncio.to_thread(take, options.namespaced_auth_dir, namespace, reference)
         terms = Terms(reference, credentials, registries, policy, paths, options, own)
-        return await self._pulls.run(terms, Pull(self.entering, terms).run, watch)
+        return await self._pulls.run(terms, Pull(self.entering, self.gate, terms).run, watch)
 
     async def remove(self, text: str) -> None:
         """Remove an image with all its names; an unknown one is no error.
@@ -247,6 +304,7 @@ class Images:
 
     async def _remove(self, image: Image) -> None:
         await asyncio.to_thread(self.catalogue.remove, image)
+        await asyncio.to_thread(self.gate.forget, image.id)
         await self.layers.collect(image.layers)
 
     async def import_archive(self, path: Path, name: str | None = None) -> Sequence[Image]:
@@ -260,6 +318,21 @@ class Images:
         from storage.importer import import_archive
 
         return await import_archive(self.entering, self.options, self.root / "ingest", path, name)
+
+
+def _policies(options: Options) -> Policies:
+    return Policies(options.policy_file, options.signature_policy, options.signature_policy_dir)
+
+
+def _meant(asked: str, image: Image, registries: Registries) -> list[Reference]:
+    """The names that a policy knows an image by: of what a short one may mean, the image's own, else all.
+
+    Raises:
+        InvalidReference: it is no name, but an id, say.
+    """
+    candidates = registries.candidates(Reference.parse(asked).with_default_tag())
+    own = [each for each in candidates if str(each) in (*image.repo_tags, *image.repo_digests)]
+    return own or candidates
 
 
 def _try_exclusive(lock: int) -> bool:

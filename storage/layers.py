@@ -28,7 +28,7 @@ from weakref import WeakValueDictionary
 
 from host.files import FileTooLarge, read_bounded, remove_tree
 from storage.database import Database, layers_of_containers, referenced_layers
-from storage.digest import Digest, chain_ids
+from storage.digest import Digest, InvalidDigest, chain_ids
 from storage.slots import Place, Slots
 from storage.snapshots.directories import Directories
 from storage.snapshots.protocol import Snapshots
@@ -109,6 +109,14 @@ class Layers:
             FileTooLarge,
         ):
             return None
+
+    def there(self) -> list[Digest]:
+        """What is in the directory of layers, whole or not. Blocking."""
+        found = []
+        for path in sorted(self._layers.iterdir()):
+            with contextlib.suppress(InvalidDigest):
+                found.append(Digest.parse(f"sha256:{path.name}"))
+        return found
 
     def is_gone(self, chain_id: Digest) -> bool:
         """Whether no whole layer is there. Blocking.
@@ -274,7 +282,7 @@ class Layers:
         """
         rubbish = dict.fromkeys(self._ingest.iterdir(), Size())
         if self._database.may_sweep:  # who does not know what is needed removes none of it
-            rubbish |= {self._throw(path): Size() for path in self._unneeded()}
+            rubbish |= dict.fromkeys(self._unneeded(), Size())
         stayed = self.trash.remove_now(rubbish)
         for path in rubbish:
             log.info("leftover %s path=%s", "stays" if path in stayed else "removed", path)
@@ -289,11 +297,9 @@ class Layers:
             rubbish += [p for p in self._quarantine.iterdir() if p.name.partition(".")[0] not in mounted]
         if rubbish:
             self._database.sync()
+        for path in rubbish:
+            self._snapshots.release(path)
         return rubbish
-
-    def _throw(self, path: Path) -> Path:
-        self._snapshots.release(path)
-        return self.trash.throw(path)
 
 
 async def _counted(source: LayerSource, place: Place) -> AsyncIterator[bytes]:

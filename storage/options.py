@@ -16,7 +16,10 @@ class Options:
     registries_conf: Path = Path("/etc/containers/registries.conf")
     registries_conf_dir: Path | None = None  # None: registries_conf with .d added
     insecure_registries: Sequence[str] = ()
-    policy_file: Path = Path("/etc/containers/policy.json")
+    policy_file: Path = Path("/etc/containers/policy.json")  # without it everything is accepted
+    signature_policy: Path | None = None  # in its place, and for containers that are made too
+    signature_policy_dir: Path | None = None  # NAMESPACE.json there stands in for both
+    registries_d: Path = Path("/etc/containers/registries.d")  # where signatures are beside registries
     auth_files: Sequence[Path] | None = None  # None: the usual places
     namespaced_auth_dir: Path | None = None  # see storage/registry/namespaced.py
     short_names_enforcing: bool = True

@@ -24,6 +24,7 @@ from storage.registry.auth import Credentials, find, lookup
 from storage.registry.client import Client, Served
 from storage.registry.errors import RegistryError
 from storage.registry.registries_conf import PullSource
+from storage.signatures.gate import Gate, Place
 from storage.unpacker import LayerSource
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,9 @@ log = logging.getLogger(__name__)
 class Pull:
     """A pull on the terms that held when it began."""
 
-    def __init__(self, entering: Entering, terms: Terms) -> None:
+    def __init__(self, entering: Entering, gate: Gate, terms: Terms) -> None:
         self._entering = entering
+        self._gate = gate
         self._terms = terms
         self._options = terms.options
         self._registries = terms.registries
@@ -59,6 +61,8 @@ class Pull:
             with watch.step(f"manifest from {source.host}"):
                 served = await client.manifest(reference)
                 chosen, manifest = await self._choose(client, served)
+            with watch.step("policy"):
+                await self._admit(reference, chosen, manifest, Place(client, source, self._options))
             tags = [reference] if reference.digest is None else []
             digests = [_by_digest(reference, digest) for digest in (served.digest, chosen.digest)]
             names = [*tags, *digests]
@@ -75,6 +79,11 @@ class Pull:
             arrival = Arrival(config, chosen.data, sources, tags, digests)
             with watch.step(f"{len(sources)} layers from {source.host}"):
                 return await self._entering.add(arrival, parallel=self._options.layers_per_pull)
+
+    async def _admit(self, reference: Reference, chosen: Served, manifest: Manifest, place: Place) -> None:
+        """Go on only when the policy lets the manifest in; what spoke for it is kept from now on."""
+        evidence = await self._gate.admit(self._terms.policy, reference, chosen.data, place)
+        await self._gate.keep(str(manifest.config.digest), chosen.data, evidence)
 
     async def _choose(self, client: Client, served: Served) -> tuple[Served, Manifest]:
         """The manifest for this machine, through a few levels of index."""

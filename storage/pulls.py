@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from api.errors import DeadlineExceeded
 from storage.catalogue import Image
 from storage.options import Options
-from storage.policy import Policy
 from storage.registry.auth import Credentials
 from storage.registry.namespaced import AuthText
 from storage.registry.registries_conf import Registries
+from storage.signatures.policy import Policy
 
 log = logging.getLogger(__name__)
 

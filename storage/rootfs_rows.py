@@ -80,6 +80,16 @@ class RootfsRows:
         """The containers that have a root file system."""
         return {ContainerId(str(row[0])) for row in self._database.read("SELECT container_id FROM rootfs")}
 
+    def used(self, images: Iterable[Image]) -> set[str]:
+        """Those of the images that a container runs or may show as a volume, by their ids."""
+        running = {str(row[0]) for row in self._database.read("SELECT DISTINCT image_id FROM rootfs")}
+        layers = {str(row[0]) for row in self._database.read("SELECT DISTINCT chain_id FROM rootfs_layers")}
+        return {
+            image.id
+            for image in images
+            if image.id in running or (image.layers and image.layers[-1].hex in layers)
+        }
+
     def enter(self, container_id: ContainerId, image: Image) -> SavedRootfs:
         """Have a row for a container of ``image``; what is to be saved once its directory is there.
 

@@ -59,13 +59,16 @@ class Trash:
         return path.rename(self.fresh())
 
     def remove_now(self, trees: Mapping[Path, Size]) -> dict[Path, OSError]:
-        """Remove what is quickly removed, and keep the rest for ``begin``; what cannot be. Blocking."""
+        """Remove what is quickly removed, and keep the rest for ``begin``; what cannot be. Blocking.
+
+        What lies elsewhere is in the directory then, if it is large.
+        """
         budget, stayed = Budget(AT_ONCE), {}
         for path, size in trees.items():
             try:
                 remove_tree(path, budget)
             except BudgetSpent:
-                self._waiting[path] = size
+                self.keep(path if path.parent == self._directory else self.throw(path), size)
             except OSError as error:
                 stayed[path] = error
         return stayed

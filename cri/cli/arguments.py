@@ -24,6 +24,7 @@ FLAGS: Mapping[str, str] = {
     "network_dir": "crio.network.network_dir",
 }
 OUTPUTS = ("table", "json", "yaml")
+FILTERS_HELP = "reference=GLOB, dangling=BOOL, pinned=BOOL, label=KEY[=VALUE], before=IMAGE, since=IMAGE"
 EXIT_CODES = "Exit codes: 0 done, 1 it failed (standard error says why), 2 wrong usage, 130 interrupted."
 SHELLS = ("bash", "zsh", "fish")
 # The group of the options that all commands have.
@@ -160,6 +161,8 @@ def parser() -> argparse.ArgumentParser:
     for names in (("--quick", "-q"), ("--repair", "-r"), ("--force", "-f"), ("--wipe", "-w")):  # CRI-O's
         check.add_argument(*names, dest="crio", action="append_const", const=names[0], help=argparse.SUPPRESS)
     check.add_argument("--age", "-a", help=argparse.SUPPRESS)
+    check.add_argument("--storage", action="store_true", help="only read all layers of all images")
+    check.add_argument("--repair", action="store_true", help="with --storage: remove what is broken")
     ops = commands.add_parser("ops", help="show what the running daemon is doing now")
     for each in (check, ops):
         _add_output(each)
@@ -197,13 +200,26 @@ def _add_image(image: argparse.ArgumentParser) -> None:
     imported.add_argument("--name", help="name for an image whose archive gives none")
     listed = actions.add_parser("list", aliases=["ls"], help="list the images")
     listed.add_argument("--quiet", "-q", action="store_true", help="ids alone")
+    listed.add_argument(
+        "--filter", "-f", action="append", default=[], metavar="KEY=VALUE", help=FILTERS_HELP, dest="filters"
+    )
     inspected = actions.add_parser("inspect", help="show all that is known of an image")
     inspected.add_argument("image", help="id, name or digest")
     pull = actions.add_parser("pull", help="fetch an image from its registry")
     pull.add_argument("image", help="name, with a tag or digest")
     remove = actions.add_parser("remove", aliases=["rm"], help="remove an image with all its names")
-    remove.add_argument("image", help="id, name or digest")
-    for action in (imported, listed, inspected, pull, remove):
+    remove.add_argument("image", nargs="+", help="id, name or digest")
+    tag = actions.add_parser("tag", help="give an image further names")
+    tag.add_argument("image", help="id, name or digest")
+    tag.add_argument("name", nargs="+", help="name, with a tag")
+    verify = actions.add_parser("verify", help="read all layers and compare them with what was recorded")
+    verify.add_argument("image", nargs="*", help="id, name or digest; all without one")
+    prune = actions.add_parser("prune", help="remove images without a name that no container has")
+    prune.add_argument("--all", "-a", action="store_true", help="those with a name too; pinned ones stay")
+    prune.add_argument("--dry-run", action="store_true", help="only say which")
+    usage = actions.add_parser("du", help="show what images take on disk")
+    usage.add_argument("--layers", action="store_true", help="by layer instead")
+    for action in (imported, listed, inspected, pull, remove, tag, verify, prune, usage):
         _add_output(action)
         _add_configuration(action)
 

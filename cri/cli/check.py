@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from api.errors import InvalidArgument
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
 from cri.cli.examine import cgroups, daemon, files, images, kernel, options, places, programs, records
@@ -26,11 +27,23 @@ VERSION_TIMEOUT_S = 10
 _COLOURS = {str(Level.OK): GREEN, str(Level.WARNING): YELLOW, str(Level.FAILS): RED}
 
 
+class WithoutStorage(InvalidArgument):
+    """An option that is nothing by itself."""
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Examine the host with the configuration that the command line gives."""
     if arguments.crio or arguments.age:
         warn("images and layers are examined here; the daemon repairs them when it starts, without options")
     loaded = load_configuration(arguments)
+    if arguments.repair and not arguments.storage:
+        raise WithoutStorage("--repair is about layers: give --storage too")
+    if arguments.storage:
+        from cri.cli.image_store import (
+            check,  # the store is large, and the other examinations are not about it
+        )
+
+        return int(check(loaded.config, arguments.output, repair=arguments.repair))
     findings = [*(warning("configuration", text) for text in loaded.warnings), *examine(loaded.config)]
     fails = any(finding.level is Level.FAILS for finding in findings)
     document = {"ok": not fails, "findings": [finding.fields() for finding in findings]}

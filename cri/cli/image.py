@@ -13,6 +13,8 @@ from typing import BinaryIO, cast
 from api.errors import NotFound
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
+from cri.cli.image_filters import filtered
+from cri.cli.image_store import prune, show_usage, verify
 from cri.cli.output import say, show
 from cri.cli.privilege import require_root
 from cri.image_options import image_options
@@ -34,37 +36,52 @@ class NoSuchImage(NotFound):
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do one action and print its outcome."""
+    """Do one action and print its outcome; 1 when a layer is broken."""
     require_root("image", "its store is for root alone")
     set_up("error", "text")  # what fails is told by the command itself
     keep_to_itself()
-    asyncio.run(_run(arguments, load_configuration(arguments).config))
-    return 0
+    return asyncio.run(_run(arguments, load_configuration(arguments).config))
 
 
-async def _run(arguments: argparse.Namespace, config: Config) -> None:
+async def _run(arguments: argparse.Namespace, config: Config) -> int:
     store = await Images.open(config.root, image_options(config))
     try:
         match arguments.action:
             case "import":
                 with _archive(arguments.file) as file:
                     _show(arguments.output, await store.import_archive(file, arguments.name))
-            case "list" | "ls" if arguments.quiet:
-                for image in store.list():
-                    say(image.id)
             case "list" | "ls":
-                _show(arguments.output, store.list(), heads=f"{'IMAGE ID':<13}  {'SIZE':>11}  NAMES")
+                images = filtered(store, arguments.filters)
+                if arguments.quiet:
+                    for image in images:
+                        say(image.id)
+                else:
+                    _show(arguments.output, images, heads=f"{'IMAGE ID':<13}  {'SIZE':>11}  NAMES")
             case "inspect":
                 _show(arguments.output, [_known(store, arguments.image, config.root)], in_full=True)
             case "pull":
                 _show(arguments.output, [await store.pull(arguments.image)])
             case "remove" | "rm":
-                image = _known(store, arguments.image, config.root)
-                await store.remove(arguments.image)
-                show(arguments.output, {"removed": _fields(image)}, ())
+                found = [_known(store, name, config.root) for name in arguments.image]
+                for image in found:
+                    await store.remove(image.id)
+                show(arguments.output, {"removed": [_fields(image) for image in found]}, ())
                 await store.settle()
+            case "tag":
+                image = _known(store, arguments.image, config.root)
+                for name in arguments.name:
+                    await store.tag(image, name)
+                _show(arguments.output, [_known(store, image.id, config.root)])
+            case "verify":
+                named = [_known(store, name, config.root) for name in arguments.image]
+                return int(await verify(store, named or store.list(), arguments.output))
+            case "prune":
+                await prune(store, arguments.output, named=arguments.all, dry_run=arguments.dry_run)
+            case "du":
+                await show_usage(store, arguments.output, layers=arguments.layers)
     finally:
         await store.close()
+    return 0
 
 
 @contextlib.contextmanager

@@ -60,6 +60,7 @@ async def create_container(node: Node, request: pb.CreateContainerRequest) -> pb
 
     Raises:
         RecordNotFound: no such sandbox. SandboxNotReady: it is stopped. ImageNotFound: pull it first.
+        SignatureValidationFailed: the policy does not let the image, or that of a volume, be used.
         BadContainer, BadMount, PodNotPrivileged: a field cannot be honoured.
         LogHung, LogRefused: the log cannot be opened.
         RuntimeFailed: the runtime's own words.
@@ -114,6 +115,10 @@ async def _create(
         )
     image = images.get(node, config.image.image)
     volume_images = image_volumes.find(node, config)
+    namespace = sandbox.config.metadata.namespace
+    await images.require_signed(node, image, config.image, namespace)
+    for number, volume in volume_images.items():
+        await images.require_signed(node, volume, config.mounts[number].image, namespace)
     config = image_volumes.with_digests(config, volume_images)
     container = _record(node, name, sandbox, config, image)
     operation.about["container_id"] = container.id

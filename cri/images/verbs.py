@@ -12,6 +12,7 @@ from cri.sandboxes.listing import CHUNK
 from cri.subject import of_pod
 from oci.generate.identity import image_uid, split_user
 from storage.catalogue import Image
+from storage.reference import InvalidReference
 from storage.registry.auth import BadAuthFile, Credentials, decode_auth
 from storage.rootfs_rows import ImageNotFound
 
@@ -25,6 +26,10 @@ logger = logging.getLogger(__name__)
 
 class BadAuthConfig(InvalidArgument):
     """AuthConfig.auth is not base64 of ``user:password``."""
+
+
+class NameMissing(InvalidArgument):
+    """A policy needs an image's name, and the request has none."""
 
 
 class ImageInUse(FailedPrecondition):
@@ -88,6 +93,22 @@ def get(node: Node, reference: str) -> Image:
     return image
 
 
+async def require_signed(node: Node, image: Image, spec: pb.ImageSpec, namespace: str) -> None:
+    """The policy for a namespace lets a container use an image under the name by which its pod asked for it.
+
+    Raises:
+        SignatureValidationFailed: it does not. NameMissing: the request has an id alone.
+    """
+    asked = spec.user_specified_image or spec.image
+    try:
+        await node.images.require_signed(image, asked, namespace)
+    except InvalidReference as error:
+        raise NameMissing(
+            f"image.user_specified_image is empty and {asked[:100]!r} is no name: a policy for signatures "
+            "needs the name by which the pod asks for the image"
+        ) from error
+
+
 def matching(node: Node, wanted: pb.ImageFilter) -> list[pb.Image]:
     """All images, or the one that the filter names."""
     if not wanted.image.image:
@@ -133,11 +154,11 @@ async def pull_image(node: Node, request: pb.PullImageRequest) -> pb.PullImageRe
     if not reference:
         raise InvalidArgument("image.image is empty: name the image to pull")
     begun = time.monotonic()
+    namespace = request.sandbox_config.metadata.namespace
     from cri.images.watch import watch  # many daemons never pull
 
     about = {**of_pod(request.sandbox_config.metadata), "image": reference}
     seen = watch(node.operations, reference, about)
-    namespace = request.sandbox_config.metadata.namespace
     image = await node.images.pull(reference, credentials(request.auth), namespace=namespace, watch=seen)
     took_ms = round((time.monotonic() - begun) * 1000, 1)
     told = fields(image=reference, image_id=image.id, size_bytes=image.size_bytes, ms=took_ms)

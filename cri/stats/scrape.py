@@ -7,11 +7,8 @@ container that ends meanwhile has the samples that it still had, or none.
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from google.protobuf.message import Message
 
 from api.runtime.v1 import api_pb2 as pb
 from cri.containers.record import KIND as CONTAINER
@@ -173,9 +170,3 @@ def _metrics(found: Iterable[Sample], labels: tuple[str, ...], now: int) -> list
         for name, own, value in found
         for family in (families.BY_NAME[name],)
     ]
-
-
-UNARY: Mapping[str, Callable[[Node, Any], Awaitable[Message]]] = {
-    "ListMetricDescriptors": list_metric_descriptors,
-    "ListPodSandboxMetrics": list_pod_sandbox_metrics,
-}

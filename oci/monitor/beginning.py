@@ -38,13 +38,14 @@ class Beginning:
         self._reactor = reactor
         self._commands = commands
         self._on_end = on_end
+        self._place = Place(inside.root, inside.order.id)
         self._words = b""
         self._answer = -1
         self._is_over = False
         commands.began()
         self._timer = reactor.later(timeout_s, self._time_is_up)
         try:
-            self._answer = _sent(Place(inside.root, inside.order.id))
+            self._answer = _sent(self._place)
         except (OSError, PodwrightError) as error:
             said = json.dumps({"level": "error", "msg": str(error)})
             reactor.soon(lambda: self._end(Result(1, timed_out=False, log=said, stderr="")))
@@ -58,6 +59,7 @@ class Beginning:
             return
         self._words = (self._words + data)[:_AT_ONCE_BYTES]
         if not data:
+            self._place.has_begun()
             log = json.dumps({"level": "error", "msg": _said(self._words)}) if self._words else ""
             self._end(Result(int(bool(self._words)), timed_out=False, log=log, stderr=""))
 

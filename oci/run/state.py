@@ -9,6 +9,7 @@
 A container whose directory has no state.json is being created, or its creator was killed.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -177,9 +178,17 @@ class Place:
         """
         answer = self.send_start()
         try:
-            return _until_end(answer, pidfd)
+            words = _until_end(answer, pidfd)
         finally:
             os.close(answer)
+        self.has_begun()
+        return words
+
+    def has_begun(self) -> None:
+        """The answer's end has come. The kernel closes an executing process's descriptors in any order: for a
+        moment the one that it waited on may be open still. Without its name nobody takes it for waiting."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path(BEGUN))
 
     def remove(self) -> None:
         """Remove the directory and what is in it; gone already is fine."""

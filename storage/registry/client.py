@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from multidict import CIMultiDict
 
 from storage.digest import Digest, DigestMismatch
 from storage.manifest import ACCEPT, MANIFEST_LIMIT, Descriptor
@@ -37,6 +38,14 @@ class Served:
 
     data: bytes
     digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A small answer, as it came, and its headers."""
+
+    data: bytes
+    headers: Mapping[str, str]
 
 
 class Client:
@@ -81,6 +90,16 @@ class Client:
         if wanted is not None and digest != wanted:
             raise DigestMismatch(f"manifest of {self._place()}", str(wanted), str(digest))
         return Served(data, digest)
+
+    async def document(self, path: str, accept: str, limit: int) -> Document:
+        """Whatever the registry has at a path of its own, of at most ``limit`` bytes; unverified.
+
+        Raises:
+            RegistryError: as ``manifest``.
+        """
+        headers: dict[str, str] = {}
+        data = await self._read_whole(path, {"Accept": accept}, limit, headers)
+        return Document(data, CIMultiDict(headers))
 
     async def small_blob(self, descriptor: Descriptor, limit: int) -> bytes:
         """A whole verified blob, such as an image config."""
@@ -127,8 +146,10 @@ class Client:
                 )
                 await self._conversation.back_off(failures)
 
-    async def _read_whole(self, path: str, headers: Mapping[str, str], limit: int) -> bytes:
-        """A body of at most ``limit`` bytes.
+    async def _read_whole(
+        self, path: str, headers: Mapping[str, str], limit: int, answered: dict[str, str] | None = None
+    ) -> bytes:
+        """A body of at most ``limit`` bytes; the answer's headers are added to ``answered``.
 
         A host that refuses the connection, or has no address, is not asked again: saying so at once
         serves the kubelet's own back-off.
@@ -140,6 +161,8 @@ class Client:
                     if data is None:
                         text = f"more than {limit} bytes for {path}"
                         raise UnexpectedAnswer(text, self._conversation.answer())
+                    if answered is not None:
+                        answered.update(reply.headers)
                     return data
             except aiohttp.ClientConnectorError as error:
                 raise self._conversation.given_up(error) from error

@@ -48,7 +48,7 @@ _A_DEATH_S = 6.0  # of a monitor, and the start of the next with its pause befor
 class Rig:
     """See the module's docstring; ``open`` and ``close`` it."""
 
-    def __init__(self) -> None:
+    def __init__(self, handler: str = "crun") -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="crash-", dir="/var/tmp"))
         self.plan = self._directory / "plan"
         (self._directory / "registry").mkdir()
@@ -56,7 +56,10 @@ class Rig:
         self.registry.start()
         program = [sys.executable, "-m", "tests.crash.daemon", str(self.plan)]
         settings = Settings(
-            bridge="pw-crash0", subnet="10.93.0.0/16", registries_conf=self.registry.registries_conf()
+            bridge="pw-crash0",
+            subnet="10.93.0.0/16",
+            registries_conf=self.registry.registries_conf(),
+            handler=handler,
         )
         self.daemon = Daemon(settings, program=program)
         self.cgroup = f"/podwright-crash-{secrets.token_hex(4)}"

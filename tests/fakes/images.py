@@ -38,6 +38,9 @@ class FakeImages:
     def find(self, text: str) -> Image | None:
         return next((image for image in self.list() if text in _names(image)), None)
 
+    async def require_signed(self, image: Image, asked: str, namespace: str = "") -> None:
+        """No policy is configured."""
+
     async def pull(
         self,
         reference: str,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.critest.toolchain import ToolchainFailed, ensure_tool
-from tests.harness import podman
+from tests.harness import podman, shells
 from tests.harness.debian import unpacked
 from tests.harness.promtool import promtool
 from tests.harness.registry import registry_program
@@ -23,6 +23,8 @@ def crictl() -> None:
     wheels()
     unpacked(podman.PACKAGES)
     promtool()
+    shells.zsh()
+    shells.fish()
 
 
 def node() -> None:

@@ -134,7 +134,10 @@ def running_node(handler: str = "crun", kubeconfig: Path | None = None) -> Itera
             Settings(
                 handler=handler,
                 registries_conf=public.registries_conf() + insecure,
-                tables={"crio.runtime": {"cgroup_manager": cgroups.driver}},
+                tables={
+                    "crio.runtime": {"cgroup_manager": cgroups.driver},
+                    "crio.stats": {"included_pod_metrics": ["all"]},
+                },
             )
         )
         undo.callback(_end, daemon)

@@ -7,14 +7,16 @@ from api.errors import PodwrightError
 from conf.schema import Config
 from cri.cli.examine.findings import Finding, fails, ok, warning
 from oci.cdi.registry import broken_files
-from storage.policy import Policy
 from storage.reference import Reference
 from storage.registry import certificates as certs
 from storage.registry.auth import default_paths, examine
 from storage.registry.options import CERTS_DIRS
 from storage.registry.registries_conf import Registries
+from storage.signatures.lookaside import Lookasides
+from storage.signatures.policy import Policy
 
 POLICY_FILE = Path("/etc/containers/policy.json")
+REGISTRIES_D = Path("/etc/containers/registries.d")
 
 
 def registries_conf(config: Config) -> Iterator[Finding]:
@@ -55,18 +57,42 @@ def certificates(places: Sequence[Path] = CERTS_DIRS) -> Iterator[Finding]:
         yield ok("certs.d", ", ".join(map(str, hosts)))
 
 
-def policy(path: Path = POLICY_FILE) -> Iterator[Finding]:
-    """policy.json: what it asks for that is not there yet refuses the images it is about."""
+def policy(config: Config, machine: Path = POLICY_FILE) -> Iterator[Finding]:
+    """What must be signed: the machine's policy.json, the configured one, and those of namespaces, with the
+    files that they name. One that cannot be read refuses the images that it is about."""
+    image = config.image
+    yield from _policy("policy", machine, needed=False)
+    if image.signature_policy is not None:
+        yield from _policy("signature_policy", image.signature_policy)
+    if image.signature_policy_dir is not None and image.signature_policy_dir.is_dir():
+        for path in sorted(image.signature_policy_dir.glob("*.json")):
+            yield from _policy("signature_policy_dir", path)
     try:
-        found = Policy.load(path)
-    except (PodwrightError, OSError) as error:
-        yield fails("policy", f"no image can be pulled: {error}", "mend the file")
+        Lookasides.load(REGISTRIES_D)
+    except PodwrightError as error:
+        yield fails("registries.d", f"no signature is found: {error}", "mend the file")
+
+
+def _policy(subject: str, path: Path, *, needed: bool = True) -> Iterator[Finding]:
+    try:
+        found = Policy.load(path, needed=needed)
+    except PodwrightError as error:
+        yield fails(subject, f"no image can be pulled: {error}", "mend the file")
         return
-    for scope in found.unsupported():
-        text = f"{path} wants signatures for {scope or 'all images'}: their pulls are refused"
-        yield warning("policy", text, "signatures are not verified yet")
-    if path.exists():
-        yield ok("policy", str(path))
+    troubles = list(_troubles(found, path))
+    yield from (warning(subject, trouble, "mend the policy") for trouble in troubles)
+    if path.exists() and not troubles:
+        yield ok(subject, str(path))
+
+
+def _troubles(policy: Policy, path: Path) -> Iterator[str]:
+    for scope in policy.unsatisfiable():
+        yield f"{path} wants what nobody can do of {scope or 'all images'}: their pulls are refused"
+    for material in policy.materials():
+        try:
+            material.read()
+        except PodwrightError as error:
+            yield f"{path}: what it trusts cannot be read: {error}"
 
 
 def image_names(config: Config) -> Iterator[Finding]:
@@ -112,7 +138,7 @@ def files(config: Config) -> Mapping[str, Iterator[Finding]]:
         "registries_conf": registries_conf(config),
         "auth": auth_files(config),
         "certs.d": certificates(),
-        "policy": policy(),
+        "policy": policy(config),
         "image names": image_names(config),
         "cdi_spec_dirs": cdi_files(config),
         "additional_devices": devices(config),

@@ -3,13 +3,12 @@
 import os
 import subprocess
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from cri.cli.completion import fish, zsh
-from tests.harness.debian import unpacked
+from tests.harness import shells
 from tests.harness.patience import patient
 
 TIMEOUT_S = patient(30)
@@ -41,11 +40,6 @@ _podwright
 """
 
 
-@cache
-def tree(*packages: str) -> Path:
-    return unpacked(packages)[0]
-
-
 def run(argv: Sequence[str | Path], directory: Path, root: Path) -> set[str]:
     """The first words of what it prints."""
     libraries = ":".join(str(path) for path in root.glob("usr/lib/*-linux-gnu"))
@@ -58,7 +52,7 @@ def run(argv: Sequence[str | Path], directory: Path, root: Path) -> set[str]:
 
 
 def by_zsh(directory: Path, line: str) -> set[str]:
-    root = tree("zsh", "zsh-common")
+    root = shells.zsh()
     (directory / "_podwright").write_text(zsh())
     words, modules = line.split(" "), next(root.glob("usr/lib/*-linux-gnu/zsh/*"))
     script = ZSH % (modules, " ".join(f"'{word}'" for word in words), len(words))
@@ -66,7 +60,7 @@ def by_zsh(directory: Path, line: str) -> set[str]:
 
 
 def by_fish(directory: Path, line: str) -> set[str]:
-    root = tree("fish", "fish-common", "libpcre2-32-0")
+    root = shells.fish()
     (directory / "podwright.fish").write_text(fish())
     script = f"source ./podwright.fish; complete -C '{line}'"
     return run([root / "usr/bin/fish", "--no-config", "-c", script], directory, root)

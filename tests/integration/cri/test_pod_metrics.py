@@ -170,11 +170,13 @@ def test_a_pod_has_rate_network_and_processes(
     def rate() -> pb.LinuxPodSandboxStats:
         return client.runtime.PodSandboxStats(request, timeout=TIMEOUT_S).stats.linux
 
-    found = eventually(rate, lambda one: one.cpu.HasField("usage_nano_cores"), "there is a rate")
+    def has_rates(found: pb.LinuxPodSandboxStats) -> bool:
+        return all(one.HasField("usage_nano_cores") for one in (found.cpu, found.containers[0].cpu))
+
+    found = eventually(rate, has_rates, "there are rates of both")
     assert found.network.default_interface.name == "eth0"
     assert found.process.process_count.value >= 1
     assert [one.attributes.id for one in found.containers] == [container]
-    assert found.containers[0].cpu.HasField("usage_nano_cores")
 
 
 def test_an_ended_container_has_no_metrics(client: Client, running: Callable[..., tuple[str, str]]) -> None:

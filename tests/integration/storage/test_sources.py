@@ -3,13 +3,14 @@
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from storage.policy import RejectedByPolicy
 from storage.registry.errors import ManifestUnknown
 from storage.registry.registries_conf import AmbiguousShortName, RegistryBlocked
+from storage.signatures.errors import SignatureValidationFailed
 from storage.unpack.faults import Limits
 from storage.unpacker import Unpacker, UnpackFailed
 from tests.integration.storage.conftest import OpenStore, contents
@@ -60,8 +61,9 @@ async def test_short_names_blocks_and_policies(
         policy = tmp_path / "policy.json"
         policy.write_text('{"default": [{"type": "reject"}]}')
         write_conf(tmp_path, local)
-        with pytest.raises(RejectedByPolicy, match=r"^SignatureValidationFailed"):
-            await store.pull(f"{registry.host}/team/short", policy_file=policy)
+        store.reconfigure(replace(store.options, policy_file=policy))
+        with pytest.raises(SignatureValidationFailed, match=r"^SignatureValidationFailed"):
+            await store.pull(f"{registry.host}/team/short")
 
 
 async def test_a_hanging_unpack_process_is_killed(

@@ -97,8 +97,6 @@ def test_an_empty_name_would_let_everything_pass_and_is_refused(tmp_path: Path, 
 
 
 WEAKER = [
-    ('[crio.image]\nsignature_policy = "/etc/crio/policy.json"', "policy.json rejects"),
-    ('[crio.image]\nsignature_policy_dir = "FULL"', 'set it to ""'),
     ('[crio.runtime]\ndecryption_keys_path = "FULL"', 'set it to ""'),
     ('[crio.runtime]\nprivileged_seccomp_profile = "/etc/p.json"', 'set it to ""'),
     ("[crio.runtime]\nselinux = true", "set it to false"),
@@ -136,7 +134,7 @@ def test_every_dangerous_key_is_in_the_table_above() -> None:
 
 
 @pytest.mark.parametrize("directory", ["", "EMPTY", "/no/such/directory"])
-@pytest.mark.parametrize("key", ["crio.image]\nsignature_policy_dir", "crio.runtime]\ndecryption_keys_path"])
+@pytest.mark.parametrize("key", ["crio.runtime]\ndecryption_keys_path"])
 def test_a_directory_without_files_asks_for_nothing(tmp_path: Path, key: str, directory: str) -> None:
     (tmp_path / "empty").mkdir()
     path = directory.replace("EMPTY", str(tmp_path / "empty"))
@@ -144,7 +142,7 @@ def test_a_directory_without_files_asks_for_nothing(tmp_path: Path, key: str, di
 
 
 def test_the_last_file_decides_on_a_dangerous_key(tmp_path: Path) -> None:
-    text = '[crio.image]\nsignature_policy = "{}"\n'
+    text = '[crio.runtime]\nprivileged_seccomp_profile = "{}"\n'
     assert len(read(tmp_path, text.format("/p.json"), text.format("")).warnings) == 1
     other = tmp_path / "other"
     other.mkdir()
@@ -166,7 +164,6 @@ def test_the_last_file_decides_on_a_dangerous_key(tmp_path: Path) -> None:
         ("crio.runtime.workloads.a", "activation_annotation = 5", "a text"),
         ("crio.checkpoint_restore", "container_level_enabled = true", '"checkpoint_only"'),
         ("crio.checkpoint_restore", 'container_level_enabled = "all"', '"none"'),
-        ("crio.image", "signature_policy = []", "a text"),
         ("crio.network", 'cni_status_grace_period = "soon"', "a duration"),
         ("crio.stats", 'collection_period = "5s"', "a whole number"),
         ("crio.tracing", 'enable_tracing = "yes"', "true or false"),

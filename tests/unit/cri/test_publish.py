@@ -62,9 +62,9 @@ async def listener(node: Node) -> AsyncIterator[Listener]:
     await listener.end()
 
 
-async def live(node: Node, attempt: int = 0) -> tuple[str, str]:
+async def live(node: Node, attempt: int = 0, name: str = "web") -> tuple[str, str]:
     """Run a pod with one container; its ids."""
-    config = pod_config("web")
+    config = pod_config(name)
     config.metadata.attempt = attempt
     pod = await UNARY["RunPodSandbox"](node, pb.RunPodSandboxRequest(config=config))
     assert isinstance(pod, pb.RunPodSandboxResponse)

@@ -22,6 +22,7 @@ from storage.database import (
 from storage.digest import Digest
 from storage.layers import LayerRecord
 from storage.registry.registries_conf import Registries
+from storage.saved import SavedImages
 
 Open = Callable[[], Database]
 REGISTRIES = Registries(search=("registry.test",))
@@ -323,3 +324,22 @@ def test_one_image_that_cannot_be_read_hides_no_other_and_can_be_removed_and_rep
         if listed.fault:
             fresh.remove(listed)
     assert {image.id for image in fresh.images()} == {good.id, bad.id, odd.id}
+
+
+def test_a_further_name_is_taken_from_whoever_had_it(connect: Open, tmp_path: Path) -> None:
+    catalogue = Catalogue(connect(), [])
+    for number in range(2):
+        catalogue.commit(new_image(number, f"q.io/i:{number}"), [], number)
+    one, two = catalogue.images()
+    catalogue.tag(one, "q.io/more:1")
+    catalogue.tag(one, "q.io/more:1")
+    catalogue.tag(two, "q.io/i:0")
+    assert [image.repo_tags for image in catalogue.images()] == [
+        ("q.io/more:1",),
+        ("q.io/i:0", "q.io/i:1"),
+    ]
+    saved = SavedImages(tmp_path)
+    assert saved.read(saved.path(one.id)).tags == ("q.io/more:1",)
+    catalogue.remove(two)
+    with pytest.raises(LayersVanished):
+        catalogue.tag(two, "q.io/more:2")

@@ -9,13 +9,14 @@ import pytest
 
 from storage.catalogue import Image
 from storage.options import Options
-from storage.policy import Policy
 from storage.progress import Unwatched
 from storage.pulls import Pulls, Terms
 from storage.registry.auth import Credentials
 from storage.registry.namespaced import AuthText
 from storage.registry.options import ClientOptions
 from storage.registry.registries_conf import Mirror, Registries, RegistryRule
+from storage.signatures.policy import Policy
+from storage.signatures.requirements import Reject
 
 TERMS = Terms("q.io/a:1", None, Registries(), Policy(), (), Options())
 SECRET = "s3cret"
@@ -27,8 +28,8 @@ OTHERS = {
     "identity token": replace(TERMS, credentials=replace(CREDENTIALS, identity_token="other")),
     "registry token": replace(TERMS, credentials=replace(CREDENTIALS, registry_token="other")),
     "whom credentials are for": replace(TERMS, credentials=replace(CREDENTIALS, server="q.io")),
-    "policy": replace(TERMS, policy=Policy(("reject",))),
-    "policy of a scope": replace(TERMS, policy=Policy(scopes={"q.io": ("reject",)})),
+    "policy": replace(TERMS, policy=Policy((Reject(),))),
+    "policy of a scope": replace(TERMS, policy=Policy(transports={"docker": {"q.io": (Reject(),)}})),
     "mirror": replace(TERMS, registries=Registries((RegistryRule("q.io", "q.io", mirrors=(Mirror("m"),)),))),
     "alias": replace(TERMS, registries=Registries(aliases={"a": "q.io/a"})),
     "insecure host": replace(TERMS, registries=Registries(insecure=frozenset({"q.io"}))),

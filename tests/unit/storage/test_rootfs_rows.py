@@ -1,11 +1,12 @@
 """storage/rootfs_rows: rows and files of root file systems, written in one place."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import storage
-from api.ids import ContainerId
+from api.ids import ContainerId, ImageId
 from storage.catalogue import Catalogue, Image, NewImage
 from storage.database import Database
 from storage.digest import Digest
@@ -67,6 +68,16 @@ def test_layers_of_volumes_stay_with_it_and_are_not_its_own(rows: RootfsRows, im
     assert sorted({chain.hex for chain in rows.forget(CONTAINER)}) == [chain.hex for chain in CHAIN]
     assert rows.known() == set()
     assert rows.forget(CONTAINER) == []
+
+
+def test_an_image_is_used_by_who_runs_it_and_by_who_shows_it(rows: RootfsRows, image: Image) -> None:
+    assert rows.used([image]) == set()
+    rows.enter(CONTAINER, image)
+    assert rows.used([image]) == {image.id}
+    shown = replace(image, id=ImageId("sha256:" + "2" * 64))
+    assert rows.used([shown]) == {shown.id}
+    rows.forget(CONTAINER)
+    assert rows.used([image, shown]) == set()
 
 
 def test_nothing_is_entered_for_an_image_that_is_gone(rows: RootfsRows, image: Image, tmp_path: Path) -> None:

@@ -45,13 +45,13 @@ def test_every_flag_is_an_option_of_the_schema(tmp_path: Path) -> None:
         (["image", "pull", "busybox"], {"action": "pull", "image": "busybox"}),
         (
             ["image", "remove", "busybox", "--root", "/r"],
-            {"action": "remove", "image": "busybox", "root": "/r"},
+            {"action": "remove", "image": ["busybox"], "root": "/r"},
         ),
         (["config", "--default"], {"command": "config", "default": True}),
         (["version", "--json"], {"command": "version", "output": "json"}),
         (["version", "-o", "yaml"], {"command": "version", "output": "yaml"}),
         (["image", "ls", "-q"], {"action": "ls", "quiet": True, "output": "table"}),
-        (["image", "rm", "busybox"], {"action": "rm", "image": "busybox"}),
+        (["image", "rm", "a", "b"], {"action": "rm", "image": ["a", "b"]}),
         (["help", "image", "pull"], {"command": "help", "words": ["image", "pull"]}),
     ],
 )

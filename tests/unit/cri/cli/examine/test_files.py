@@ -87,19 +87,30 @@ def test_certificates_of_registries_are_parsed(tmp_path: Path) -> None:
     [
         ('{"default": [{"type": "insecureAcceptAnything"}]}', Level.OK, "policy.json"),
         ('{"default": [{"type": "reject"}]}', Level.OK, "policy.json"),
-        ('{"default": [{"type": "signedBy"}]}', Level.WARNING, "wants signatures for all images"),
         (
-            '{"default":[{"type":"reject"}],"transports":{"docker":{"quay.io":[{"type":"signedBy"}]}}}',
+            '{"default": [{"type": "signedBy", "keyType": "X509Certificates", "keyData": "AA=="}]}',
             Level.WARNING,
-            "wants signatures for quay.io",
+            "wants what nobody can do of all images",
         ),
+        (
+            '{"default":[{"type":"reject"}],"transports":{"docker":{"quay.io":[{"type":"signedBaseLayer",'
+            '"baseLayerIdentity":{"type":"matchExact"}}]}}}',
+            Level.WARNING,
+            "wants what nobody can do of quay.io",
+        ),
+        (
+            '{"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/no/such/key"}]}',
+            Level.WARNING,
+            "what it trusts cannot be read: /no/such/key: No such file",
+        ),
+        ('{"default": [{"type": "signedBy"}]}', Level.FAILS, "no image can be pulled: invalid policy in"),
         ("{", Level.FAILS, "no image can be pulled"),
     ],
 )
 def test_the_policy_is_parsed(tmp_path: Path, text: str, level: Level, words: str) -> None:
     file = tmp_path / "policy.json"
     file.write_text(text)
-    first = found(files.policy(file))[0]
+    first = found(files.policy(images(signature_policy_dir=None), file))[0]
     assert first[0] is level
     assert words in first[2]
 
