@@ -158,11 +158,11 @@ def parser() -> argparse.ArgumentParser:
     _add_output(config)
     _add_configuration(config)
     check = commands.add_parser("check", help="examine this host and say what will work")
-    for names in (("--quick", "-q"), ("--repair", "-r"), ("--force", "-f"), ("--wipe", "-w")):  # CRI-O's
+    for names in (("--quick", "-q"), ("--force", "-f"), ("--wipe", "-w")):  # CRI-O's
         check.add_argument(*names, dest="crio", action="append_const", const=names[0], help=argparse.SUPPRESS)
     check.add_argument("--age", "-a", help=argparse.SUPPRESS)
     check.add_argument("--storage", action="store_true", help="only read all layers of all images")
-    check.add_argument("--repair", action="store_true", help="with --storage: remove what is broken")
+    check.add_argument("--repair", "-r", action="store_true", help="with --storage: remove what is broken")
     ops = commands.add_parser("ops", help="show what the running daemon is doing now")
     for each in (check, ops):
         _add_output(each)
