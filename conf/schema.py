@@ -276,6 +276,14 @@ class ImageTable:
     global_auth_file: Path | None = option(
         None, "Registry credentials (auth.json) for all pulls; read at each.", reload=True
     )
+    namespaced_auth_dir: Path | None = option(
+        Path("/etc/crio/auth"),
+        "Where a credential provider leaves NAMESPACE-SHA256.json for one pull; taken and removed by it.",
+        reload=True,
+    )
+    pause_image_auth_file: Path | None = option(
+        None, "Registry credentials (auth.json) for the pause image alone.", reload=True
+    )
     signature_policy: Path | None = option(
         None,
         "What must be signed, by whom (policy.json): for pulls instead of /etc/containers/policy.json, and "

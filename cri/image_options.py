@@ -21,6 +21,7 @@ def image_options(config: Config) -> Options:
         signature_policy=image.signature_policy,
         signature_policy_dir=image.signature_policy_dir,
         auth_files=(image.global_auth_file,) if image.global_auth_file else None,
+        namespaced_auth_dir=image.namespaced_auth_dir,
         short_names_enforcing=image.short_name_mode == "enforcing",
         pinned_images=(*image.pinned_images, *pause),
         pull_deadline_s=image.pull_deadline,

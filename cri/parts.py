@@ -99,6 +99,7 @@ class Images(Protocol):
         reference: str,
         credentials: Credentials | None = None,
         *,
+        auth_files: Sequence[Path] | None = None,
         namespace: str = "",
         watch: Callable[[], "Watch"] | None = None,
     ) -> Image: ...
