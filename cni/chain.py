@@ -6,6 +6,7 @@ conf of a call = the plugin's own configuration + name + cniVersion
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from api.errors import PodwrightError
@@ -16,7 +17,14 @@ from cni.errors import PluginFailed
 from cni.fields import Json, mapping, string
 
 Choose = Callable[[Json], Plugin]
+# Times a part of an attachment under a name.
+Step = Callable[[str], AbstractContextManager[object]]
 _log = logging.getLogger(__name__)
+
+
+def untimed(name: str) -> AbstractContextManager[object]:
+    """For whoever does not care where the time goes."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +34,9 @@ class Chain:
     network: NetworkList
     choose: Choose
 
-    async def add(self, call: Call) -> Json:
-        """Run ADD along the list; a failure undoes the plugins before it and the one that failed.
+    async def add(self, call: Call, step: Step = untimed) -> Json:
+        """Run ADD along the list, each in a ``step`` of its name; a failure undoes the plugins before it and
+        the one that failed.
 
         Returns:
             The last plugin's result document.
@@ -36,7 +45,8 @@ class Chain:
         result: Json | None = None
         for position, (plugin, conf) in enumerate(zip(plugins, self.network.plugins, strict=True)):
             try:
-                result = _versioned(await plugin.add(call, self.conf(conf, call, result)), self.network)
+                with step(f"CNI plugin {string(conf, 'type', self.network.source)}"):
+                    result = _versioned(await plugin.add(call, self.conf(conf, call, result)), self.network)
             except BaseException:
                 await self._undo(call, position + 1, result)
                 raise

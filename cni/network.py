@@ -10,7 +10,6 @@ detach   by the cached configuration and result, else by the current list; host 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +22,7 @@ from cni.builtin.loopback import bring_up
 from cni.builtin.registry import Mode, Registry, builtins
 from cni.cache import Entry, ResultCache
 from cni.call import Call
-from cni.chain import Chain
+from cni.chain import Chain, Step, untimed
 from cni.conflist import Directory, NetworkList, parse_list, read_directory
 from cni.errors import NetworkNotReady, PluginFailed, PluginTimedOut
 from cni.fields import Json, boolean, mapping
@@ -33,6 +32,7 @@ from cni.plugin import ExecutedPlugin, Timeouts
 from cni.pod import IFNAME, Attachment, PodNetwork, call_for, call_for_removal, host_ports
 from cni.result import parse
 from cni.watch import Watch
+from host.workers import Workers
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class Network:
         self._timeouts = timeouts or Timeouts()
         self._recheck_s = recheck_s
         self._cache = ResultCache(cache_dir)
-        self._executor = ThreadPoolExecutor(_WORKERS, thread_name_prefix="cni")
+        self._executor = Workers(_WORKERS, "cni")
         self._nat = Nat()
         self._host_ports = HostPorts(self._nat)
         self._registry = Registry(
@@ -203,8 +203,8 @@ class Network:
         except TimeoutError:
             raise NetworkNotReady(self.ready().message) from None
 
-    async def attach(self, pod: PodNetwork) -> Attachment:
-        """Put a pod on the network; a failure leaves nothing of it.
+    async def attach(self, pod: PodNetwork, step: Step = untimed) -> Attachment:
+        """Put a pod on the network, each plugin in a ``step``; a failure leaves nothing of it.
 
         Raises:
             NetworkNotReady: no configuration.
@@ -218,7 +218,9 @@ class Network:
         if not call.netns:
             raise PluginFailed(f"the network namespace {pod.netns} does not exist")
         async with self._alone(pod.sandbox_id):
-            return await self._within(self._timeouts.add_s, "ADD", network, self._attach(network, call, pod))
+            return await self._within(
+                self._timeouts.add_s, "ADD", network, self._attach(network, call, pod, step)
+            )
 
     async def detach(self, pod: PodNetwork) -> None:
         """Take a pod off the network; again, or never attached, is fine.
@@ -264,10 +266,10 @@ class Network:
             except PodwrightError as error:
                 _log.warning("CNI garbage collection failed error=%s", error)
 
-    async def _attach(self, network: NetworkList, call: Call, pod: PodNetwork) -> Attachment:
+    async def _attach(self, network: NetworkList, call: Call, pod: PodNetwork, step: Step) -> Attachment:
         await self._in_thread(lambda: bring_up(call.netns))
         chain = Chain(network, self._registry.choose)
-        document = await chain.add(call)
+        document = await chain.add(call, step)
         try:
             result = parse(document, network.cni_version, f"network {network.name}")
             if pod.port_mappings and not _maps_ports(network):

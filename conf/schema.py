@@ -276,6 +276,14 @@ class ImageTable:
     global_auth_file: Path | None = option(
         None, "Registry credentials (auth.json) for all pulls; read at each.", reload=True
     )
+    namespaced_auth_dir: Path | None = option(
+        Path("/etc/crio/auth"),
+        "Where a credential provider leaves NAMESPACE-SHA256.json for one pull; taken and removed by it.",
+        reload=True,
+    )
+    pause_image_auth_file: Path | None = option(
+        None, "Registry credentials (auth.json) for the pause image alone.", reload=True
+    )
     signature_policy: Path | None = option(
         None,
         "What must be signed, by whom (policy.json): for pulls instead of /etc/containers/policy.json, and "
@@ -317,6 +325,12 @@ class ImageTable:
         "Fewest bytes a second that a registry must bring over pull_progress_timeout; slower connections are "
         "begun anew, a few times. 0: no bound.",
         unit="bytes",
+        own=True,
+    )
+    pull_connections: int = option(
+        4,
+        "Connections over which a layer of 64 MiB and more comes, where the registry can do that; each holds "
+        "8 MiB in memory. 1: one as for small layers.",
         own=True,
     )
     pull_deadline: Seconds = option(
@@ -373,6 +387,12 @@ class MetricsTable:
     """[crio.metrics]: the Prometheus endpoint."""
 
     enable_metrics: bool = option(False, "Serve metrics over HTTP, or over TLS where metrics_cert is set.")
+    enable_page: bool = option(
+        False,
+        "Serve a page about this node at /ui/ beside the metrics, by the same address and certificate. It "
+        "shows names of pods and images and texts of errors to whoever can connect.",
+        own=True,
+    )
     metrics_collectors: tuple[str, ...] = option(
         (), "Names of the metrics to serve, with or without container_runtime_crio_; empty: all."
     )

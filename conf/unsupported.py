@@ -215,8 +215,6 @@ _WORKLOAD: Mapping[str, Ignored] = {
 
 _IMAGE: Mapping[str, Ignored] = {
     "default_transport": Ignored(NOT_NEEDED),
-    "namespaced_auth_dir": Ignored(NOT_YET),
-    "pause_image_auth_file": Ignored(NOT_YET),
     "big_files_temporary_dir": Ignored(NOT_NEEDED),
     "auto_reload_registries": Ignored(NOT_YET, bool),
     "oci_artifact_mount_support": Ignored(NOT_YET, bool),

@@ -16,7 +16,6 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -59,6 +58,7 @@ from host.notify import notify
 from host.private import claim
 from host.reserve import Reserve
 from host.threads import DetachedThreads
+from host.workers import Workers
 from oci import hostview, pause
 from oci.monitor.client import Monitor
 from oci.precompiled import Filters
@@ -224,7 +224,7 @@ async def serve(config: Config, reread: Reread) -> None:
     """
     stop, hangup = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="daemon"))
+    loop.set_default_executor(Workers(_THREADS, "daemon"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)

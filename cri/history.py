@@ -20,6 +20,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from api.text import printable
@@ -54,7 +55,7 @@ class History:
         """All, or those whose line has ``word`` in it; by the time of their beginning, nearly."""
         needle = json.dumps(word)[1:-1].encode()
         return heapq.merge(
-            *(_parsed(ring, needle) for ring in (self._probes, self._others)),
+            *(_parsed(ring.newest_first(), needle) for ring in (self._probes, self._others)),
             key=lambda each: -int(each["began_ns"]),
         )
 
@@ -93,14 +94,14 @@ class Ring:
             self._held -= sys.getsizeof(self._blocks.popleft()) + 8
 
     def newest_first(self) -> Iterator[list[bytes]]:
-        """Blocks of lines, each oldest first; what is appended meanwhile is not seen."""
-        yield list(self._open)
-        for block in reversed(tuple(self._blocks)):
-            yield zlib.decompress(block).split(b"\n")
+        """Blocks of lines, each oldest first, as they are now; another thread may read them."""
+        newest, blocks = list(self._open), tuple(self._blocks)
+        older = (zlib.decompress(block).split(b"\n") for block in reversed(blocks))
+        return chain((newest,), older)
 
 
-def _parsed(ring: Ring, needle: bytes) -> Iterator[Document]:
-    for lines in ring.newest_first():
+def _parsed(blocks: Iterator[list[bytes]], needle: bytes) -> Iterator[Document]:
+    for lines in blocks:
         for line in reversed(lines):
             if needle in line:
                 yield json.loads(line)

@@ -21,11 +21,14 @@ def image_options(config: Config) -> Options:
         signature_policy=image.signature_policy,
         signature_policy_dir=image.signature_policy_dir,
         auth_files=(image.global_auth_file,) if image.global_auth_file else None,
+        namespaced_auth_dir=image.namespaced_auth_dir,
         short_names_enforcing=image.short_name_mode == "enforcing",
         pinned_images=(*image.pinned_images, *pause),
         pull_deadline_s=image.pull_deadline,
         abandoned_s=image.pull_abandoned_timeout,
         client=ClientOptions(
-            stall_timeout_s=image.pull_progress_timeout, minimum_rate=float(image.pull_minimum_rate)
+            stall_timeout_s=image.pull_progress_timeout,
+            minimum_rate=float(image.pull_minimum_rate),
+            connections=image.pull_connections,
         ),
     )

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -16,6 +17,7 @@ from cri.server import Observer, Traces, generic_handlers
 from host.private import Tree, public_directory
 
 PROBE_TIMEOUT_S = 5.0
+QUESTIONS = "podwright.v1.Questions"  # of one method, Ask: see cri/questions.py
 
 
 class SocketNotFree(FailedPrecondition):
@@ -43,6 +45,7 @@ async def listen(node: Node, observer: Observer | None, traces: Traces | None = 
     )
     slow_seconds = node.config.runtime.slow_operation_seconds
     server.add_generic_rpc_handlers(generic_handlers(node, slow_seconds, observer, traces))
+    server.add_generic_rpc_handlers([_questions(node)])
     _make_directory(config)
     make_way(config.listen)
     try:
@@ -52,6 +55,17 @@ async def listen(node: Node, observer: Observer | None, traces: Traces | None = 
     await server.start()
     open_to(config.listen, config.socket_group)
     return server
+
+
+def _questions(node: Node) -> Any:
+    """gRPC's handler of the podwright command's questions; what answers is imported with the first one."""
+
+    async def ask(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        from cri import questions
+
+        return await questions.answer(node, data, context)
+
+    return grpc.method_handlers_generic_handler(QUESTIONS, {"Ask": grpc.unary_unary_rpc_method_handler(ask)})
 
 
 async def listen_for_inspection(node: Node) -> asyncio.Server:

@@ -122,10 +122,12 @@ class Operation:
 
         Whole seconds: events with the same text are counted as one.
         """
-        for step in reversed(self.steps):
-            if step.failed and (took := step.seconds(time.monotonic())) >= _LONG_STEP_S:
-                return f'in step "{step.name}" after {took:.0f} s'
-        return ""
+        failed = [step for step in self.steps if step.failed and step.ended is not None]
+        # The innermost of what failed first: steps around it, and those of the undo, come after it.
+        step = min(failed, key=lambda one: one.ended or 0.0, default=None)
+        if step is None or (took := step.seconds(0.0)) < _LONG_STEP_S:
+            return ""
+        return f'in step "{step.name}" after {took:.0f} s'
 
 
 class Steps(str):
@@ -164,12 +166,16 @@ class Operations:
 
     def past(self, word: str = "") -> "Iterator[Document]":
         """What has ended, newest first; of what is remembered as lines, only those with ``word`` in them."""
+        for part in self.snapshot(word):
+            yield from part
+
+    def snapshot(self, word: str = "") -> "tuple[Iterator[Document], Iterator[Document]]":
+        """``past`` in two parts, of now, that another thread may read: there is much of the second."""
         from cri.history import document
 
-        for operation in reversed(tuple(self._recent)):
-            yield document(operation)
-        if self._history is not None:
-            yield from self._history.newest_first(word)
+        recent = [document(operation) for operation in reversed(self._recent)]
+        history = iter(()) if self._history is None else self._history.newest_first(word)
+        return iter(recent), history
 
     def verbs_on(self, subject: str) -> set[str]:
         """The verbs that are at work on ``subject``."""

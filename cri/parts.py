@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from api.ids import ContainerId, ImageId
+from cni.chain import Step, untimed
 from cni.network import Readiness
 from cni.pod import Attachment as NetworkAttachment
 from cni.pod import PodNetwork
@@ -98,6 +99,7 @@ class Images(Protocol):
         reference: str,
         credentials: Credentials | None = None,
         *,
+        auth_files: Sequence[Path] | None = None,
         namespace: str = "",
         watch: Callable[[], "Watch"] | None = None,
     ) -> Image: ...
@@ -143,7 +145,7 @@ class Network(Protocol):
 
     def ready(self) -> Readiness: ...
 
-    async def attach(self, pod: PodNetwork) -> NetworkAttachment: ...
+    async def attach(self, pod: PodNetwork, step: Step = untimed) -> NetworkAttachment: ...
 
     async def detach(self, pod: PodNetwork) -> None: ...
 

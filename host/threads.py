@@ -59,21 +59,22 @@ class DetachedThreads:
         try:
             waiting = self._idle.pop()
         except IndexError:
-            threading.Thread(target=self._work, args=(job,), name=self._name, daemon=True).start()
+            jobs: SimpleQueue[Job] = SimpleQueue()
+            jobs.put(job)  # not among the arguments, which a thread keeps until its end
+            threading.Thread(target=self._work, args=(jobs,), name=self._name, daemon=True).start()
         else:
             waiting.put(job)
 
-    def _work(self, job: Job) -> None:
-        jobs: SimpleQueue[Job] = SimpleQueue()
+    def _work(self, jobs: SimpleQueue[Job]) -> None:
         while True:
-            deliver = job()
+            deliver = jobs.get()()
             stays = len(self._idle) < _SPARE
             if stays:  # before who waits is told, who may call again at once
                 self._idle.append(jobs)
             deliver()
+            del deliver  # with the result, before it waits
             if not stays:
                 return
-            job = jobs.get()
 
 
 def _settle(future: "Future[T]", function: Callable[[], T]) -> Deliver:

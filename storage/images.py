@@ -35,6 +35,7 @@ from storage.pulls import Pulls, Terms
 from storage.rebuild import Mender
 from storage.reference import InvalidReference, Reference
 from storage.registry.auth import Credentials, default_paths
+from storage.registry.namespaced import AuthText, take
 from storage.registry.registries_conf import BadRegistriesConf, Registries
 from storage.rootfs_rows import RootfsRows
 from storage.signatures.gate import Gate
@@ -285,7 +286,10 @@ class Images:
         policy = await asyncio.to_thread(_policies(options).load, namespace)
         files = auth_files if auth_files is not None else options.auth_files
         paths = default_paths() if files is None else [*files]
-        terms = Terms(reference, credentials, registries, policy, paths, options)
+        own: AuthText | None = None
+        if options.namespaced_auth_dir is not None and namespace:
+            own = await asyncio.to_thread(take, options.namespaced_auth_dir, namespace, reference)
+        terms = Terms(reference, credentials, registries, policy, paths, options, own)
         return await self._pulls.run(terms, Pull(self.entering, self.gate, terms).run, watch)
 
     async def remove(self, text: str) -> None:

@@ -21,6 +21,7 @@ class Options:
     signature_policy_dir: Path | None = None  # NAMESPACE.json there stands in for both
     registries_d: Path = Path("/etc/containers/registries.d")  # where signatures are beside registries
     auth_files: Sequence[Path] | None = None  # None: the usual places
+    namespaced_auth_dir: Path | None = None  # see storage/registry/namespaced.py
     short_names_enforcing: bool = True
     pinned_images: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)

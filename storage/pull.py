@@ -20,7 +20,7 @@ from storage.manifest import (
 from storage.progress import Layer, Watch
 from storage.pulls import Terms
 from storage.reference import Reference
-from storage.registry.auth import Credentials, lookup
+from storage.registry.auth import Credentials, find, lookup
 from storage.registry.client import Client, Served
 from storage.registry.errors import RegistryError
 from storage.registry.registries_conf import PullSource
@@ -100,6 +100,8 @@ class Pull:
         if given and not source.is_mirror and source.host == reference.registry:
             # A pod's author names the image, and not always the registry that these are for.
             return given if given.are_for(reference.registry) else None
+        if (own := self._terms.own_auth) is not None:
+            return find(own.data, source.host, source.repository, own.source)
         return await asyncio.to_thread(lookup, self._auth_files, source.host, source.repository)
 
 

@@ -16,6 +16,7 @@ from api.errors import DeadlineExceeded
 from storage.catalogue import Image
 from storage.options import Options
 from storage.registry.auth import Credentials
+from storage.registry.namespaced import AuthText
 from storage.registry.registries_conf import Registries
 from storage.signatures.policy import Policy
 
@@ -41,6 +42,7 @@ class Terms:
     policy: Policy
     auth_files: Sequence[Path]
     options: Options
+    own_auth: AuthText | None = None  # stands in for ``auth_files``
 
 
 class Pulls:

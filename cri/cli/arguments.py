@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,6 +23,7 @@ FLAGS: Mapping[str, str] = {
     "log_format": "crio.runtime.log_format",
     "network_dir": "crio.network.network_dir",
 }
+SORTS = ("cpu", "memory_bytes", "name", "age_s")
 OUTPUTS = ("table", "json", "yaml")
 FILTERS_HELP = "reference=GLOB, dangling=BOOL, pinned=BOOL, label=KEY[=VALUE], before=IMAGE, since=IMAGE"
 EXIT_CODES = "Exit codes: 0 done, 1 it failed (standard error says why), 2 wrong usage, 130 interrupted."
@@ -158,13 +159,16 @@ def parser() -> argparse.ArgumentParser:
     _add_output(config)
     _add_configuration(config)
     check = commands.add_parser("check", help="examine this host and say what will work")
-    for names in (("--quick", "-q"), ("--repair", "-r"), ("--force", "-f"), ("--wipe", "-w")):  # CRI-O's
+    check.add_argument("--storage", action="store_true", help="only read all layers of all images")
+    check.add_argument(
+        "--repair", "-r", action="store_true", help="with --storage: remove what is broken, and nothing else"
+    )
+    for names in (("--quick", "-q"), ("--force", "-f"), ("--wipe", "-w")):  # CRI-O's
         check.add_argument(*names, dest="crio", action="append_const", const=names[0], help=argparse.SUPPRESS)
     check.add_argument("--age", "-a", help=argparse.SUPPRESS)
-    check.add_argument("--storage", action="store_true", help="only read all layers of all images")
-    check.add_argument("--repair", action="store_true", help="with --storage: remove what is broken")
     ops = commands.add_parser("ops", help="show what the running daemon is doing now")
-    for each in (check, ops):
+    ops.add_argument("--watch", "-w", action="store_true", help="go on showing it")
+    for each in (check, ops, *_add_timeline(commands)):
         _add_output(each)
         _add_configuration(each)
     _add_status(commands.add_parser("status", help="ask the running daemon about itself and its containers"))
@@ -191,6 +195,26 @@ def parser() -> argparse.ArgumentParser:
     _add_configuration(upgrade)
     _add_node_config(commands.add_parser("node-config", help="print what a tool needs to use this runtime"))
     return top
+
+
+def _add_timeline(
+    commands: "argparse._SubParsersAction[Parser]",
+) -> Iterator[argparse.ArgumentParser]:
+    """What looks at the daemon's operations."""
+    what = "of a pod, container or image: name, namespace/name, id or its beginning"
+    timeline = commands.add_parser("timeline", help="show what was done, step by step")
+    events = commands.add_parser("events", help="show what became of pods, containers and images")
+    for each in (timeline, events):
+        each.add_argument("name", nargs="?", default="", metavar="NAME", help=f"{what}; all without one")
+        each.add_argument("--limit", "-n", type=int, default=200, help="the newest so many (200)")
+        yield each
+    events.add_argument("--follow", "-f", action="store_true", help="go on with what happens")
+    why = commands.add_parser("why", help="say in words what a pod waits for, and what to do")
+    why.add_argument("name", metavar="NAME", help=what)
+    yield why
+    top = commands.add_parser("top", help="show containers by what they use, and what is running")
+    top.add_argument("--sort", choices=SORTS, default="cpu", help="by which column")
+    yield top
 
 
 def _add_image(image: argparse.ArgumentParser) -> None:

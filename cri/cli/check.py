@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from api.errors import InvalidArgument
 from conf.schema import Config
 from cri.cli.arguments import load_configuration
 from cri.cli.examine import cgroups, daemon, files, images, kernel, options, places, programs, records
@@ -27,21 +26,13 @@ VERSION_TIMEOUT_S = 10
 _COLOURS = {str(Level.OK): GREEN, str(Level.WARNING): YELLOW, str(Level.FAILS): RED}
 
 
-class WithoutStorage(InvalidArgument):
-    """An option that is nothing by itself."""
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Examine the host with the configuration that the command line gives."""
-    if arguments.crio or arguments.age:
-        warn("images and layers are examined here; the daemon repairs them when it starts, without options")
+    if arguments.crio or arguments.age or (arguments.repair and not arguments.storage):
+        warn("images are examined here, and layers by --storage; the daemon repairs them when it starts")
     loaded = load_configuration(arguments)
-    if arguments.repair and not arguments.storage:
-        raise WithoutStorage("--repair is about layers: give --storage too")
     if arguments.storage:
-        from cri.cli.image_store import (
-            check,  # the store is large, and the other examinations are not about it
-        )
+        from cri.cli.image_store import check  # the store is large; the other examinations do without
 
         return int(check(loaded.config, arguments.output, repair=arguments.repair))
     findings = [*(warning("configuration", text) for text in loaded.warnings), *examine(loaded.config)]

@@ -17,6 +17,7 @@ from cri.cli.image_filters import filtered
 from cri.cli.image_store import prune, show_usage, verify
 from cri.cli.output import say, show
 from cri.cli.privilege import require_root
+from cri.cli.pull_progress import PullShown
 from cri.image_options import image_options
 from cri.logs import set_up
 from host.spawn import keep_to_itself
@@ -60,13 +61,14 @@ async def _run(arguments: argparse.Namespace, config: Config) -> int:
             case "inspect":
                 _show(arguments.output, [_known(store, arguments.image, config.root)], in_full=True)
             case "pull":
-                _show(arguments.output, [await store.pull(arguments.image)])
+                watch = partial(PullShown, arguments.output)
+                _show(arguments.output, [await store.pull(arguments.image, watch=watch)])
             case "remove" | "rm":
                 found = [_known(store, name, config.root) for name in arguments.image]
                 for image in found:
                     await store.remove(image.id)
-                show(arguments.output, {"removed": [_fields(image) for image in found]}, ())
                 await store.settle()
+                show(arguments.output, {"removed": [_fields(image) for image in found]}, ())
             case "tag":
                 image = _known(store, arguments.image, config.root)
                 for name in arguments.name:

@@ -5,6 +5,7 @@ Names, errors and subjects come from images, registries and pods: what would act
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -70,3 +71,18 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[st
 def warn(line: str) -> None:
     """One line on standard error."""
     say(line, sys.stderr)
+
+
+def draw(lines: Iterable[str]) -> None:
+    """A whole screen, in the place of the one before; as much of it as there is room for."""
+    columns, rows = shutil.get_terminal_size()
+    shown = [printable(line)[: columns - 1] for line in lines][: rows - 1]
+    print("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in shown) + "\x1b[J", end="", flush=True)
+
+
+def redraw(lines: Sequence[str], drawn: int) -> None:
+    """Lines on standard error, in the place of the ``drawn`` ones that stand last there."""
+    columns, rows = shutil.get_terminal_size()
+    shown = [printable(line)[: columns - 1] for line in lines][: rows - 1]
+    up = f"\x1b[{min(drawn, rows - 1)}A\r" if drawn else ""
+    print(up + "".join(f"{line}\x1b[K\n" for line in shown) + "\x1b[J", end="", file=sys.stderr, flush=True)

@@ -9,7 +9,10 @@ from cri.cli.arguments import load_configuration
 from cri.cli.privilege import require_root
 from cri.logs import set_up
 from cri.version import VERSION
+from host.memory import share_arenas
 from host.spawn import keep_to_itself
+
+_ARENAS = 2  # the event loop's, and one for all other threads: few of them work at once
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     # gRPC reads this when it is imported: the daemon never forks, so it need not prepare for it.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     keep_to_itself()
+    share_arenas(_ARENAS)
     from cri.daemon import serve
 
     asyncio.run(serve(loaded.config, lambda: load_configuration(arguments)))

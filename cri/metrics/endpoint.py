@@ -1,4 +1,5 @@
-"""GET /metrics over HTTP/1.1, TLS or a Unix socket: one answer a connection.
+"""GET /metrics, and the node's page where it is enabled, over HTTP/1.1, TLS or a Unix socket: one answer a
+connection.
 
 Whoever reaches the port costs the daemon little: some connections at once, the oldest of which goes for the
 next, and a page that is used again while making new ones would take more than a tenth of the time.
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from api.errors import FailedPrecondition
 from conf.schema import MetricsTable
@@ -34,24 +35,39 @@ class MetricsNotServed(FailedPrecondition):
     """The endpoint cannot be opened as the configuration has it."""
 
 
+class Pages(Protocol):
+    """What else is served (cri/page/service.py)."""
+
+    def serves(self, path: str) -> bool: ...
+
+    async def answer(self, head: Head) -> bytes: ...
+
+
 class Endpoint:
     """Serves what ``text`` gives; made by ``open``."""
 
-    def __init__(self, text: Callable[[], bytes]) -> None:
+    def __init__(self, text: Callable[[], bytes], pages: Pages | None = None) -> None:
         self._text = text
+        self._pages = pages
         self._servers: list[asyncio.Server] = []
         self._clients: dict[asyncio.StreamWriter, None] = {}
         self._page = b""
         self._page_good_until_s = -math.inf
 
     @classmethod
-    async def open(cls, table: MetricsTable, tls_min_version: str, text: Callable[[], bytes]) -> "Endpoint":
+    async def open(
+        cls,
+        table: MetricsTable,
+        tls_min_version: str,
+        text: Callable[[], bytes],
+        pages: Pages | None = None,
+    ) -> "Endpoint":
         """Listen on address and port, and on the socket if one is set. Certificates are read once, now.
 
         Raises:
             MetricsNotServed: naming the option at fault.
         """
-        endpoint = cls(text)
+        endpoint = cls(text, pages)
         try:
             await endpoint._listen(table, server_tls(table, tls_min_version))
             if table.metrics_socket is not None:
@@ -113,6 +129,8 @@ class Endpoint:
             while (head := heads.receive(data := await reader.read(_CHUNK_BYTES))) is None:
                 if not data:
                     return b""
+            if self._pages is not None and self._pages.serves(head.path):
+                return await self._pages.answer(head)
             return _response(self._current(), head)
         except Refused as refusal:
             return heads.refuse(refusal)
@@ -137,7 +155,9 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 
 def _response(body: bytes, head: Head) -> bytes:
     if head.path != "/metrics":
-        raise Refused(HTTPStatus.NOT_FOUND, "only /metrics is served here")
+        raise Refused(
+            HTTPStatus.NOT_FOUND, "only /metrics is served here, and the page /ui/ if enable_page is set"
+        )
     if head.method not in ("GET", "HEAD"):
         raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is allowed", (("Allow", "GET, HEAD"),))
     lines = (

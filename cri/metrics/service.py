@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from cri.metrics import certificate
 from cri.metrics.collectors import Metrics, Sources
-from cri.metrics.endpoint import Endpoint
+from cri.metrics.endpoint import Endpoint, Pages
 from cri.metrics.own import Own
 from cri.metrics.readings import readings
 from cri.node import Node
@@ -31,4 +31,9 @@ async def serve(node: Node, processes_defunct: Callable[[], int]) -> tuple[Metri
     node.operations.observe(metrics)
     if await certificate.make_if_missing(table):
         logger.info("made a self-signed certificate for metrics certificate=%s", table.metrics_cert)
-    return metrics, await Endpoint.open(table, node.config.api.tls_min_version, metrics.text)
+    pages: Pages | None = None
+    if table.enable_page:
+        from cri.page import service as page
+
+        pages = page.Pages(node)
+    return metrics, await Endpoint.open(table, node.config.api.tls_min_version, metrics.text, pages)

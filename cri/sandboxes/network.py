@@ -9,6 +9,7 @@ from cni.nat import PortMapping
 from cni.pod import PodNetwork
 from cni.result import Dns
 from cri.node import Node
+from cri.operations import Operation
 from cri.sandboxes.record import Sandbox
 from host import listeners
 
@@ -56,8 +57,8 @@ def request_of(node: Node, sandbox: Sandbox) -> PodNetwork:
     )
 
 
-async def attach(node: Node, sandbox: Sandbox) -> tuple[str, ...]:
-    """Connect the pod; its addresses, the primary one first.
+async def attach(node: Node, sandbox: Sandbox, operation: Operation) -> tuple[str, ...]:
+    """Connect the pod, each plugin in a step; its addresses, the primary one first.
 
     Raises:
         HostPortInUse: a process of the host listens on one of its host ports.
@@ -65,7 +66,7 @@ async def attach(node: Node, sandbox: Sandbox) -> tuple[str, ...]:
     request = request_of(node, sandbox)
     if request.port_mappings:
         await asyncio.to_thread(require_free, request.port_mappings)
-    attachment = await node.network.attach(request)
+    attachment = await node.network.attach(request, operation.step)
     return attachment.ips
 
 

@@ -57,7 +57,8 @@ async def _program(node: Node, sandbox: Sandbox) -> tuple[Path, tuple[str, ...]]
         return node.paths.pause_rootfs, (PROGRAM_PATH,)
     image = node.images.find(reference)
     if image is None or image.fault:
-        image = await node.images.pull(reference)
+        own = node.config.image.pause_image_auth_file
+        image = await node.images.pull(reference, auth_files=None if own is None else (own,))
     rootfs = await node.rootfs.prepare(ContainerId(sandbox.id), image, sandbox.namespaces.get("user"))
     command = tuple(shlex.split(node.config.image.pause_command))
     return rootfs, command or (*image.config.entrypoint, *image.config.cmd)

@@ -109,7 +109,7 @@ async def _make(node: Node, operation: Operation, sandbox: Sandbox) -> None:
             # Noted before the first plugin runs: a crash from here on must detach.
             sandbox.attached = True
             lifecycle.save(node, sandbox)
-            sandbox.ips = await network.attach(node, sandbox)
+            sandbox.ips = await network.attach(node, sandbox, operation)
     if pause.needed(node, sandbox):
         with operation.step("pause"):
             sandbox.pause_pid = await pause.start(node, sandbox, directory)

@@ -7,7 +7,9 @@ asks and what each is given is storage/registry/conversation.py's.
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +24,7 @@ from storage.registry.conversation import Conversation
 from storage.registry.errors import UnexpectedAnswer
 from storage.registry.http import read_bounded
 from storage.registry.options import ClientOptions
+from storage.registry.pieces import Pieces
 from storage.registry.registries_conf import PullSource
 
 log = logging.getLogger(__name__)
@@ -113,12 +116,21 @@ class Client:
     async def blob(self, descriptor: Descriptor) -> AsyncIterator[bytes]:
         """The bytes of a blob, unverified, in chunks; a cut connection is taken up where it ended.
 
+        A large one comes over several connections if the registry can do that (storage/registry/pieces.py).
         Ends early when the registry has fewer bytes than the descriptor says; more are an error. Connections
         that end, or become too slow, before they brought much count as attempts, of which there are a few.
         """
         path = f"/v2/{self._source.repository}/blobs/{descriptor.digest}"
         position = 0
         failures = 0
+        if self._options.connections > 1 and descriptor.size >= self._options.pieces_from_bytes:
+            pieces = Pieces(partial(self._conversation.get, path), descriptor.size, self._options)
+            async with aclosing(pieces.chunks()) as chunks:
+                async for chunk in chunks:
+                    position += len(chunk)
+                    yield chunk
+            if position == descriptor.size:
+                return
         while True:
             before = position
             try:

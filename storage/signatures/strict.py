@@ -66,8 +66,13 @@ class Table:
         return value
 
     def text(self, key: str) -> str:
-        """A string."""
-        return self._typed(key, str, "string")
+        """A string of characters that can be written: JSON has escapes for halves of some."""
+        value = self._typed(key, str, "string")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise Malformed(f"{self.what}: {key} is no UTF-8") from error
+        return value
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of strings that has at least one."""

@@ -80,7 +80,11 @@ def verified_head(note: str, key: PublicKey) -> TreeHead:
     if signatures.pop() or not 0 < len(signatures) <= _SIGNATURES:
         raise NotAccepted("the log's checkpoint is no signed note")
     head = _head(signed)
-    if not any(_is_by(line, head.origin, signed.encode(), key) for line in signatures):
+    try:
+        data = signed.encode()
+    except UnicodeEncodeError as error:
+        raise NotAccepted("the log's checkpoint is malformed") from error
+    if not any(_is_by(line, head.origin, data, key) for line in signatures):
         raise NotAccepted("the log's checkpoint is not signed by its key")
     return head
 

@@ -36,7 +36,7 @@ UNSEEN_EXIT_CODE = 255
 # Writes numbered lines until it is told to end.
 SCRIPT = f"trap 'exit {EXIT_CODE}' USR1; i=0; while :; do echo line $i; i=$((i+1)); sleep 0.05; done"
 _EXPECTED = re.compile(
-    r"^process: .*( serve --config|oci\.monitor\.main|tests\.crash\.daemon|podwright-(logs|keeper)"
+    r"^process: .*( serve --config|oci\.monitor\.main|tests\.crash\.daemon|podwright-(logs|keeper|zygote)"
     r"|cri\.streaming\.process\.main)"
     r"|^file: .*((sqlite|\.db)-(wal|shm)|/keeper\.sock)$"  # the keeper stays with the monitor
 )

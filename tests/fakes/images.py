@@ -46,6 +46,7 @@ class FakeImages:
         reference: str,
         credentials: Credentials | None = None,
         *,
+        auth_files: Sequence[Path] | None = None,
         namespace: str = "",
         watch: Callable[[], Watch] | None = None,
     ) -> Image:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping
 
+from cni.chain import Step, untimed
 from cni.errors import PluginFailed
 from cni.network import Readiness
 from cni.pod import Attachment, PodNetwork
@@ -18,7 +19,7 @@ class FakeNetwork:
     def ready(self) -> Readiness:
         return Readiness(True)
 
-    async def attach(self, pod: PodNetwork) -> Attachment:
+    async def attach(self, pod: PodNetwork, step: Step = untimed) -> Attachment:
         await asyncio.sleep(0)
         if not pod.netns.exists():
             raise PluginFailed(f"the network namespace {pod.netns} does not exist")

@@ -45,6 +45,6 @@ async def test_the_unknown_is_gone(workshop: Workshop) -> None:
 
 
 async def test_version_and_features_are_what_the_program_says(workshop: Workshop) -> None:
-    assert workshop.runtime.name in await workshop.runtime.version()
+    assert workshop.runtime.path.name in await workshop.runtime.version()
     features = await workshop.runtime.features()
     assert features is None or "ociVersionMin" in features

@@ -1,7 +1,9 @@
 """Pulls from a real registry: what arrives, what is refused, and that a failure leaves nothing."""
 
 import asyncio
+import base64
 import gzip
+import hashlib
 import json
 import logging
 import os
@@ -649,6 +651,27 @@ async def test_basic_authentication(open_store: OpenStore, tmp_path: Path) -> No
             assert store.list() == []
             image = await store.pull(name, Credentials("tester", "secret"))
             assert image.repo_tags == (name,)
+
+
+async def test_credentials_that_a_provider_left_for_the_namespace_serve_one_pull(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    left = tmp_path / "left"
+    left.mkdir()
+    name = hashlib.sha256(b"registry.test/a/b").hexdigest()
+    with running_registry(tmp_path, htpasswd=True) as registry:
+        registry.push("a/b", "v1", build_image([tar_bytes([Member("f", b"1")])]))
+        entry = {"auth": base64.b64encode(b"tester:secret").decode()}
+        text = json.dumps({"auths": {f"{registry.host}/a": entry}})
+        async with open_store(registry.host, namespaced_auth_dir=left) as store:
+            (left / f"pods-{name}.json").write_text(text)
+            for namespace in ("", "others"):
+                with pytest.raises(Unauthorized):
+                    await store.pull("registry.test/a/b:v1", namespace=namespace)
+            await store.pull("registry.test/a/b:v1", namespace="pods")
+            assert names(left) == []
+            with pytest.raises(Unauthorized):
+                await store.pull("registry.test/a/b:v1", namespace="pods")
 
 
 async def test_credentials_where_registries_conf_gives_another_location(

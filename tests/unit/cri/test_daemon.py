@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import cri
 from cri import daemon
 from cri.node import Node
 from cri.supervise import Supervisor
@@ -37,6 +38,7 @@ def test_libraries_that_only_some_daemons_need_are_not_loaded() -> None:
 async def test_without_the_optional_packages_tracing_is_a_trouble_and_no_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(cri, "tracing", None, raising=False)  # what is imported here is not to stay there
     for name in [name for name in sys.modules if name.startswith("cri.tracing")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)

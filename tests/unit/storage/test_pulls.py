@@ -12,6 +12,7 @@ from storage.options import Options
 from storage.progress import Unwatched
 from storage.pulls import Pulls, Terms
 from storage.registry.auth import Credentials
+from storage.registry.namespaced import AuthText
 from storage.registry.options import ClientOptions
 from storage.registry.registries_conf import Mirror, Registries, RegistryRule
 from storage.signatures.policy import Policy
@@ -33,6 +34,7 @@ OTHERS = {
     "alias": replace(TERMS, registries=Registries(aliases={"a": "q.io/a"})),
     "insecure host": replace(TERMS, registries=Registries(insecure=frozenset({"q.io"}))),
     "auth file": replace(TERMS, auth_files=(Path("/a.json"),)),
+    "file of the namespace": replace(TERMS, own_auth=AuthText("f", SECRET.encode())),
     "client's bounds": replace(TERMS, options=Options(client=ClientOptions(attempts=1))),
 }
 
@@ -67,10 +69,10 @@ async def test_no_secret_is_in_a_name_or_in_the_log(caplog: pytest.LogCaptureFix
 
     names: list[str] = []
     with pytest.raises(LookupError):
-        await pulls.run(OTHERS["credentials"], work)
+        await pulls.run(replace(OTHERS["credentials"], own_auth=AuthText("f", SECRET.encode())), work)
     assert any("pull q.io/a:1" in name for name in names)
     assert "pull failed reference=q.io/a:1" in caplog.text
-    assert SECRET not in caplog.text + "".join(names) + repr(OTHERS["credentials"])
+    assert SECRET not in caplog.text + "".join(names) + repr(list(OTHERS.values()))
 
 
 class Seen(Unwatched):

@@ -32,7 +32,7 @@ def _complete(tmp_path: Path, line: str) -> list[str]:
     ("line", "offered"),
     [
         ("podwright se", ["serve"]),
-        ("podwright image p", ["pull"]),
+        ("podwright image p", ["pull", "prune"]),
         ("podwright version --j", ["--json"]),
         ("podwright --log-level debug ser", ["serve"]),
         ("podwright --config podwright.conf che", ["check"]),
