@@ -111,7 +111,6 @@ def _parsed(material: Table, envelope: Table) -> Parsed:
     if len(signatures) != 1:
         raise Malformed("not exactly one signature in its envelope")
     payload, payload_type = envelope.data("payload"), envelope.text("payloadType")
-    payload_type.encode()  # a lone surrogate is in no text that could be signed
     return Parsed(certificate, entries, timestamps, payload, payload_type, signatures[0].data("sig"))
 
 

@@ -144,7 +144,7 @@ TAMPERED: list[tuple[str, BundleSigned, Any, str]] = [
     ("payload", BY_KEY, _flipped(_KEY, "dsseEnvelope", "payload"), "by none of the trusted keys"),
     ("payload", WITHOUT_LOG, _flipped(_V1, "dsseEnvelope", "payload"), "not by the key of its certificate"),
     ("payload type", BY_KEY, changed(_KEY, ("dsseEnvelope", "payloadType"), "text/plain"), "by none of the"),
-    ("payload type of no text", BY_EMAIL, changed(_V1, ("dsseEnvelope", "payloadType"), "\ud800"), "surrogates"),
+    ("payload type of no text", BY_EMAIL, changed(_V1, ("dsseEnvelope", "payloadType"), "\ud800"), "no UTF-8"),
     ("certificate of no version", BY_EMAIL, _of_no_version(_V1), "not a valid X509 version"),
     ("signature", BY_KEY, _flipped(_KEY, *_SIGNATURE), "by none of the trusted keys"),
     ("signature", BY_EMAIL, _flipped(_V1, *_SIGNATURE), "not by the key of its certificate"),

@@ -271,13 +271,12 @@ async def test_a_signature_that_trips_its_reader_stands_before_none_that_is_good
 ) -> None:
     """Whoever may write into a repository may put signatures beside those of others."""
     from storage.signatures import attachments
-
-    parse = attachments.parse_payload
+    from storage.signatures.payload import parse_payload
 
     def trip(data: bytes, kind: str) -> Any:
         if data == b"trip":
             raise RuntimeError("a reader's fault")
-        return parse(data, kind)
+        return parse_payload(data, kind)
 
     monkeypatch.setattr(attachments, "parse_payload", trip)
     registry, gate = FakeRegistry(), Gate(tmp_path)
