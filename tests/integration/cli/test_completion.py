@@ -14,7 +14,7 @@ from tests.harness.patience import patient
 TIMEOUT_S = patient(30)
 CASES = [
     ("podwright se", {"serve"}),
-    ("podwright image p", {"pull"}),
+    ("podwright image p", {"pull", "prune"}),
     ("podwright version --outp", {"--output"}),
     ("podwright version --output j", {"json"}),
     ("podwright --log-level debug ser", {"serve"}),
