@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 AGE_S = 0.5
 _LOOK_S = 30.0  # also without a signal
+_AGAIN_S = 2.0  # the same while a zombie is known
 _PROC = Path("/proc")
 
 
@@ -38,13 +39,18 @@ class Zombie:
 
 
 def zombies() -> list[Zombie]:
-    """Our children that have ended and are not reaped; one system call when there are none."""
+    """Our children that have ended and are not reaped; one system call when there are none.
+
+    At least one of those that there are: the kernel's list of children may lack some while others end
+    (proc_pid_task_children(5)), so that whoever finds one looks again.
+    """
     try:
-        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return []
+        known = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return []
-    return [zombie for pid in _children() if (zombie := _zombie(pid)) is not None]
+    if known is None:
+        return []
+    return [zombie for pid in {known.si_pid, *_children()} if (zombie := _zombie(pid)) is not None]
 
 
 def _children() -> Iterator[int]:
@@ -81,6 +87,7 @@ class Orphans:
     def __init__(self, age_s: float = AGE_S) -> None:
         self._age_s = age_s
         self._since: dict[Zombie, float] = {}
+        self._has_found = False  # when last looked
 
     async def watch(self) -> None:
         """Look whenever a child has ended, and now and then, for ever. For the main thread's loop."""
@@ -98,13 +105,17 @@ class Orphans:
             loop.remove_signal_handler(signal.SIGCHLD)
 
     def _patience_s(self, now_s: float) -> float:
-        """Until the first zombie that is too young becomes old enough; those that are old are somebody's."""
+        """Until the first zombie that is too young becomes old enough. Those that are old are somebody's, and
+        while there are any, others may not have been seen."""
+        if not self._has_found:
+            return _LOOK_S
         left = [since + self._age_s - now_s for since in self._since.values()]
-        return min((one for one in left if one > 0), default=_LOOK_S)
+        return min((one for one in left if one > 0), default=_AGAIN_S)
 
     def look(self, now_s: float) -> list[Zombie]:
         """Reap what nobody waits for; ``now_s`` is a monotonic clock's. Takes microseconds if all is well."""
         found = zombies()
+        self._has_found = bool(found)
         self._since = {zombie: self._since.get(zombie, now_s) for zombie in found}
         old = [zombie for zombie, since in self._since.items() if now_s - since >= self._age_s]
         if not old:

@@ -67,7 +67,8 @@ def test_an_orphan_is_reaped_when_it_has_been_a_zombie_for_its_time() -> None:
 
 
 async def test_the_end_of_an_orphan_is_when_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "_LOOK_S", 1e6)  # not by chance
+    for name in ("_LOOK_S", "_AGAIN_S"):
+        monkeypatch.setattr(children, name, 1e6)  # not by chance
     watching = asyncio.create_task(Orphans(age_s=0.05).watch())
     await asyncio.sleep(0)
     pid = orphan()
@@ -88,10 +89,23 @@ def test_a_zombie_that_somebody_waits_for_is_not_looked_at_all_the_time() -> Non
         orphans.look(1000)
         assert orphans._patience_s(1000.1) == pytest.approx(0.4)
         orphans.look(1000.5)
-        assert orphans._patience_s(1000.5) == children._LOOK_S
+        assert orphans._patience_s(1000.5) == children._AGAIN_S
     finally:
         os.waitpid(pid, 0)
         os.close(pidfd)
+
+
+async def test_orphans_that_the_kernel_does_not_list_are_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "_children", lambda: iter(()))  # it may lack any while others end
+    monkeypatch.setattr(children, "_LOOK_S", 1e6)
+    monkeypatch.setattr(children, "_AGAIN_S", 0.05)
+    left = [orphan(), orphan()]  # before anybody is there to hear of them
+    watching = asyncio.create_task(Orphans(age_s=0.05).watch())
+    async with asyncio.timeout(60):
+        while any(map(is_there, left)):
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
 
 
 def test_a_child_that_somebody_holds_a_pidfd_of_is_his_for_ever() -> None:
