@@ -53,12 +53,12 @@ async def search(
             else:
                 data = await asyncio.to_thread(read, place)
                 found = find(data, registry, repository, str(place))
-            if isinstance(found, HelperEntry):
+            if isinstance(entry := found, HelperEntry):
                 try:
-                    found = await ask(found, registry, timeout_s)
+                    found = await ask(entry, registry, timeout_s)
                 except CredentialHelperFailed as error:
                     log.warning("a credential helper failed: %s", error)
-                    failure = failure or (error if found.needed else None)
+                    failure = failure or (error if entry.needed else None)
                     continue
             if found is not None:
                 return found
