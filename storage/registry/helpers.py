@@ -47,13 +47,15 @@ async def search(
     failure: CredentialHelperFailed | None = None
     for helper in helpers:
         for place in paths if helper == FILES else [helper]:
-            found: Credentials | HelperEntry | None
             if isinstance(place, str):
-                found = HelperEntry(place, registry, "registries.conf: credential-helpers")
+                entry: Credentials | HelperEntry | None = HelperEntry(
+                    place, registry, "registries.conf: credential-helpers"
+                )
             else:
                 data = await asyncio.to_thread(read, place)
-                found = find(data, registry, repository, str(place))
-            if isinstance(entry := found, HelperEntry):
+                entry = find(data, registry, repository, str(place))
+            found = None if isinstance(entry, HelperEntry) else entry
+            if isinstance(entry, HelperEntry):
                 try:
                     found = await ask(entry, registry, timeout_s)
                 except CredentialHelperFailed as error:
