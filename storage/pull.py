@@ -1,6 +1,5 @@
 """One pull: name to places, places to manifest, manifest to layers, layers to an image in the store."""
 
-import asyncio
 import logging
 from functools import partial
 
@@ -20,9 +19,10 @@ from storage.manifest import (
 from storage.progress import Layer, Watch
 from storage.pulls import Terms
 from storage.reference import Reference
-from storage.registry.auth import Credentials, find, lookup
+from storage.registry.auth import BadAuthFile, Credentials, HelperEntry, find
 from storage.registry.client import Client, Served
 from storage.registry.errors import RegistryError
+from storage.registry.helpers import CredentialHelperFailed, search
 from storage.registry.registries_conf import PullSource
 from storage.signatures.gate import Gate, Place
 from storage.unpacker import LayerSource
@@ -50,7 +50,7 @@ class Pull:
             for source in self._registries.sources(candidate):
                 try:
                     return await self._pull_from(source, candidate, watch)
-                except RegistryError as error:
+                except (RegistryError, CredentialHelperFailed) as error:
                     log.info("source failed reference=%s host=%s error=%s", candidate, source.host, error)
                     failures.append(error)
         raise _combined(failures)
@@ -101,8 +101,14 @@ class Pull:
             # A pod's author names the image, and not always the registry that these are for.
             return given if given.are_for(reference.registry) else None
         if (own := self._terms.own_auth) is not None:
-            return find(own.data, source.host, source.repository, own.source)
-        return await asyncio.to_thread(lookup, self._auth_files, source.host, source.repository)
+            found = find(own.data, source.host, source.repository, own.source)
+            if isinstance(found, HelperEntry) and found.needed:
+                # It would hand what the node's helpers know to whoever may write the namespace's secrets.
+                raise BadAuthFile(f"{own.source}: a namespace's file cannot name credential helpers")
+            return found if isinstance(found, Credentials) else None
+        timeout_s = self._options.client.helper_timeout_s
+        helpers = self._registries.helpers
+        return await search(helpers, self._auth_files, source.host, source.repository, timeout_s)
 
 
 def _layer_sources(client: Client, manifest: Manifest, config: bytes, owner: str) -> list[LayerSource]:

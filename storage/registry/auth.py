@@ -1,7 +1,8 @@
 """Credentials for registries, from the request or from auth.json files (containers-auth.json(5)).
 
 Keys of "auths" are a registry or a registry with a path, and the longest that covers the repository wins:
-``quay.io/team/app``, ``quay.io/team``, ``quay.io``. Credential helpers are not run.
+``quay.io/team/app``, ``quay.io/team``, ``quay.io``. Before them "credHelpers" names a helper for a registry,
+and behind them "credsStore" one for all; storage/registry/helpers.py asks them.
 """
 
 import base64
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api.errors import InvalidArgument, PodwrightError, Unimplemented
+from api.errors import InvalidArgument, PodwrightError
 from host.files import read_bounded
 from storage.bounded_json import BadJson, bounded_json
 
@@ -24,6 +25,7 @@ _FILE_LIMIT = 1 << 20
 _LINE_ENDS = str.maketrans("", "", "\r\n")
 _VALUES = 50_000
 _HUB_LEGACY_KEYS = ("index.docker.io", "docker.io")
+_HUB_SERVER = "https://index.docker.io/v1/"  # what docker asks its store for
 _HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _TOKEN = re.compile(r"[\x21-\x7e]*")  # what may stand in a header
 
@@ -36,8 +38,17 @@ class BadCredentials(InvalidArgument):
     """Credentials hold what no registry can be sent."""
 
 
-class CredentialHelperUnsupported(Unimplemented):
-    """An auth file hands a registry to a credential helper."""
+@dataclass(frozen=True, slots=True)
+class HelperEntry:
+    """A file hands a registry to a credential helper, which is asked for ``server``.
+
+    One that is not ``needed`` is a store for all registries: public images can be had without it.
+    """
+
+    name: str
+    server: str
+    source: str
+    needed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +108,26 @@ def default_paths(environment: Mapping[str, str] | None = None) -> list[Path]:
     ]
 
 
-def lookup(paths: list[Path], registry: str, repository: str) -> Credentials | None:
-    """The credentials that the first file which has some holds for a repository; blocking.
+def read(path: Path) -> bytes:
+    """An auth file, empty when it is not there; blocking.
 
     Raises:
-        BadAuthFile: a file is there and is malformed.
-        CredentialHelperUnsupported: the matching entry is a helper.
+        BadAuthFile: it cannot be read.
     """
-    for path in paths:
-        try:
-            data = read_bounded(path, _FILE_LIMIT)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise BadAuthFile(f"{path}: {error.strerror}") from error
-        found = find(data, registry, repository, str(path))
-        if found is not None:
-            return found
-    return None
+    try:
+        return read_bounded(path, _FILE_LIMIT)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except OSError as error:
+        raise BadAuthFile(f"{path}: {error.strerror or error}") from error
 
 
-def find(data: bytes, registry: str, repository: str, source: str) -> Credentials | None:
-    """The credentials in one auth file's content; ``source`` names it in errors."""
+def find(data: bytes, registry: str, repository: str, source: str) -> Credentials | HelperEntry | None:
+    """The credentials in one auth file's content, or who has them; ``source`` names it in errors.
+
+    Raises:
+        BadAuthFile: it is malformed.
+    """
     try:
         document = bounded_json(data or b"{}", source, values=_VALUES)
     except BadJson as error:
@@ -127,15 +136,22 @@ def find(data: bytes, registry: str, repository: str, source: str) -> Credential
         raise BadAuthFile(f"{source}: not a JSON object")
     auths = _normalised(_object(document, "auths", source))
     helpers = _object(document, "credHelpers", source)
-    for key in _keys(registry, repository):
+    for key in (registry, *_HUB_LEGACY_KEYS) if registry == "docker.io" else (registry,):
         if key in helpers:
-            raise CredentialHelperUnsupported(
-                f"{source}: {key} uses the credential helper {helpers[key]!r}; helpers are not supported, "
-                'put the credentials under "auths"'
-            )
-        if key in auths:
-            return _credentials(auths[key], key, source)
+            return HelperEntry(_name(helpers[key], "credHelpers", source), key, source)
+    for key in _keys(registry, repository):
+        if key in auths and (found := _credentials(auths[key], key, source)) is not None:
+            return found
+    if store := _name(document.get("credsStore") or "", "credsStore", source):
+        server = _HUB_SERVER if registry == "docker.io" else registry
+        return HelperEntry(store, server, source, needed=False)
     return None
+
+
+def _name(value: object, key: str, source: str) -> str:
+    if not isinstance(value, str):
+        raise BadAuthFile(f"{source}: {key} has something else than the name of a helper")
+    return value
 
 
 def _keys(registry: str, repository: str) -> Iterator[str]:
@@ -221,10 +237,7 @@ def examine(path: Path) -> list[str]:
     except PodwrightError as error:
         return [str(error)]
     document = bounded_json(data or b"{}", str(path), values=_VALUES)
-    troubles = [
-        f"{path}: {key} uses the credential helper {helper!r}, which is not asked"
-        for key, helper in _object(document, "credHelpers", str(path)).items()
-    ]
+    troubles = []
     for key, entry in _object(document, "auths", str(path)).items():
         try:
             _read({} if entry is None else entry, key, str(path))

@@ -9,10 +9,13 @@ import asyncio
 import base64
 import contextlib
 import logging
+import math
 import random
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
 
@@ -154,9 +157,9 @@ class Conversation:
                     await self._authorize(reply)
                     continue
                 attempt += 1
-                if reply.status not in _RETRIED or attempt >= self._options.attempts:
+                pause = retry_after_s(reply.headers.get("Retry-After", ""))
+                if not self._may_repeat(reply.status, pause) or attempt >= self._options.attempts:
                     raise await self._refusal(reply)
-                pause = reply.headers.get("Retry-After", "")
             await self.back_off(attempt, pause)
 
     def _own_url(self, path: str) -> URL:
@@ -335,12 +338,17 @@ class Conversation:
 
     # -- failures --------------------------------------------------------------------------------
 
-    async def back_off(self, attempt: int, retry_after: str = "") -> None:
+    def _may_repeat(self, status: int, asked_s: float | None) -> bool:
+        """A limited rate is waited for only when the registry says how long, and that is bearable."""
+        if status == 429:
+            return asked_s is not None and asked_s <= self._options.backoff_limit_s
+        return status in _RETRIED
+
+    async def back_off(self, attempt: int, asked_s: float | None = None) -> None:
         """Wait before the next attempt, longer each time, or as the registry asks within bounds."""
         pause = min(self._options.backoff_s * 2 ** (attempt - 1), self._options.backoff_limit_s)
-        if _SECONDS.fullmatch(retry_after):
-            pause = min(max(pause, float(retry_after)), self._options.backoff_limit_s)
-        await asyncio.sleep(pause * random.uniform(0.75, 1.25))
+        pause *= random.uniform(0.75, 1.25)
+        await asyncio.sleep(max(pause, min(asked_s or 0.0, self._options.backoff_limit_s)))
 
     async def _refusal(self, reply: Reply) -> RegistryError:
         """The error for an answer. Only the registry's own words are in it: whatever else it can make us
@@ -352,7 +360,7 @@ class Conversation:
             what = what_was_asked(reply.url) if reply.own else "what was asked"
             return ManifestUnknown(f"{what} not found", answer)
         if reply.status == 429:
-            return TooManyRequests(_rate_limited(reply.headers.get("Retry-After", "")), answer)
+            return TooManyRequests(_rate_limited(retry_after_s(reply.headers.get("Retry-After", ""))), answer)
         if reply.status >= 500:
             return RegistryUnavailable("server error", answer)
         return UnexpectedAnswer("unexpected answer", answer)
@@ -386,8 +394,21 @@ def what_was_asked(url: URL) -> str:
     return f"{kind.rpartition('/')[2].removesuffix('s')} {name}" if name else url.path
 
 
-def _rate_limited(retry_after: str) -> str:
-    when = f" for {int(retry_after)} s" if _SECONDS.fullmatch(retry_after) else ""
+def retry_after_s(text: str, now: datetime | None = None) -> float | None:
+    """Retry-After in seconds from now, of seconds or a date (RFC 9110, 10.2.3); None when it says neither."""
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text[:64])
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        return max((when - (now or datetime.now(UTC))).total_seconds(), 0.0)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+def _rate_limited(asked_s: float | None) -> str:
+    when = f" for {math.ceil(asked_s)} s" if asked_s is not None else ""
     return f"the registry takes no more requests{when} (pull with credentials, or from a mirror)"
 
 

@@ -50,7 +50,7 @@ class ManifestUnknown(RegistryError, NotFound):
 
 
 class TooManyRequests(RegistryError, Unavailable):
-    """The registry limits the rate; said at once, since the kubelet waits longer than a retry could."""
+    """The registry limits the rate, for longer than a pull waits: the kubelet comes back later."""
 
 
 class UnexpectedAnswer(RegistryError, InvalidArgument):

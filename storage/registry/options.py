@@ -16,6 +16,7 @@ class ClientOptions:
     attempts: int = 5  # without progress between them
     backoff_s: float = 0.25  # of the first retry; doubled each time, and randomised
     backoff_limit_s: float = 10.0
+    helper_timeout_s: float = 30.0  # of a credential helper
     connections: int = 4  # for one large blob
     piece_bytes: int = 8 << 20  # of a blob that comes over several; as many are held in memory
     pieces_from_bytes: int = 64 << 20  # smaller blobs come over one

@@ -1,7 +1,7 @@
 """registries.conf (containers-registries.conf(5)): mirrors, rewrites, blocks and short names.
 
-The file belongs to podman and skopeo as well, so what they tolerate is tolerated: unknown keys, credential
-helpers and version 1 of the format are remarks. What they refuse is an error of every pull, since nobody can
+The file belongs to podman and skopeo as well, so what they tolerate is tolerated: unknown keys and
+version 1 of the format are remarks. What they refuse is an error of every pull, since nobody can
 know what the file would have blocked. ``Registries.load`` reads the file and ``<file>.d/*.conf``; ``sources``
 says where a reference is to be asked for, in order; ``candidates`` what a short name may mean.
 """
@@ -77,6 +77,7 @@ class Registries:
     aliases: Mapping[str, str] = field(default_factory=dict)
     enforcing: bool = True
     insecure: frozenset[str] = frozenset()
+    helpers: tuple[str, ...] = ("containers-auth.json",)  # who is asked for credentials, in order
     remarks: tuple[str, ...] = field(default=(), compare=False)  # what was passed over, a line each
 
     @classmethod
@@ -121,6 +122,8 @@ class Registries:
         if "unqualified-search-registries" in document:
             search = _list_of_strings(document, "unqualified-search-registries", source)
             result = replace(result, search=search)
+        if helpers := _list_of_strings(document, "credential-helpers", source):
+            result = replace(result, helpers=helpers)
         aliases = document.get("aliases")
         if isinstance(aliases, dict):
             result = replace(result, aliases={**self.aliases, **{k: str(v) for k, v in aliases.items()}})
@@ -243,9 +246,6 @@ def _parse(data: bytes, source: str, remarks: list[str]) -> Mapping[str, Any]:
     if "registries" in document:
         document = _from_version_1(document, source, remarks)
     _pass_over_unknown(document, _TOP_KEYS, source, remarks)
-    helpers = _list_of_strings(document, "credential-helpers", source)
-    if named := ", ".join(each for each in helpers if each != "containers-auth.json"):
-        remarks.append(f"{source}: credential-helpers {named} are not asked: use auth.json files")
     return document
 
 

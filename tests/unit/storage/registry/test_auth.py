@@ -9,12 +9,11 @@ import pytest
 from storage.registry.auth import (
     BadAuthFile,
     BadCredentials,
-    CredentialHelperUnsupported,
     Credentials,
+    HelperEntry,
     decode_auth,
     default_paths,
     find,
-    lookup,
 )
 
 
@@ -56,9 +55,18 @@ def test_the_longest_key_wins(registry: str, repository: str, expected: Credenti
     assert find(AUTHS, registry, repository, "auth.json") == expected
 
 
-def test_a_helper_is_named() -> None:
-    with pytest.raises(CredentialHelperUnsupported, match="ecr-login"):
-        find(AUTHS, "helped.test", "a", "auth.json")
+def test_a_helper_is_named_for_whoever_asks_it() -> None:
+    assert find(AUTHS, "helped.test", "a", "auth.json") == HelperEntry(
+        "ecr-login", "helped.test", "auth.json"
+    )
+
+
+def test_a_store_for_all_is_asked_last() -> None:
+    data = json.dumps({"auths": {"quay.io": entry("u"), "logged.test": {}}, "credsStore": "pass"}).encode()
+    assert find(data, "quay.io", "a", "f") == Credentials("u", "p")
+    assert find(data, "logged.test", "a", "f") == HelperEntry("pass", "logged.test", "f", needed=False)
+    hub = find(data, "docker.io", "library/a", "f")
+    assert hub == HelperEntry("pass", "https://index.docker.io/v1/", "f", needed=False)
 
 
 @pytest.mark.parametrize(
@@ -75,14 +83,6 @@ def test_a_helper_is_named() -> None:
 def test_malformed_files_are_named(data: bytes) -> None:
     with pytest.raises(BadAuthFile, match="here"):
         find(data, "q.io", "a", "here")
-
-
-def test_files_are_tried_in_order_and_need_not_be_there(tmp_path: Path) -> None:
-    (tmp_path / "one").write_text("{}")
-    (tmp_path / "two").write_bytes(AUTHS)
-    paths = [tmp_path / "zero", tmp_path / "one", tmp_path / "two"]
-    assert lookup(paths, "quay.io", "x") == Credentials("registry", "p")
-    assert lookup(paths[:2], "quay.io", "x") is None
 
 
 def test_default_places() -> None:

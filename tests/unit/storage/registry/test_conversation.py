@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
@@ -13,7 +14,14 @@ from storage.digest import Digest
 from storage.reference import Reference
 from storage.registry.auth import Credentials
 from storage.registry.client import Client
-from storage.registry.errors import PullStalled, RegistryError, Unauthorized, UnexpectedAnswer
+from storage.registry.conversation import retry_after_s
+from storage.registry.errors import (
+    PullStalled,
+    RegistryError,
+    TooManyRequests,
+    Unauthorized,
+    UnexpectedAnswer,
+)
 from storage.registry.options import ClientOptions
 from storage.registry.registries_conf import PullSource
 
@@ -79,11 +87,11 @@ async def other() -> AsyncIterator[Host]:
     await host.server.close()
 
 
-async def pull(own: Host, *listed: Host, credentials: Credentials | None = None) -> bytes:
+async def pull(own: Host, *listed: Host, credentials: Credentials | None = None, attempts: int = 1) -> bytes:
     """The manifest of team/app:v1 at ``own``; ``listed`` are insecure as it is."""
     names = {host.name for host in listed}
     source = PullSource(own.name, "team/app", insecure=True, is_mirror=False)
-    options = ClientOptions(attempts=1, stall_timeout_s=5)
+    options = ClientOptions(attempts=attempts, backoff_s=0.01, stall_timeout_s=5)
     async with Client(source, credentials, options, lambda name: name in names) as client:
         return (await client.manifest(Reference.parse("registry.test/team/app:v1"))).data
 
@@ -275,3 +283,52 @@ async def test_an_answer_that_drips_is_given_up(own: Host) -> None:
     async with Client(source, None, options) as client:
         with pytest.raises(PullStalled, match="too slow"):
             await client.manifest(Digest("ab" * 32))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        ("Mon, 30 Nov 2026 06:01:30 GMT", 90.0),
+        ("Monday, 30-Nov-26 06:01:30 GMT", 90.0),
+        ("Mon Nov 30 06:01:30 2026", 90.0),
+        ("Mon, 30 Nov 2026 05:00:00 GMT", 0.0),
+        *(
+            (text, None)
+            for text in ("", "-1", "1.5", "soon", "\u00b2", "9" * 400, "Mon, 99 Nov 2026 06:01:30 GMT")
+        ),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text: str, seconds: float | None) -> None:
+    assert retry_after_s(text, datetime(2026, 11, 30, 6, 0, tzinfo=UTC)) == seconds
+
+
+@pytest.mark.parametrize("asked", ["0", "Mon, 30 Nov 2020 06:01:30 GMT"])
+async def test_a_short_limit_of_the_rate_is_waited_for(own: Host, asked: str) -> None:
+    limited = answers(429, Retry_After=asked)
+    served = answers(200, MANIFEST)
+    tried: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        tried.append(request.path)
+        return await (limited if len(tried) == 1 else served)(request)
+
+    own.handler = handler
+    assert await pull(own, attempts=2) == MANIFEST
+    assert len(tried) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("3600", "no more requests for 3600 s"),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", r"for \d+ s"),
+        ("", "requests \\("),
+    ],
+)
+async def test_a_long_limit_of_the_rate_is_told_at_once(own: Host, asked: str, words: str) -> None:
+    own.handler = answers(429, Retry_After=asked)
+    with pytest.raises(TooManyRequests, match=words):
+        await pull(own, attempts=2)
+    assert len([line for line in own.seen if "/manifests/" in line]) == 1

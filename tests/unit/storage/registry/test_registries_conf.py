@@ -173,10 +173,6 @@ def test_drop_ins_come_from_the_directory_that_is_named(tmp_path: Path) -> None:
             "[[registry]]\nlocation = 'a'\n[[registry.mirror]]\nlocation = 'b'\nnew = 1",
             r"\[\[registry.mirror\]\]: unknown key 'new'",
         ),
-        (
-            "credential-helpers = ['containers-auth.json', 'ecr-login']",
-            "credential-helpers ecr-login are not",
-        ),
         ("[registries.search]\nregistries = ['a']", "version 1 of the format"),
     ],
 )
@@ -185,9 +181,12 @@ def test_what_podman_passes_over_is_a_remark(text: str, words: str) -> None:
     assert re.match(words if words.startswith("here") else f"here: .*{words}", remark)
 
 
-def test_the_usual_credential_helper_and_an_empty_file_are_no_remarks() -> None:
-    assert Registries().merged(b"credential-helpers = ['containers-auth.json']", "here").remarks == ()
-    assert Registries().merged(b"", "here").remarks == ()
+def test_credential_helpers_are_those_of_the_last_file_that_names_some() -> None:
+    usual = Registries().merged(b"", "here")
+    named = usual.merged(b"credential-helpers = ['containers-auth.json', 'ecr-login']", "here")
+    assert usual.helpers == ("containers-auth.json",)
+    assert named.merged(b"credential-helpers = []", "there").helpers == ("containers-auth.json", "ecr-login")
+    assert usual.remarks == named.remarks == ()
 
 
 def test_version_1_means_what_it_meant() -> None:

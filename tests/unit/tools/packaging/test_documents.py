@@ -11,7 +11,7 @@ import yaml
 from conf.load import load
 from cri.cli.arguments import parser
 from oci.cdi.spec import parse as parse_cdi
-from storage.registry.auth import lookup
+from storage.registry.auth import find, read
 from storage.registry.registries_conf import Registries
 from tools.packaging.contents import documents
 from tools.packaging.layout import CHECKOUT
@@ -64,7 +64,7 @@ def test_credentials_in_documents_are_found(name: str, text: str, tmp_path: Path
     file = tmp_path / "auth.json"
     file.write_text(text)
     host, _, repository = registry.partition("/")
-    assert lookup([file], host, f"{repository}/app")
+    assert find(read(file), host, f"{repository}/app", "auth.json")
 
 
 @pytest.mark.parametrize(("name", "text"), blocks("yaml"))

@@ -50,7 +50,7 @@ def test_a_registries_conf_that_is_not_there_is_no_finding(tmp_path: Path) -> No
         ({"auths": {"quay.io": {"auth": "YTpi"}}}, Level.OK, "auth.json"),
         ({"auths": {"quay.io": {"auth": "%"}}}, Level.WARNING, "quay.io: auth is not base64"),
         ({"auths": []}, Level.WARNING, "auths is not an object"),
-        ({"credHelpers": {"gcr.io": "gcloud"}}, Level.WARNING, "credential helper 'gcloud'"),
+        ({"credHelpers": {"gcr.io": "gcloud"}}, Level.OK, "auth.json"),
         ([], Level.WARNING, "not a JSON object"),
     ],
 )
