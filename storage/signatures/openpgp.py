@@ -11,7 +11,7 @@ import binascii
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ _MEMORY_BYTES = 1 << 30
 _STATUS_LIMIT = 64 << 10
 _KEYRINGS = 64
 _PREFIX = "[GNUPG:] "
+_PACKAGES = {"gpgv": "gpgv", "prlimit": "util-linux"}
 _ARMOR = re.compile(
     rb"-----BEGIN PGP PUBLIC KEY BLOCK-----[ \t]*\r?\n(.*?)-----END PGP PUBLIC KEY BLOCK-----", re.DOTALL
 )
@@ -79,6 +80,11 @@ def _unarmored(block: bytes, what: str) -> bytes:
         return base64.b64decode(b"".join(line for line in body if not line.startswith(b"=")), validate=True)
     except (binascii.Error, ValueError) as error:
         raise TrustUnavailable(f"{what}: its armor is damaged") from error
+
+
+def missing_programs(which: Callable[[str], str | None] = shutil.which) -> Mapping[str, str]:
+    """Programs that simple signatures need and that are not there, with the packages that have them."""
+    return {program: package for program, package in _PACKAGES.items() if which(program) is None}
 
 
 async def verify(message: bytes, keys: Sequence[bytes]) -> Signed:

@@ -134,12 +134,18 @@ class Policy:
 
     def materials(self) -> Iterator[Material]:
         """All keys and certificates that the file names."""
-        for wanted in (
-            self.default,
-            *(each for scopes in self.transports.values() for each in scopes.values()),
-        ):
-            for requirement in wanted:
-                yield from _materials(requirement)
+        for requirement in self._all():
+            yield from _materials(requirement)
+
+    def wants(self, kind: type[Requirement]) -> bool:
+        """Whether a requirement of this kind stands anywhere in the file."""
+        return any(isinstance(each, kind) for each in self._all())
+
+    def _all(self) -> Iterator[Requirement]:
+        yield from self.default
+        for scopes in self.transports.values():
+            for wanted in scopes.values():
+                yield from wanted
 
 
 def _materials(requirement: Requirement) -> Iterator[Material]:

@@ -1,7 +1,7 @@
 """A sigstore of the tests' own: keys, a Fulcio, a certificate log, Rekor logs of both versions, and a clock.
 
 Made with ``cryptography`` after the published formats, apart from the code under test, which is held against
-them; tests/integration/storage/test_signers.py holds both against the real programs.
+them.
 """
 
 import base64

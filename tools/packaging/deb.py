@@ -117,7 +117,7 @@ def release_suffix(release: Mapping[str, str]) -> str:
 
 def depends(python: Sequence[int], libraries: Iterable[str]) -> list[str]:
     """What must be there: the very Python, what compiles seccomp filters, the bus by which systemd is
-    asked for cgroups, the firewall's tool, what the modules are linked to.
+    asked for cgroups, the firewall's tool, what verifies simple signatures, what the modules are linked to.
     """
     major, minor = python
     return [
@@ -126,6 +126,7 @@ def depends(python: Sequence[int], libraries: Iterable[str]) -> list[str]:
         "libseccomp2",
         "default-dbus-system-bus | dbus-system-bus",
         "nftables",
+        "gpgv",
         *sorted(libraries),
     ]
 

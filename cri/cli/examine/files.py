@@ -1,11 +1,13 @@
 """The files that pulls and devices are decided by: each is parsed as it will be when it is needed."""
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from api.errors import PodwrightError
 from conf.schema import Config
 from cri.cli.examine.findings import Finding, fails, ok, warning
+from cri.cli.examine.programs import Which
 from oci.cdi.registry import broken_files
 from storage.reference import Reference
 from storage.registry import certificates as certs
@@ -13,7 +15,9 @@ from storage.registry.auth import default_paths, examine
 from storage.registry.options import CERTS_DIRS
 from storage.registry.registries_conf import Registries
 from storage.signatures.lookaside import Lookasides
+from storage.signatures.openpgp import missing_programs
 from storage.signatures.policy import Policy
+from storage.signatures.requirements import SignedBy
 
 POLICY_FILE = Path("/etc/containers/policy.json")
 REGISTRIES_D = Path("/etc/containers/registries.d")
@@ -57,23 +61,23 @@ def certificates(places: Sequence[Path] = CERTS_DIRS) -> Iterator[Finding]:
         yield ok("certs.d", ", ".join(map(str, hosts)))
 
 
-def policy(config: Config, machine: Path = POLICY_FILE) -> Iterator[Finding]:
+def policy(config: Config, machine: Path = POLICY_FILE, which: Which = shutil.which) -> Iterator[Finding]:
     """What must be signed: the machine's policy.json, the configured one, and those of namespaces, with the
-    files that they name. One that cannot be read refuses the images that it is about."""
+    files and programs that they need. One that cannot be read refuses the images that it is about."""
     image = config.image
-    yield from _policy("policy", machine, needed=False)
+    yield from _policy("policy", machine, which, needed=False)
     if image.signature_policy is not None:
-        yield from _policy("signature_policy", image.signature_policy)
+        yield from _policy("signature_policy", image.signature_policy, which)
     if image.signature_policy_dir is not None and image.signature_policy_dir.is_dir():
         for path in sorted(image.signature_policy_dir.glob("*.json")):
-            yield from _policy("signature_policy_dir", path)
+            yield from _policy("signature_policy_dir", path, which)
     try:
         Lookasides.load(REGISTRIES_D)
     except PodwrightError as error:
         yield fails("registries.d", f"no signature is found: {error}", "mend the file")
 
 
-def _policy(subject: str, path: Path, *, needed: bool = True) -> Iterator[Finding]:
+def _policy(subject: str, path: Path, which: Which, *, needed: bool = True) -> Iterator[Finding]:
     try:
         found = Policy.load(path, needed=needed)
     except PodwrightError as error:
@@ -81,7 +85,11 @@ def _policy(subject: str, path: Path, *, needed: bool = True) -> Iterator[Findin
         return
     troubles = list(_troubles(found, path))
     yield from (warning(subject, trouble, "mend the policy") for trouble in troubles)
-    if path.exists() and not troubles:
+    missing = missing_programs(which) if found.wants(SignedBy) else {}
+    for program, package in missing.items():
+        text = f"{path} wants simple signatures, and {program} is not found: those images are refused"
+        yield warning(subject, text, f"apt install {package}")
+    if path.exists() and not troubles and not missing:
         yield ok(subject, str(path))
 
 

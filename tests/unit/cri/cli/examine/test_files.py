@@ -115,6 +115,41 @@ def test_the_policy_is_parsed(tmp_path: Path, text: str, level: Level, words: st
     assert words in first[2]
 
 
+SIMPLE = '{"type": "signedBy", "keyType": "GPGKeys", "keyData": "AA=="}'
+FREE = '{"type": "insecureAcceptAnything"}'
+BY_COSIGN = '{"type": "sigstoreSigned", "keyData": "AA=="}'
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (f'{{"default": [{SIMPLE}]}}', ["gpgv", "prlimit"]),
+        (
+            f'{{"default": [{FREE}], "transports": {{"docker": {{"quay.io": [{SIMPLE}]}}}}}}',
+            ["gpgv", "prlimit"],
+        ),
+        (f'{{"default": [{BY_COSIGN}]}}', []),
+        (f'{{"default": [{FREE}]}}', []),
+    ],
+)
+@pytest.mark.parametrize("there", [(), ("gpgv",), ("prlimit",), ("gpgv", "prlimit")])
+@pytest.mark.parametrize("place", ["machine", "configured", "namespace"])
+def test_programs_are_missed_where_a_policy_wants_simple_signatures(
+    tmp_path: Path, text: str, wanted: list[str], there: tuple[str, ...], place: str
+) -> None:
+    file = tmp_path / "team.json"
+    file.write_text(text)
+    config = images(
+        signature_policy=file if place == "configured" else None,
+        signature_policy_dir=tmp_path if place == "namespace" else None,
+    )
+    machine = file if place == "machine" else tmp_path / "none"
+    said = found(files.policy(config, machine, lambda name: name if name in there else None))
+    missed = [text.split(" is not found")[0].split()[-1] for _, _, text in said if "is not found" in text]
+    assert missed == [program for program in wanted if program not in there]
+    assert any(level is Level.OK for level, _, _ in said) is not bool(missed)
+
+
 @pytest.mark.parametrize(
     ("config", "subject"),
     [
