@@ -18,7 +18,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -38,15 +38,16 @@ from storage.registry.auth import Credentials, default_paths
 from storage.registry.namespaced import AuthText, take
 from storage.registry.registries_conf import BadRegistriesConf, Registries
 from storage.rootfs_rows import RootfsRows
-from storage.signatures.gate import Gate
-from storage.signatures.policies import Policies
+from storage.signatures.kept import Kept
 from storage.slots import Slots
 from storage.unpacker import House, Unpacker
-from storage.usage import LayerUsage, by_layer
-from storage.verify import Verifier
 
 if TYPE_CHECKING:
     from storage.progress import Watch
+    from storage.signatures.gate import Gate
+    from storage.signatures.policies import Policies
+    from storage.usage import LayerUsage
+    from storage.verify import Verifier
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +77,16 @@ class Images:
         self.leftovers = self.layers.leftovers
         self.registries_problem: Exception | None = None
         self.entering = Entering(root, self.catalogue, self.layers)
-        self.gate = Gate(root)
         self._lock = lock
         self._pulls = Pulls()
         self._registries = Registries()
+
+    @cached_property
+    def gate(self) -> "Gate":
+        """What images pass; imported when the first one comes."""
+        from storage.signatures.gate import Gate
+
+        return Gate(self.root)
 
     @classmethod
     async def open(
@@ -125,7 +132,7 @@ class Images:
             if alone:
                 store.leftovers.update(store.layers.sweep())
                 if store.database.may_sweep:
-                    store.gate.sweep({image.id for image in store.catalogue.images()})
+                    Kept(root).sweep({image.id for image in store.catalogue.images()})
             fcntl.flock(lock, fcntl.LOCK_SH)
         except BaseException:
             os.close(lock)
@@ -177,13 +184,17 @@ class Images:
             if image.id not in used and not image.pinned and (named or not image.repo_tags)
         ]
 
-    def layer_usage(self) -> Sequence[LayerUsage]:
+    def layer_usage(self) -> "Sequence[LayerUsage]":
         """Every layer on disk, and whose it is. Blocking."""
+        from storage.usage import by_layer
+
         records = {chain_id: self.layers.record(chain_id) for chain_id in self.layers.there()}
         return by_layer(self.list(), records)
 
-    def verifier(self) -> Verifier:
+    def verifier(self) -> "Verifier":
         """What examines layers and drops broken ones."""
+        from storage.verify import Verifier
+
         return Verifier(self.database, self.catalogue, self.layers)
 
     async def tag(self, image: Image, name: str) -> str:
@@ -320,7 +331,9 @@ class Images:
         return await import_archive(self.entering, self.options, self.root / "ingest", path, name)
 
 
-def _policies(options: Options) -> Policies:
+def _policies(options: Options) -> "Policies":
+    from storage.signatures.policies import Policies
+
     return Policies(options.policy_file, options.signature_policy, options.signature_policy_dir)
 
 

@@ -18,12 +18,12 @@ from storage.options import Options
 from storage.registry.auth import Credentials
 from storage.registry.namespaced import AuthText
 from storage.registry.registries_conf import Registries
-from storage.signatures.policy import Policy
 
 log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from storage.progress import Watch
+    from storage.signatures.policy import Policy
 
 Work = Callable[["Watch"], Awaitable[Image]]
 
@@ -39,7 +39,7 @@ class Terms:
     reference: str
     credentials: Credentials | None
     registries: Registries
-    policy: Policy
+    policy: "Policy"
     auth_files: Sequence[Path]
     options: Options
     own_auth: AuthText | None = None  # stands in for ``auth_files``

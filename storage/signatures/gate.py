@@ -6,7 +6,6 @@ then, without a network: a policy that became stricter holds for images that are
 """
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,10 +89,6 @@ class Gate:
     def forget(self, image_id: ImageId) -> None:
         """An image is gone. Blocking."""
         self._kept.forget(image_id)
-
-    def sweep(self, known: Collection[str]) -> None:
-        """Forget all images but these; only while no other process has the store. Blocking."""
-        self._kept.sweep(known)
 
 
 _NOTHING = Record(b"", Evidence(remarks=("none was kept with the image: pull it again",)))

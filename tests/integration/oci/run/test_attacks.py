@@ -43,6 +43,7 @@ UNREMEDIED = {
     "volume at proc": ("crun",),
     "inherited directory": ("crun",),  # as CVE-2024-21626, with descriptors of the caller's
     "keys at exec": ("crun",),
+    "early exec": ("runc",),  # in the container's cgroup before it is a copy of itself: a race, lost now and then
 }
 
 
@@ -274,6 +275,7 @@ def test_the_runtime_cannot_be_overwritten_by_an_image_that_executes_it(box: Box
         os.close(descriptor)
 
 
+@remedied("early exec")
 def test_the_runtime_cannot_be_overwritten_by_way_of_an_exec(box: Box) -> None:
     """The process of an exec is stopped by a neighbour while it is still the runtime's program."""
     copy = copied(box)
