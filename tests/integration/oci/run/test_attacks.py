@@ -43,7 +43,7 @@ UNREMEDIED = {
     "volume at proc": ("crun",),
     "inherited directory": ("crun",),  # as CVE-2024-21626, with descriptors of the caller's
     "keys at exec": ("crun",),
-    "early exec": ("runc",),  # in the container's cgroup before it is a copy of itself: a race, lost now and then
+    "early exec": ("runc",),  # in the cgroup before it is a copy of itself: lost now and then
 }
 
 
