@@ -38,9 +38,7 @@ LAYERS, FILES_A_LAYER = 10, 3000
 
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
-    if not os.environ.get(private.INSIDE):
-        line = private.command_line([sys.executable, "-m", "bench.run", *arguments])
-        return os.execvp(line[0], line)
+    private.go_inside("bench.run", arguments)
     with LOCK.open("w") as lock, ExitStack() as stack:
         fcntl.flock(lock, fcntl.LOCK_EX)
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch())))

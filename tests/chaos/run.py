@@ -26,6 +26,7 @@ from tests.chaos.figures import Sample, look, trends
 from tests.chaos.place import START_S, Place
 from tests.chaos.plan import MIXED, Kill, Victim, eras, kills
 from tests.chaos.requests import CODE_LABEL
+from tests.harness import private
 from tests.harness.daemon import DaemonFailed
 from tests.harness.patience import patient
 
@@ -198,6 +199,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--keep-log", type=Path, help="where the daemon's log goes at the end")
     arguments = parser.parse_args()
+    private.go_inside("tests.chaos.run", sys.argv[1:])
     seed, minutes = arguments.seed, arguments.minutes
     pace = FAST if minutes is None else LONG
     mean_s = arguments.mean or pace.mean_s

@@ -25,6 +25,7 @@ import grpc
 
 from api.runtime.v1 import api_pb2 as pb
 from host.cgroups import Hierarchy
+from tests.harness import private
 from tests.harness.client import container_config, eventually, pod_config
 from tests.harness.daemon import Daemon, Settings
 from tests.harness.patience import patient
@@ -251,6 +252,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--writers", type=int, default=50)
     arguments = parser.parse_args()
+    private.go_inside("tests.crash.kills", sys.argv[1:])
     results = run(arguments.modes, arguments.rounds, arguments.writers)
     sys.exit(not all(result.is_right for result in results))
 

@@ -35,6 +35,7 @@ from host.cgroups import Hierarchy
 from host.mounts import MNT_DETACH, mountpoints_below, umount
 from tests.chaos.clients import Crowd
 from tests.chaos.place import START_S, Place, files_of_images, processes
+from tests.harness import private
 from tests.harness.client import container_config
 from tests.harness.patience import patient
 
@@ -260,6 +261,7 @@ def main() -> None:
     parser.add_argument("--cuts", type=int, default=20)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 16))
     arguments = parser.parse_args()
+    private.go_inside("tests.crash.power", sys.argv[1:])
     with Node() as node:
         result = run(node, arguments.cuts, arguments.seed)
     print(json.dumps(vars(result)))

@@ -22,6 +22,7 @@ import grpc
 from api.runtime.v1 import api_pb2 as pb
 from tests.crash.planned import DAEMON, KEEPER, MONITOR, WRITER
 from tests.crash.rig import EXIT_CODE, UNSEEN_EXIT_CODE, Rig
+from tests.harness import private
 from tests.harness.daemon import DaemonFailed
 from tests.integration.streaming.pods.remote import WEBSOCKET, exec_url, join
 
@@ -277,6 +278,7 @@ def main() -> None:
     parser.add_argument("--successors", type=int, default=0, help="monitors that die one after the other")
     parser.add_argument("--tell", action="store_true", help="of each kill, on standard error")
     arguments = parser.parse_args()
+    private.go_inside("tests.crash.real", sys.argv[1:])
     logging.basicConfig(level=logging.INFO if arguments.tell else logging.WARNING)
     rig, failed = Rig(), False
     try:

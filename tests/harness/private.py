@@ -44,6 +44,13 @@ def command_line(argv: Sequence[str]) -> list[str]:
     return ["unshare", "--mount", "--propagation", "private", *_step("--guard"), *argv]
 
 
+def go_inside(module: str, arguments: Sequence[str]) -> None:
+    """Be ``python -m module`` inside, when we are not there yet: for programs that would change the host."""
+    if not os.environ.get(INSIDE):
+        line = command_line([sys.executable, "-m", module, *arguments])
+        os.execvp(line[0], line)
+
+
 def _step(name: str) -> list[str]:
     return [sys.executable, "-m", "tests.harness.private", name]
 
