@@ -24,6 +24,7 @@ READERS = {
     "oci/run/cli/main.py",
     "oci/run/verbs/create.py",
     "storage/registry/auth.py",
+    "storage/registry/helpers.py",
     "storage/registry/http.py",
 }
 STARTERS = {
