@@ -27,6 +27,7 @@ from oci.monitor.reactor import READ, Reactor, complain
 SOCKET = "keeper.sock"
 MESSAGE_LIMIT = 128 * 1024
 OBJECTS_MAX = 32_768
+_LAST_WORDS = 10_000  # more than a socket holds, and an end with one that goes on
 _PATIENCE_S = 5.0  # for who asked for everything to read it
 
 PUT, SET, DROP, TAKE = "put", "set", "drop", "take"
@@ -106,7 +107,7 @@ class Keeper:
         """Serve a monitor."""
         sock.setblocking(False)
         self._clients.add(sock)
-        self._reactor.watch(sock.fileno(), READ, lambda: self._readable(sock))
+        self._reactor.watch(sock.fileno(), READ, lambda: self._serve(sock))
 
     def terminate(self) -> None:
         """The machine goes down, it seems: stay only for a monitor."""
@@ -122,25 +123,39 @@ class Keeper:
             return
         self.add(sock)
 
-    def _readable(self, sock: socket.socket) -> None:
+    def _serve(self, sock: socket.socket) -> None:
+        if sock in self._clients:  # it may have been heard out in this turn
+            self._readable(sock)
+
+    def _readable(self, sock: socket.socket) -> bool:
+        """Serve one message; whether more may wait."""
         try:
             data, descriptors = receive_message(sock, MESSAGE_LIMIT)
         except BlockingIOError:
-            return
+            return False
         except MessageTruncated as error:
             self._reply(sock, Message(REFUSED, "", str(error).encode()))
-            return
+            return False
         except OSError:
             data, descriptors = b"", []
         if not data:
             self._gone(sock)
-            return
+            return False
         message = decode(data)
         if message.verb == TAKE:
             close_all(descriptors)
+            self._hear_out(sock)
             self._give_all(sock)
         elif (why := self._store.obey(message, descriptors)) is not None:
             self._reply(sock, Message(REFUSED, message.key, why.encode()))
+        return True
+
+    def _hear_out(self, successor: socket.socket) -> None:
+        """Serve what others have said before: the last words of a monitor that is dead are not read yet."""
+        for sock in self._clients - {successor}:
+            for _ in range(_LAST_WORDS):
+                if not self._readable(sock):
+                    break
 
     def _give_all(self, sock: socket.socket) -> None:
         for message, descriptors in self._store.items():

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -191,6 +192,22 @@ def test_a_keeper_waits_for_a_busy_monitor_no_longer_than_is_good(rig: Rig) -> N
     rig.until(lambda: not rig.monitor._queue)
     rig.dies()
     assert rig.next() == {"a": (b"last", 1)}
+
+
+def test_a_successor_is_given_what_its_predecessor_said_last(rig: Rig) -> None:
+    """The keeper, busy with other things, finds a dead monitor's words and the question together."""
+    a = rig.thing(b"first")
+    rig.monitor.put("a", a.source)
+    pid = rig.stop()
+    for number in range(50):
+        a.value = b"%d" % number
+        rig.monitor.changed("a")
+    rig.until(lambda: not rig.monitor._queue)
+    rig.dies()
+    again = threading.Timer(0.2, lambda: os.kill(pid, signal.SIGCONT))
+    again.start()
+    assert rig.next() == {"a": (b"49", 1)}
+    again.join()
 
 
 def test_one_whose_end_is_not_on_record_stays_held_as_it_is(rig: Rig) -> None:
