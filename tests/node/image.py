@@ -29,7 +29,7 @@ SUITE = "trixie"
 EMULATOR_PACKAGES = ("qemu-system-x86", "qemu-utils")
 GUEST_PACKAGES = (
     "systemd,systemd-sysv,dbus,udev,kmod,procps,psmisc,util-linux,mount,apparmor,sudo",
-    "iproute2,nftables,iptables,conntrack,ethtool,socat,curl,containernetworking-plugins",
+    "iproute2,nftables,iptables,conntrack,ethtool,socat,curl,gpgv,containernetworking-plugins",
     "crun,runc,criu,busybox-static,docker-registry,linux-image-cloud-amd64",
     "python3,python3-venv,ca-certificates,git,tmux,make,xz-utils,zstd,strace,less,groff-base",
 )
