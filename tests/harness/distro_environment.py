@@ -7,7 +7,17 @@ from tests.harness.cache import PROJECT, cached, key_of
 from tools.packaging.chroot import debian_root, run_inside
 
 # What unit tests run besides Python.
-PACKAGES = ("python3", "python3-venv", "ca-certificates", "git", "groff-base", "iproute2", "mandoc", "procps")
+PACKAGES = (
+    "python3",
+    "python3-venv",
+    "ca-certificates",
+    "git",
+    "gnupg",
+    "groff-base",
+    "iproute2",
+    "mandoc",
+    "procps",
+)
 # Tools of the linters and of other tests, which take long to fetch.
 WITHOUT = ("import-linter", "kubernetes", "mypy>", "ruff", "types-")
 INSTALL = """\
