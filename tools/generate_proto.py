@@ -4,8 +4,12 @@
 
 DIRECTORY is the root that receives ``api/runtime/v1/api_pb2*.py`` and ``.pyi``; the checkout itself unless
 given. The output depends on the versions of grpcio-tools and mypy-protobuf, which constraints.txt pins.
+
+Of what the gRPC plugins write only the stubs of clients are kept: the daemon makes its handlers from the
+descriptors (cri/server.py), and nothing derives from servicers, whose methods only say that they are missing.
 """
 
+import ast
 import sys
 import sysconfig
 from importlib import resources
@@ -21,6 +25,7 @@ GENERATED = (
     "api_pb2_grpc.py",
     "api_pb2_grpc.pyi",
 )
+CUT = "# Cut to the stubs of clients by tools/generate_proto.py.\n"
 
 
 class GenerationFailed(Exception):
@@ -52,6 +57,26 @@ def generate(output: Path) -> None:
     )
     if status:
         raise GenerationFailed(f"protoc ended with status {status} on {PROTO}")
+    for name in GENERATED:
+        if name.startswith("api_pb2_grpc."):
+            path = output / PROTO.parent / name
+            path.write_text(CUT + clients_only(path.read_text()))
+
+
+def clients_only(source: str) -> str:
+    """A generated module without servicers, what adds them to servers, and the experimental API."""
+    lines = source.splitlines(keepends=True)
+    for node in reversed(ast.parse(source).body):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not _is_of_clients(node):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
+            while first and (not lines[first - 1].strip() or lines[first - 1].startswith("#")):
+                first -= 1
+            del lines[first : node.end_lineno]
+    return "".join(lines)
+
+
+def _is_of_clients(node: ast.ClassDef | ast.FunctionDef) -> bool:
+    return isinstance(node, ast.ClassDef) and (node.name.endswith("Stub") or node.name.startswith("_"))
 
 
 def main() -> int:
