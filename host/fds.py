@@ -70,6 +70,22 @@ def give_pipes(descriptors: Iterable[int], owner: tuple[int, int]) -> None:
             os.fchown(descriptor, *owner)
 
 
+def duplicates(descriptors: Iterable[int]) -> list[int]:
+    """Duplicates of all of them.
+
+    Raises:
+        OSError: there are no more to be had; none was made.
+    """
+    made: list[int] = []
+    try:
+        for number in descriptors:
+            made.append(os.dup(number))
+    except OSError:
+        close_all(made)
+        raise
+    return made
+
+
 def close_all(descriptors: Iterable[int]) -> None:
     """Close every descriptor, also when closing one of them fails."""
     for descriptor in descriptors:

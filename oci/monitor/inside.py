@@ -8,15 +8,15 @@ that there is never one at work that nobody knows of; after that it is a command
 import os
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from host.fds import close_all, receive_message, send_message
+from host.fds import close_all, duplicates, receive_message, send_message
 from host.spawn import CommandNotStarted, exit_code_of, kill_group, spawn
 from oci.inside.words import GO, MESSAGE_LIMIT, decode_first, encode_work
 from oci.monitor.children import Children
 from oci.monitor.commands import Begun, Task
+from oci.monitor.outgoing import Outgoing
 from oci.monitor.reactor import READ, WRITE, Reactor, Timer, complain
 from oci.orders import BadOrder
 
@@ -46,7 +46,7 @@ class Inside:
         self._environment = dict(environment)
         self._sock: socket.socket | None = None
         self._pid = 0
-        self._queue: deque[tuple[bytes, list[int]]] = deque()
+        self._queue = Outgoing()
         self._waiting: dict[int, tuple[socket.socket, _Waiting, Timer]] = {}  # by the channel's number
 
     def launch(self, task: Task, stdio: Sequence[int], told: Begun) -> Callable[[], None]:
@@ -57,7 +57,7 @@ class Inside:
         except BadOrder as error:
             raise CommandNotStarted(str(error)) from error
         try:
-            waiting = _Waiting(message, _duplicates(stdio), told, _TRIES)
+            waiting = _Waiting(message, duplicates(stdio), told, _TRIES)
         except OSError as error:
             raise CommandNotStarted(f"no zygote: {error.strerror}") from error
         try:
@@ -162,25 +162,19 @@ class Inside:
         """Now, or when it reads; the descriptors are duplicated."""
         if self._sock is None:
             self._start()
-        self._queue.append((data, _duplicates(descriptors)))
+        self._queue.add(data, descriptors)
         if len(self._queue) == 1:
             self._flush()
 
     def _flush(self) -> None:
         assert self._sock is not None
-        while self._queue:
-            data, descriptors = self._queue[0]
-            try:
-                send_message(self._sock, data, descriptors)
-            except BlockingIOError:
+        try:
+            if self._queue.flush(self._sock):
+                self._reactor.watch(self._sock.fileno(), READ, self._ended_talk)
+            else:
                 self._reactor.watch(self._sock.fileno(), READ | WRITE, self._ready)
-                return
-            except OSError:
-                self._hang_up()  # the channels of what was queued end, too
-                return
-            self._queue.popleft()
-            close_all(descriptors)
-        self._reactor.watch(self._sock.fileno(), READ, self._ended_talk)
+        except OSError:
+            self._hang_up()  # the channels of what was queued end, too
 
     def _ready(self) -> None:
         self._flush()
@@ -221,18 +215,4 @@ class Inside:
             self._reactor.unwatch(self._sock.fileno())
             self._sock.close()
             self._sock = None
-        queue, self._queue = self._queue, deque()
-        for _, descriptors in queue:
-            close_all(descriptors)
-
-
-def _duplicates(descriptors: Sequence[int]) -> list[int]:
-    """All of them, or OSError and none."""
-    made: list[int] = []
-    try:
-        for number in descriptors:
-            made.append(os.dup(number))
-    except OSError:
-        close_all(made)
-        raise
-    return made
+        self._queue.clear()

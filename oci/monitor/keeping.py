@@ -12,7 +12,6 @@ import select
 import signal
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from host.local_sockets import dial, listen, peer_of
 from oci.monitor import keeper
 from oci.monitor.forked import KEEPER, fork
 from oci.monitor.keeper import DROP, END, HELD, MESSAGE_LIMIT, PUT, SET, TAKE, Message, decode, encode
+from oci.monitor.outgoing import Outgoing
 from oci.monitor.reactor import READ, WRITE, Reactor, Timer, complain
 
 HUNG_S = 10.0
@@ -64,7 +64,7 @@ class Keeping:
         self._objects: dict[str, _Object] = {}
         self._sock: socket.socket | None = None
         self._process: Descriptor | None = None
-        self._queue: deque[tuple[bytes, list[int]]] = deque()
+        self._queue = Outgoing()
         self._hung: Timer | None = None
         self._again: Timer | None = None
         self._started = 0.0
@@ -118,23 +118,24 @@ class Keeping:
                 self._hung = self._reactor.later(HUNG_S, self._give_up)
             except OSError:
                 return  # it is dead: _readable() comes
-        self._queue.append((data, [os.dup(number) for number in descriptors]))
+        self._queue.add(data, descriptors)
 
     def _ready(self) -> None:
         """It may take more of what waits."""
+        if self._sock is None:
+            return
+        before = len(self._queue)
         try:
-            while self._queue and self._sock is not None:
-                send_message(self._sock, *self._queue[0])
-                close_all(self._queue.popleft()[1])
-                self._not_hung()
-        except BlockingIOError:
+            has_all = self._queue.flush(self._sock)
+        except OSError:
+            has_all = True  # it is dead: _readable() finds that
+        if len(self._queue) < before:
+            self._not_hung()
+        if not has_all:
             self._hung = self._hung or self._reactor.later(HUNG_S, self._give_up)
             return
-        except OSError:
-            pass
-        if self._sock is not None:
-            self._reactor.watch(self._sock.fileno(), READ, self._readable)
-            self._readable()
+        self._reactor.watch(self._sock.fileno(), READ, self._readable)
+        self._readable()
 
     def _not_hung(self) -> None:
         if self._hung is not None:
@@ -298,8 +299,6 @@ class Keeping:
         if self._process is not None:
             self._process.close()
             self._process = None
-        for _, descriptors in self._queue:
-            close_all(descriptors)
         self._queue.clear()
         for each in self._objects.values():
             each.sent = None

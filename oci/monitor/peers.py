@@ -3,11 +3,11 @@
 import contextlib
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from host.fds import MessageTruncated, close_all, receive_message, send_message
+from host.fds import MessageTruncated, close_all, receive_message
 from host.local_sockets import listen, peer_of
+from oci.monitor.outgoing import Outgoing
 from oci.monitor.protocol import (
     MESSAGE_LIMIT,
     Json,
@@ -95,7 +95,7 @@ class Peer:
         self._sock = sock
         self._handle = handle
         self._on_gone = on_gone
-        self._outgoing: deque[tuple[bytes, list[int]]] = deque()
+        self._outgoing = Outgoing()
         self._open = True
         self._paused = False
         sock.setblocking(False)
@@ -132,7 +132,7 @@ class Peer:
         """Send now or when the peer reads; a closed connection drops it."""
         if not self._open:
             return
-        self._outgoing.append((data, [os.dup(descriptor) for descriptor in descriptors]))
+        self._outgoing.add(data, descriptors)
         if len(self._outgoing) > _BACKLOG_LIMIT:
             self.close()
         elif len(self._outgoing) == 1:
@@ -145,25 +145,17 @@ class Peer:
         self._open = False
         self._reactor.unwatch(self._sock.fileno())
         self._sock.close()
-        for _, descriptors in self._outgoing:
-            close_all(descriptors)
         self._outgoing.clear()
         self._on_gone(self)
 
     def _flush(self) -> None:
-        while self._outgoing:
-            data, descriptors = self._outgoing[0]
-            try:
-                send_message(self._sock, data, descriptors)
-            except BlockingIOError:
+        try:
+            if self._outgoing.flush(self._sock):
+                self._listen()
+            else:
                 self._reactor.watch(self._sock.fileno(), READ | WRITE, self._ready)
-                return
-            except OSError:
-                self.close()
-                return
-            self._outgoing.popleft()
-            close_all(descriptors)
-        self._listen()
+        except OSError:
+            self.close()
 
     def _ready(self) -> None:
         self._flush()

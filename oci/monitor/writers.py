@@ -5,17 +5,18 @@ What a writer must know is kept here, so that another one can be told all of it;
 in the journal. Only attachments end with their writer.
 """
 
+import contextlib
 import os
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from host.fds import close_all, receive_message, send_message
+from host.fds import close_all, receive_message
 from oci.monitor import journal, writer
 from oci.monitor.children import Children
 from oci.monitor.forked import fork
+from oci.monitor.outgoing import Outgoing
 from oci.monitor.reactor import READ, WRITE, Reactor, Timer, complain
 from oci.monitor.writer_words import (
     HUNG,
@@ -84,7 +85,7 @@ class Writer:
         self._outputs: dict[str, Output] = {}
         self._asked: dict[int, _Asked] = {}
         self._last_rid = 0
-        self._queue: deque[tuple[bytes, list[int]]] = deque()
+        self._queue = Outgoing()
         self._sock: socket.socket | None = None
         self._pid = 0  # 0: not needed yet; -1: it died, or could not be started, and another try is to come
         self._started = 0.0
@@ -213,24 +214,17 @@ class Writer:
         """Send now, or when the writer reads; the descriptors are duplicated."""
         if len(self._queue) >= _QUEUE_LIMIT:
             raise OSError(f"the log writer {self._pid} has left {_QUEUE_LIMIT} orders unread")
-        self._queue.append((data, [os.dup(descriptor) for descriptor in descriptors]))
+        self._queue.add(data, descriptors)
         if len(self._queue) == 1:
             self._flush()
 
     def _flush(self) -> None:
         assert self._sock is not None
-        while self._queue:
-            data, descriptors = self._queue[0]
-            try:
-                send_message(self._sock, data, descriptors)
-            except BlockingIOError:
+        with contextlib.suppress(OSError):  # it is dead, and that is heard of in another way
+            if self._queue.flush(self._sock):
+                self._reactor.watch(self._sock.fileno(), READ, self._readable)
+            else:
                 self._reactor.watch(self._sock.fileno(), READ | WRITE, self._ready)
-                return
-            except OSError:
-                return  # it is dead, and that is heard of in another way
-            self._queue.popleft()
-            close_all(descriptors)
-        self._reactor.watch(self._sock.fileno(), READ, self._readable)
 
     def _ready(self) -> None:
         self._flush()
@@ -277,8 +271,6 @@ class Writer:
             self._reactor.unwatch(self._sock.fileno())
             self._sock.close()
             self._sock = None
-        for _, descriptors in self._queue:
-            close_all(descriptors)
         self._queue.clear()
 
     def _replace(self) -> None:
