@@ -5,7 +5,6 @@ once, and the oldest goes for the next. Whoever is not root hears 403, whatever 
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from cri import http_clients
 from cri.streaming.http_head import Head, HeadReader, Refused
 from host.local_sockets import peer_of
 
@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 
 CLIENT_TIMEOUT_S: Final = 10.0
 MOST_CLIENTS: Final = 16
-_CHUNK_BYTES: Final = 16 * 1024
-_CLOSING_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +49,24 @@ class Clients:
     def __init__(self, answer: Answering) -> None:
         """``answer`` raises Refused for what gets another status than 200."""
         self._answer = answer
-        self._connected: dict[asyncio.StreamWriter, None] = {}
+        self._clients = http_clients.Clients(MOST_CLIENTS)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request, one answer, the end."""
-        self._connected[writer] = None
-        if len(self._connected) > MOST_CLIENTS:
-            oldest = next(iter(self._connected))
-            del self._connected[oldest]
-            oldest.transport.abort()
-        try:
-            response = await self._respond(reader, writer)
-            async with asyncio.timeout(CLIENT_TIMEOUT_S):
-                writer.write(response)
-                await writer.drain()
-        except (OSError, TimeoutError) as error:
-            logger.debug("client of the inspection socket lost: %s", error)
-        finally:
-            self._connected.pop(writer, None)
-            await _close(writer)
+        async with self._clients.connected(writer):
+            try:
+                response = await self._respond(reader, writer)
+                async with asyncio.timeout(CLIENT_TIMEOUT_S):
+                    writer.write(response)
+                    await writer.drain()
+            except (OSError, TimeoutError) as error:
+                logger.debug("client of the inspection socket lost: %s", error)
 
     async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         heads = HeadReader()
         try:
             async with asyncio.timeout(CLIENT_TIMEOUT_S):
-                head = await _head(heads, reader)
+                head = await http_clients.read_head(heads, reader)
             if head is None:
                 return b""
             _require_root(writer)
@@ -89,13 +80,6 @@ class Clients:
             return heads.refuse(
                 Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "failed: the daemon's log says why")
             )
-
-
-async def _head(heads: HeadReader, reader: asyncio.StreamReader) -> Head | None:
-    while (head := heads.receive(data := await reader.read(_CHUNK_BYTES))) is None:
-        if not data:
-            return None
-    return head
 
 
 def _require_root(writer: asyncio.StreamWriter) -> None:
@@ -112,12 +96,3 @@ def _framed(answer: Answer, head: Head) -> bytes:
     )
     text = "".join(f"{line}\r\n" for line in (*lines, "")).encode()
     return text if head.method == "HEAD" else text + answer.body
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    """What the client does not take soon is dropped, as closing would wait for it."""
-    writer.close()
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(_CLOSING_S):
-            await writer.wait_closed()
-    writer.transport.abort()

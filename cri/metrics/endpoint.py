@@ -6,7 +6,6 @@ next, and a page that is used again while making new ones would take more than a
 """
 
 import asyncio
-import contextlib
 import logging
 import math
 import ssl
@@ -18,6 +17,7 @@ from typing import Final, Protocol
 
 from api.errors import FailedPrecondition
 from conf.schema import MetricsTable
+from cri.http_clients import Clients, read_head
 from cri.streaming.http_head import Head, HeadReader, Refused
 
 logger = logging.getLogger(__name__)
@@ -25,9 +25,7 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 CLIENT_TIMEOUT_S = 10.0
 MOST_CLIENTS: Final = 64
-_CHUNK_BYTES = 16 * 1024
 _SHARE_OF_TIME: Final = 0.1
-_CLOSING_S: Final = 2.0
 _VERSIONS: Final = {"VersionTLS12": ssl.TLSVersion.TLSv1_2, "VersionTLS13": ssl.TLSVersion.TLSv1_3}
 
 
@@ -50,7 +48,7 @@ class Endpoint:
         self._text = text
         self._pages = pages
         self._servers: list[asyncio.Server] = []
-        self._clients: dict[asyncio.StreamWriter, None] = {}
+        self._clients = Clients(MOST_CLIENTS)
         self._page = b""
         self._page_good_until_s = -math.inf
 
@@ -108,27 +106,19 @@ class Endpoint:
             raise MetricsNotServed(f"metrics_socket {path}: {error.strerror}") from error
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients[writer] = None
-        if len(self._clients) > MOST_CLIENTS:
-            oldest = next(iter(self._clients))
-            del self._clients[oldest]
-            oldest.transport.abort()
-        try:
-            async with asyncio.timeout(CLIENT_TIMEOUT_S):
-                writer.write(await self._answer(reader))
-                await writer.drain()
-        except (OSError, TimeoutError) as error:
-            logger.debug("metrics client lost: %s", error)
-        finally:
-            self._clients.pop(writer, None)
-            await _close(writer)
+        async with self._clients.connected(writer):
+            try:
+                async with asyncio.timeout(CLIENT_TIMEOUT_S):
+                    writer.write(await self._answer(reader))
+                    await writer.drain()
+            except (OSError, TimeoutError) as error:
+                logger.debug("metrics client lost: %s", error)
 
     async def _answer(self, reader: asyncio.StreamReader) -> bytes:
         heads = HeadReader()
         try:
-            while (head := heads.receive(data := await reader.read(_CHUNK_BYTES))) is None:
-                if not data:
-                    return b""
+            if (head := await read_head(heads, reader)) is None:
+                return b""
             if self._pages is not None and self._pages.serves(head.path):
                 return await self._pages.answer(head)
             return _response(self._current(), head)
@@ -142,15 +132,6 @@ class Endpoint:
             taken_s = time.monotonic() - now_s
             self._page_good_until_s = now_s + taken_s / _SHARE_OF_TIME
         return self._page
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    """Close; what the client does not take soon is dropped, as closing would wait for it."""
-    writer.close()
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(_CLOSING_S):
-            await writer.wait_closed()
-    writer.transport.abort()
 
 
 def _response(body: bytes, head: Head) -> bytes:
