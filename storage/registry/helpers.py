@@ -12,7 +12,7 @@ import os
 import pwd
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,28 +45,32 @@ async def search(
         CredentialHelperFailed: a helper failed, and nobody else has any.
     """
     failure: CredentialHelperFailed | None = None
-    for helper in helpers:
-        for place in paths if helper == FILES else [helper]:
-            if isinstance(place, str):
-                entry: Credentials | HelperEntry | None = HelperEntry(
-                    place, registry, "registries.conf: credential-helpers"
-                )
-            else:
-                data = await asyncio.to_thread(read, place)
-                entry = find(data, registry, repository, str(place))
-            found = None if isinstance(entry, HelperEntry) else entry
-            if isinstance(entry, HelperEntry):
-                try:
-                    found = await ask(entry, registry, timeout_s)
-                except CredentialHelperFailed as error:
-                    log.warning("a credential helper failed: %s", error)
-                    failure = failure or (error if entry.needed else None)
-                    continue
-            if found is not None:
+    async for entry in _entries(helpers, paths, registry, repository):
+        if isinstance(entry, Credentials):
+            return entry
+        try:
+            if (found := await ask(entry, registry, timeout_s)) is not None:
                 return found
+        except CredentialHelperFailed as error:
+            log.warning("a credential helper failed: %s", error)
+            failure = failure or (error if entry.needed else None)
     if failure is not None:
         raise failure
     return None
+
+
+async def _entries(
+    helpers: Sequence[str], paths: Sequence[Path], registry: str, repository: str
+) -> AsyncIterator[Credentials | HelperEntry]:
+    """What there is for a repository, each read when it is asked for."""
+    for helper in helpers:
+        if helper != FILES:
+            yield HelperEntry(helper, registry, "registries.conf: credential-helpers")
+            continue
+        for path in paths:
+            entry = find(await asyncio.to_thread(read, path), registry, repository, str(path))
+            if entry is not None:
+                yield entry
 
 
 async def ask(entry: HelperEntry, registry: str, timeout_s: float) -> Credentials | None:
