@@ -144,6 +144,7 @@ def set_up(level: str, form: str, pattern: str = "", *, threaded: bool = True) -
     # No line says which file, thread or process it is of: looking that up is a third of what a message costs.
     logging._srcfile = None  # as the documentation of logging has it
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_more_than_a_client_that_left)
     for talkative in ("asyncio", "grpc", "aiohttp"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
 
@@ -158,6 +159,11 @@ def _handler(form: str, *, threaded: bool) -> logging.Handler:
     handler = QueueHandler(sys.stderr) if threaded else logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     return handler
+
+
+def _is_more_than_a_client_that_left(record: logging.LogRecord) -> bool:
+    """gRPC reports as an error, with a traceback, that it could not send an answer: nobody wanted it any more."""
+    return "ExecuteBatchError raised in core" not in record.getMessage()
 
 
 def set_level(level: str) -> None:

@@ -143,3 +143,21 @@ def test_a_filter_changes_while_the_daemon_runs(capsys: pytest.CaptureFixture[st
         root.setLevel(level)
     lines = [line.split(": ", 1)[1] for line in capsys.readouterr().err.splitlines()]
     assert lines == ["a with ^a", "b with ^b", "a with ", "b with "]
+
+
+@pytest.mark.parametrize(
+    ("message", "is_told"),
+    [
+        ("ExecuteBatchError raised in core by servicer method [/runtime.v1.ImageService/PullImage]", False),
+        ("Unexpected [KeyError] raised by servicer method [/runtime.v1.ImageService/PullImage]", True),
+    ],
+)
+def test_a_client_that_left_before_its_answer_is_no_error(
+    message: str, is_told: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", list(root.handlers))
+    monkeypatch.setattr(root, "level", root.level)
+    set_up("info", "text", threaded=False)
+    logging.getLogger("grpc._cython.cygrpc").error(message)
+    assert (message in capfd.readouterr().err) == is_told
