@@ -162,7 +162,7 @@ def _handler(form: str, *, threaded: bool) -> logging.Handler:
 
 
 def _is_more_than_a_client_that_left(record: logging.LogRecord) -> bool:
-    """gRPC reports as an error, with a traceback, that it could not send an answer: nobody wanted it any more."""
+    """gRPC tells as an error that it could not send an answer, which nobody wanted any more."""
     return "ExecuteBatchError raised in core" not in record.getMessage()
 
 

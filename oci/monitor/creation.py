@@ -107,12 +107,15 @@ class Creation:
             self._over()
             self._answer.done(result.as_reply())
             return
+        pidfd = -1
         try:
             pid = _read_pid(self._request.pid_file)
             io.take_console()
             pidfd = os.pidfd_open(pid)
             record = _new_record(self._request, pid)
         except (OSError, ValueError) as error:
+            if pidfd >= 0:  # it was reaped in between
+                os.close(pidfd)
             self._drop_log()
             self._fail("failed", f"create left no process behind: {error}")
             return
